@@ -1,0 +1,41 @@
+//! Adversarial images as 8-bit pixels, as a file or a display stores them.
+
+/// The 8-bit value nearest to `x` whose distance from the clean pixel is at most `eps`; the nearest to `clean` if
+/// none lies in the ball (possible for `eps` below 1/510).
+pub fn to_8_bits(x: f32, clean: f32, eps: f32) -> u8 {
+    let nearest = round(x);
+    let toward_clean =
+        if f32::from(nearest) / 255.0 > clean { nearest.saturating_sub(1) } else { nearest.saturating_add(1) };
+    [nearest, toward_clean].into_iter().find(|value| inside(*value, clean, eps)).unwrap_or(round(clean))
+}
+
+/// Whether an 8-bit value lies in the ball, with room for the rounding of a division.
+fn inside(value: u8, clean: f32, eps: f32) -> bool {
+    (f32::from(value) / 255.0 - clean).abs() <= eps + 1e-6
+}
+
+/// Rounds a pixel in [0, 1]; the cast saturates, so anything else ends at 0 or 255.
+fn round(x: f32) -> u8 {
+    (x * 255.0 + 0.5) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_stays_in_the_ball() {
+        for clean in 0..=255u8 {
+            let clean = f32::from(clean) / 255.0;
+            for eps in [0.0, 0.001, 0.1, 0.3] {
+                for x in [f32::max(0.0, clean - eps), clean, f32::min(1.0, clean + eps)] {
+                    let value = f32::from(to_8_bits(x, clean, eps)) / 255.0;
+                    assert!((value - clean).abs() <= eps + 1e-6, "{x} {clean} {eps} {value}");
+                    assert!((value - x).abs() <= 1.0 / 255.0);
+                }
+            }
+        }
+        assert_eq!(to_8_bits(0.5, 0.5, 0.0), 128);
+        assert_eq!(to_8_bits(0.1, 0.0, 0.1), 25);
+    }
+}

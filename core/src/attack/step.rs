@@ -1,0 +1,199 @@
+//! The iterated step that every attack is made of.
+
+use crate::element::Element;
+use crate::error::{Error, check_buffer, check_class, check_len, check_option, check_pixels};
+use crate::loss;
+use crate::model::{InputGradient, Model};
+use crate::span::take;
+
+/// What the model makes of an image at one point of an attack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// The predicted class.
+    pub class: usize,
+    /// Its probability.
+    pub confidence: f32,
+    /// Cross-entropy at the true class, or at the target of a targeted attack, in nats.
+    pub loss: f32,
+}
+
+impl Prediction {
+    fn of(logits: &mut [f32], loss: f32) -> Self {
+        let class = loss::argmax(logits);
+        loss::softmax(logits);
+        Self { class, confidence: logits.get(class).copied().unwrap_or(0.0), loss }
+    }
+}
+
+/// The result of an attack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// The clean image.
+    pub before: Prediction,
+    /// The adversarial image.
+    pub after: Prediction,
+    /// Steps in which the gradient was exactly zero, so that it added nothing. Not a sign of robustness.
+    pub zero_gradient_steps: usize,
+    /// Largest change of a pixel; at most `eps` up to rounding.
+    pub largest_change: f32,
+    /// The target class of a targeted attack.
+    pub target: Option<usize>,
+}
+
+/// Which way to walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// Away from the class: raise its loss.
+    Away(usize),
+    /// To the class: lower its loss.
+    Toward(usize),
+}
+
+/// The options of the step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// Largest change of a pixel in all.
+    pub eps: f32,
+    /// Change of a pixel in one step.
+    pub alpha: f32,
+    pub steps: usize,
+    /// Momentum's decay, or `None` to follow each gradient by itself.
+    pub decay: Option<f32>,
+}
+
+impl Step {
+    /// Elements of the buffer.
+    pub(super) fn buffer_len<T: Element>(&self, model: &Model<'_, T>) -> usize {
+        let network = model.network();
+        if self.decay.is_some() { network.attack_len() } else { network.gradient_len() }
+    }
+
+    fn check<T: Element>(&self, model: &Model<'_, T>, buffer: &[f32]) -> Result<(), Error> {
+        check_option("eps", self.eps)?;
+        check_option("alpha", self.alpha)?;
+        check_option("decay", self.decay.unwrap_or(0.0))?;
+        if self.steps == 0 {
+            return Err(Error::NoSteps);
+        }
+        check_buffer(self.buffer_len(model), buffer.len())
+    }
+
+    /// Walks from `image` and writes the adversarial image. The clean image's prediction is a by-product; that of
+    /// the adversarial one costs another forward pass and is left to [`Self::outcome`].
+    pub(super) fn walk<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        goal: Goal,
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<(Prediction, usize), Error> {
+        self.check(model, buffer)?;
+        check_len("image", model.network().input().len(), image.len())?;
+        check_len("adversarial image", image.len(), adversarial.len())?;
+        check_pixels(image)?;
+        let (Goal::Away(class) | Goal::Toward(class)) = goal;
+        check_class(class, model.network().classes())?;
+        adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
+        let mut rest = buffer;
+        let momentum = take(&mut rest, if self.decay.is_some() { image.len() } else { 0 });
+        momentum.fill(0.0);
+        let alpha = if matches!(goal, Goal::Away(_)) { self.alpha } else { -self.alpha };
+        let mut before = None;
+        let mut zero_gradient_steps = 0;
+        for _ in 0..self.steps {
+            let InputGradient { loss, logits, gradient } = model.input_gradient(adversarial, class, rest)?;
+            before = before.or_else(|| Some(Prediction::of(logits, loss)));
+            zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
+            let direction = match self.decay {
+                Some(decay) => {
+                    accumulate(momentum, decay, gradient);
+                    &*momentum
+                }
+                None => &*gradient,
+            };
+            self.advance(image, direction, alpha, adversarial);
+        }
+        // `steps` is not zero, so there was a first prediction.
+        Ok((before.unwrap_or(Prediction { class, confidence: 0.0, loss: 0.0 }), zero_gradient_steps))
+    }
+
+    /// `x <- clip(x + alpha * sign(direction))`, in one clamp to the ball of `eps` within [0, 1].
+    fn advance(&self, image: &[f32], direction: &[f32], alpha: f32, adversarial: &mut [f32]) {
+        if self.eps == 0.0 {
+            return;
+        }
+        for ((x, clean), g) in adversarial.iter_mut().zip(image).zip(direction) {
+            let step = if *g > 0.0 {
+                alpha
+            } else if *g < 0.0 {
+                -alpha
+            } else {
+                continue;
+            };
+            let (low, high) = (f32::max(0.0, clean - self.eps), f32::min(1.0, clean + self.eps));
+            *x = (*x + step).max(low).min(high);
+        }
+    }
+
+    /// [`Self::walk`], and the model's view of the result.
+    pub(super) fn outcome<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        goal: Goal,
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<Outcome, Error> {
+        let (before, zero_gradient_steps) = self.walk(model, image, goal, adversarial, buffer)?;
+        let (Goal::Away(class) | Goal::Toward(class)) = goal;
+        let logits = model.logits(adversarial, buffer)?;
+        let after_loss = loss::cross_entropy(logits, class);
+        let after = Prediction::of(logits, after_loss);
+        let changes = adversarial.iter().zip(image).map(|(x, clean)| (x - clean).abs());
+        let largest_change = changes.fold(0.0, f32::max);
+        let target = if let Goal::Toward(class) = goal { Some(class) } else { None };
+        Ok(Outcome { before, after, zero_gradient_steps, largest_change, target })
+    }
+}
+
+/// `momentum <- decay * momentum + gradient / ||gradient||_1`; a zero gradient adds nothing.
+fn accumulate(momentum: &mut [f32], decay: f32, gradient: &[f32]) {
+    // A sum that overflows or underflows would make the quotient infinite or NaN, so the largest is divided out.
+    let largest = gradient.iter().fold(0.0, |largest: f32, g| largest.max(g.abs()));
+    let sum: f32 = gradient.iter().map(|g| (g / largest).abs()).sum();
+    for (m, g) in momentum.iter_mut().zip(gradient) {
+        *m *= decay;
+        if largest > 0.0 {
+            *m += g / largest / sum;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn momentum_adds_the_normalised_gradient() {
+        let mut momentum = [1.0, -1.0];
+        accumulate(&mut momentum, 0.5, &[3.0, 1.0]);
+        assert_eq!(momentum, [0.5 + 0.75, -0.5 + 0.25]);
+    }
+
+    #[test]
+    fn a_zero_gradient_lets_momentum_decay() {
+        let mut momentum = [1.0, -1.0];
+        accumulate(&mut momentum, 0.5, &[0.0, -0.0]);
+        assert_eq!(momentum, [0.5, -0.5]);
+    }
+
+    #[test]
+    fn extreme_gradients_are_normalised() {
+        for scale in [1e-40, 1e38] {
+            let mut momentum = [0.0; 4];
+            accumulate(&mut momentum, 1.0, &[scale; 4]);
+            assert_eq!(momentum, [0.25; 4], "{scale}");
+        }
+    }
+}

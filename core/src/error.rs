@@ -1,0 +1,93 @@
+//! What can be wrong with a caller's data.
+
+/// Why a model refused to run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A slice has the wrong length.
+    Length {
+        /// Which slice.
+        what: &'static str,
+        /// Elements it should have; a buffer may have more.
+        expected: usize,
+        /// Elements it has.
+        found: usize,
+    },
+    /// A pixel outside [0, 1], or NaN.
+    Pixel {
+        /// Index in row, column, channel order.
+        index: usize,
+        /// The pixel.
+        value: f32,
+    },
+    /// A class the model does not have.
+    Class {
+        /// The class given.
+        class: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A negative, infinite or NaN option.
+    Option {
+        /// Which option: `eps`, `alpha` or `decay`.
+        what: &'static str,
+        /// Its value.
+        value: f32,
+    },
+    /// An attack of zero steps.
+    NoSteps,
+    /// A targeted attack at the true class.
+    TargetIsLabel {
+        /// The class.
+        class: usize,
+    },
+    /// The logits or the gradient overflowed.
+    NotFinite {
+        /// `logits` or `gradient`.
+        what: &'static str,
+    },
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match *self {
+            Self::Length { what, expected, found } => write!(f, "{what}: expected {expected} elements, found {found}"),
+            Self::Pixel { index, value } => write!(f, "pixel {index} is {value}: expected a value from 0 to 1"),
+            Self::Class { class, classes } => write!(f, "class {class}: expected 0 to {}", classes.saturating_sub(1)),
+            Self::Option { what, value } => write!(f, "{what} is {value}: expected a finite number, not negative"),
+            Self::NoSteps => f.write_str("an attack needs at least one step"),
+            Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
+            Self::NotFinite { what } => write!(f, "the {what} overflowed: infinite or NaN"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// `found` must be at least `expected`.
+pub(crate) fn check_buffer(expected: usize, found: usize) -> Result<(), Error> {
+    if found >= expected { Ok(()) } else { Err(Error::Length { what: "buffer", expected, found }) }
+}
+
+/// `found` must be `expected`.
+pub(crate) fn check_len(what: &'static str, expected: usize, found: usize) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(Error::Length { what, expected, found }) }
+}
+
+/// Every pixel must be in [0, 1].
+pub(crate) fn check_pixels(image: &[f32]) -> Result<(), Error> {
+    match image.iter().position(|x| !(0.0..=1.0).contains(x)) {
+        None => Ok(()),
+        Some(index) => Err(Error::Pixel { index, value: image.get(index).copied().unwrap_or(f32::NAN) }),
+    }
+}
+
+/// `class` must be one of `classes`.
+pub(crate) fn check_class(class: usize, classes: usize) -> Result<(), Error> {
+    if class < classes { Ok(()) } else { Err(Error::Class { class, classes }) }
+}
+
+/// An option must be finite and not negative.
+pub(crate) fn check_option(what: &'static str, value: f32) -> Result<(), Error> {
+    if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(Error::Option { what, value }) }
+}

@@ -1,0 +1,78 @@
+//! What backward needs to know of forward: one bit per ReLU and the winner of every pooling window.
+//!
+//! A position (one pixel of a stage's output) has a few *planes* of bits, one bit per channel:
+//! alive (if the stage has a ReLU), then the winner's row, then its column within the window. So a word
+//! operation tells which of 32 channels won at a given place: those are the only ones that pass a gradient.
+
+use crate::plan::{Spatial, WORD_BITS};
+use crate::span::span;
+
+/// The bits of one output row of a spatial stage.
+#[derive(Clone, Copy)]
+pub(crate) struct RowMasks<'a> {
+    pub stage: &'a Spatial,
+    pub words: &'a [u32],
+}
+
+impl RowMasks<'_> {
+    /// The channels `32 * word ..` that are alive at output column `column`.
+    #[inline(always)]
+    pub(crate) fn alive(&self, column: usize, word: usize) -> u32 {
+        let stage = self.stage;
+        let all = channels_of_word(stage.output.channels, word);
+        let index = column * stage.planes() * stage.words() + word;
+        if stage.relu { all & self.words.get(index).copied().unwrap_or(0) } else { all }
+    }
+
+    /// The channels `32 * word ..` that are alive at output column `column` and whose window was won by
+    /// row `wy`, column `wx`.
+    #[inline(always)]
+    pub(crate) fn winners(&self, column: usize, word: usize, wy: usize, wx: usize) -> u32 {
+        let stage = self.stage;
+        let words = stage.words();
+        let position = span(self.words, column * stage.planes() * words, stage.planes() * words);
+        let plane = |index: usize| position.get(index * words + word).copied().unwrap_or(0);
+        let mut mask = channels_of_word(stage.output.channels, word);
+        let mut next = 0;
+        if stage.relu {
+            mask &= plane(0);
+            next = 1;
+        }
+        if stage.pool > 1 {
+            let bits = stage.winner_bits();
+            for bit in 0..bits {
+                mask &= agree(plane(next + bit), wy >> bit) & agree(plane(next + bits + bit), wx >> bit);
+            }
+        }
+        mask
+    }
+}
+
+/// All bits of the channels that exist in word `word`.
+#[inline(always)]
+pub(crate) fn channels_of_word(channels: usize, word: usize) -> u32 {
+    match channels.saturating_sub(word * WORD_BITS) {
+        0 => 0,
+        left if left >= WORD_BITS => u32::MAX,
+        left => (1 << left) - 1,
+    }
+}
+
+/// The channels whose bit equals the lowest bit of `wanted`.
+#[inline(always)]
+fn agree(plane: u32, wanted: usize) -> u32 {
+    if wanted & 1 == 1 { plane } else { !plane }
+}
+
+/// The positions of the set bits, lowest first.
+#[inline(always)]
+pub(crate) fn set_bits(mut mask: u32) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        if mask == 0 {
+            return None;
+        }
+        let bit = mask.trailing_zeros() as usize;
+        mask &= mask - 1;
+        Some(bit)
+    })
+}

@@ -1,0 +1,113 @@
+//! Softmax cross-entropy on logits, and its gradient.
+//!
+//! micromath's `exp` is off by up to some percent, which would move every probability and the gradient with it
+//! (`tests/micromath.rs` measures it); ten exponentials cost nothing beside a convolution, so libm's are used.
+
+/// Index of the largest value, the lowest of equal ones.
+pub fn argmax(logits: &[f32]) -> usize {
+    let first = (0, logits.first().copied().unwrap_or(0.0));
+    logits.iter().enumerate().fold(first, |best, (i, x)| if *x > best.1 { (i, *x) } else { best }).0
+}
+
+/// Index of the smallest value, the lowest of equal ones.
+pub fn argmin(logits: &[f32]) -> usize {
+    let first = (0, logits.first().copied().unwrap_or(0.0));
+    logits.iter().enumerate().fold(first, |best, (i, x)| if *x < best.1 { (i, *x) } else { best }).0
+}
+
+fn largest(logits: &[f32]) -> f32 {
+    logits.iter().fold(f32::NEG_INFINITY, |a, x| a.max(*x))
+}
+
+/// Logits to probabilities, in place.
+pub fn softmax(logits: &mut [f32]) {
+    let largest = largest(logits);
+    let mut sum = 0.0;
+    for x in logits.iter_mut() {
+        *x = libm::expf(*x - largest);
+        sum += *x;
+    }
+    logits.iter_mut().for_each(|x| *x /= sum);
+}
+
+/// `-log softmax(logits)[label]`, in nats.
+///
+/// Written as `log(1 + sum of exp(other - label's))` where the label leads, so that the loss of a confident sample
+/// does not round to zero.
+pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
+    let at_label = logits.get(label).copied().unwrap_or(0.0);
+    let largest = largest(logits);
+    let others = |shift: f32| {
+        let others = logits.iter().enumerate().filter(|(i, _)| *i != label);
+        others.map(|(_, x)| libm::expf(*x - shift)).sum::<f32>()
+    };
+    if at_label == largest {
+        libm::log1pf(others(largest))
+    } else {
+        libm::logf(others(largest) + libm::expf(at_label - largest)) + (largest - at_label)
+    }
+}
+
+/// Gradient of [`cross_entropy`] with respect to the logits, into `gradient`.
+///
+/// The label's term is minus the sum of the other probabilities. `p - 1` would be the same number in exact
+/// arithmetic, but cancels to zero for a confident sample and hides the gradient.
+pub fn cross_entropy_gradient(logits: &[f32], label: usize, gradient: &mut [f32]) {
+    for (g, x) in gradient.iter_mut().zip(logits) {
+        *g = *x;
+    }
+    softmax(gradient);
+    let others: f32 = gradient.iter().enumerate().filter(|(i, _)| *i != label).map(|(_, p)| *p).sum();
+    if let Some(g) = gradient.get_mut(label) {
+        *g = -others;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_and_gradient_agree_with_f64() {
+        let logits = [1.0f32, -2.0, 0.5, 3.0];
+        let exp: std::vec::Vec<f64> = logits.iter().map(|x| f64::from(*x).exp()).collect();
+        let sum: f64 = exp.iter().sum();
+        for label in 0..4 {
+            let expected = -(exp[label] / sum).ln();
+            assert!((f64::from(cross_entropy(&logits, label)) - expected).abs() < 1e-6);
+            let mut gradient = [0.0; 4];
+            cross_entropy_gradient(&logits, label, &mut gradient);
+            for i in 0..4 {
+                let expected = exp[i] / sum - f64::from(u8::from(i == label));
+                assert!((f64::from(gradient[i]) - expected).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn a_confident_sample_keeps_loss_and_gradient() {
+        // Probability of the label: 1 - 2e-13.
+        let logits = [30.0f32, 0.0, 0.0];
+        let expected = 2.0 * (-30.0f64).exp();
+        assert!((f64::from(cross_entropy(&logits, 0)) / expected - 1.0).abs() < 1e-5);
+        let mut gradient = [0.0; 3];
+        cross_entropy_gradient(&logits, 0, &mut gradient);
+        assert!((f64::from(gradient[0]) / -expected - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn extreme_logits_stay_finite() {
+        let logits = [1e30f32, -1e30, 0.0];
+        assert_eq!(cross_entropy(&logits, 0), 0.0);
+        assert_eq!(cross_entropy(&logits, 1), 2e30);
+        let mut p = logits;
+        softmax(&mut p);
+        assert_eq!(p, [1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn ties_go_to_the_lowest_class() {
+        assert_eq!(argmax(&[1.0, 2.0, 2.0]), 1);
+        assert_eq!(argmin(&[3.0, 2.0, 2.0]), 1);
+    }
+}

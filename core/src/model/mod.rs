@@ -1,0 +1,212 @@
+//! A network with weights that stay where they are, in flash or in a file's bytes.
+
+mod safetensors;
+
+pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, ModelError, checksum};
+
+use crate::element::Element;
+use crate::error::{Error, check_buffer, check_class, check_len, check_pixels};
+use crate::layers::{Conv, Dense, conv};
+use crate::loss;
+use crate::network::Network;
+use crate::pass;
+use crate::plan::{MAX_STAGES, Spatial};
+use crate::simd::Level;
+use crate::span::{span, take};
+
+/// The tensors of one stage.
+#[derive(Debug, Clone, Copy)]
+struct Parameters<'a, T> {
+    weights: &'a [T],
+    bias: &'a [T],
+}
+
+/// A classifier: a [`Network`] and its weights, which the model borrows and never copies.
+///
+/// `T` is the type the weights are stored in; all arithmetic is f32. Buffers are the caller's; their lengths are
+/// constants: [`Network::inference_len`], [`Network::gradient_len`], [`Network::attack_len`].
+#[derive(Debug, Clone)]
+pub struct Model<'a, T> {
+    network: &'a Network,
+    parameters: heapless::Vec<Parameters<'a, T>, MAX_STAGES>,
+    level: Level,
+    /// Convolution weights in blocks of `level.lanes()` filters; empty where they are read as stored.
+    packed: &'a [f32],
+}
+
+/// What the network makes of an image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Classification<'b> {
+    /// The class with the largest logit, the lowest of equal ones.
+    pub class: usize,
+    /// Softmax of the logits.
+    pub probabilities: &'b [f32],
+}
+
+/// The gradient of the loss with respect to the image.
+#[derive(Debug, PartialEq)]
+pub struct InputGradient<'b> {
+    /// Cross-entropy at the given class, in nats.
+    pub loss: f32,
+    /// One per class.
+    pub logits: &'b mut [f32],
+    /// One per pixel, in the image's order.
+    pub gradient: &'b mut [f32],
+}
+
+impl<'a, T: Element> Model<'a, T> {
+    /// A model from tensors: for each layer with weights, in order, `weight` and then, if it has one, `bias`.
+    /// Layouts: convolution `[filters][row][column][in channels]`, dense `[inputs][units]`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if a tensor is missing, left over or of the wrong length.
+    pub fn from_tensors(network: &'a Network, tensors: &[&'a [T]]) -> Result<Self, Error> {
+        let mut rest = tensors.iter();
+        let mut parameters = heapless::Vec::new();
+        for stage in network.plan().all() {
+            let (weights, bias) = stage.parameters();
+            let mut next = |what, len| match (len, rest.as_slice().first()) {
+                (0, _) => Ok(&[][..]),
+                (_, None) => Err(Error::Length { what, expected: len, found: 0 }),
+                (_, Some(tensor)) => {
+                    rest.next();
+                    check_len(what, len, tensor.len()).map(|()| *tensor)
+                }
+            };
+            let stage = Parameters { weights: next("weight", weights)?, bias: next("bias", bias)? };
+            // The plan has at most `MAX_STAGES` stages.
+            let _ = parameters.push(stage);
+        }
+        check_len("tensors", tensors.len() - rest.len(), tensors.len())?;
+        Ok(Self { network, parameters, level: Level::detect(), packed: &[] })
+    }
+
+    /// Elements of the buffer for [`Self::with_packed`].
+    pub fn packed_len(network: &Network, level: Level) -> usize {
+        let stages = (0..network.plan().spatial_count()).filter_map(|i| network.plan().spatial(i));
+        stages.map(|stage| conv::packed_len(stage, level.lanes())).sum()
+    }
+
+    /// Rearranges the convolutions' weights so that vectors of filters are computed at once. Without this, only
+    /// the backward pass and the dense layers use vectors. The results are the same up to rounding.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the buffer does not have [`Self::packed_len`] elements.
+    pub fn with_packed(mut self, level: Level, buffer: &'a mut [f32]) -> Result<Self, Error> {
+        check_len("packed weights", Self::packed_len(self.network, level), buffer.len())?;
+        let mut rest = &mut *buffer;
+        for (i, parameters) in self.parameters.iter().enumerate() {
+            if let Some(stage) = self.network.plan().spatial(i) {
+                let packed = take(&mut rest, conv::packed_len(stage, level.lanes()));
+                conv::pack(stage, level.lanes(), parameters.weights, packed);
+            }
+        }
+        self.level = level;
+        self.packed = buffer;
+        Ok(self)
+    }
+
+    /// The network.
+    pub fn network(&self) -> &'a Network {
+        self.network
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The weights of spatial stage `index` as stored.
+    pub(crate) fn conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Conv<'s, T, T> {
+        let (weights, bias) = self.tensors(index);
+        Conv { stage, weights, bias }
+    }
+
+    /// The packed weights of spatial stage `index`, if the model was packed.
+    pub(crate) fn packed_conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Option<Conv<'s, f32, T>> {
+        if self.packed.is_empty() {
+            return None;
+        }
+        let len = |i| self.network.plan().spatial(i).map_or(0, |stage| conv::packed_len(stage, self.level.lanes()));
+        let weights = span(self.packed, (0..index).map(len).sum(), len(index));
+        Some(Conv { stage, weights, bias: self.tensors(index).1 })
+    }
+
+    /// Stage `index`, counted among all stages, if it is dense.
+    pub(crate) fn dense(&self, index: usize) -> Option<Dense<'_, T>> {
+        let stage = self.network.plan().dense(index)?;
+        let (weights, bias) = self.tensors(index);
+        Some(Dense { stage, weights, bias })
+    }
+
+    fn tensors(&self, index: usize) -> (&'a [T], &'a [T]) {
+        self.parameters.get(index).map_or((&[], &[]), |p| (p.weights, p.bias))
+    }
+
+    fn check_input(&self, image: &[f32], needed: usize, buffer: &[f32]) -> Result<(), Error> {
+        check_len("image", self.network.input().len(), image.len())?;
+        check_buffer(needed, buffer.len())?;
+        check_pixels(image)
+    }
+
+    /// The network's output before softmax, one value per class; it lies in `buffer`, of
+    /// [`Network::inference_len`] elements or more.
+    ///
+    /// # Errors
+    /// A wrong length, a pixel outside [0, 1], or logits that are not finite.
+    pub fn logits<'b>(&self, image: &[f32], buffer: &'b mut [f32]) -> Result<&'b mut [f32], Error> {
+        self.check_input(image, self.network.inference_len(), buffer)?;
+        let mut work = buffer;
+        let logits = take(&mut work, self.network.classes());
+        pass::forward(self, image, logits, &mut [], work);
+        if logits.iter().all(|x| x.is_finite()) { Ok(logits) } else { Err(Error::NotFinite { what: "logits" }) }
+    }
+
+    /// Class and probabilities of an image; the buffer is that of [`Self::logits`].
+    ///
+    /// # Errors
+    /// Those of [`Self::logits`].
+    pub fn classify<'b>(&self, image: &[f32], buffer: &'b mut [f32]) -> Result<Classification<'b>, Error> {
+        let logits = self.logits(image, buffer)?;
+        let class = loss::argmax(logits);
+        loss::softmax(logits);
+        Ok(Classification { class, probabilities: logits })
+    }
+
+    /// Cross-entropy of an image at class `label`, in nats; the buffer is that of [`Self::logits`].
+    ///
+    /// # Errors
+    /// Those of [`Self::logits`], and a class that does not exist.
+    pub fn loss(&self, image: &[f32], label: usize, buffer: &mut [f32]) -> Result<f32, Error> {
+        check_class(label, self.network.classes())?;
+        Ok(loss::cross_entropy(self.logits(image, buffer)?, label))
+    }
+
+    /// Loss, logits and the gradient of the loss with respect to the image, in `buffer`, of
+    /// [`Network::gradient_len`] elements or more.
+    ///
+    /// # Errors
+    /// Those of [`Self::loss`], and a gradient that is not finite.
+    pub fn input_gradient<'b>(
+        &self,
+        image: &[f32],
+        label: usize,
+        buffer: &'b mut [f32],
+    ) -> Result<InputGradient<'b>, Error> {
+        check_class(label, self.network.classes())?;
+        self.check_input(image, self.network.gradient_len(), buffer)?;
+        let plan = self.network.plan();
+        let mut rest = buffer;
+        let logits = take(&mut rest, self.network.classes());
+        let masks = bytemuck::cast_slice_mut(take(&mut rest, plan.mask_len()));
+        pass::forward(self, image, logits, masks, rest);
+        if !logits.iter().all(|x| x.is_finite()) {
+            return Err(Error::NotFinite { what: "logits" });
+        }
+        let gradient = take(&mut rest, self.network.input().len());
+        pass::backward(self, logits, label, masks, gradient, rest);
+        if !gradient.iter().all(|x| x.is_finite()) {
+            return Err(Error::NotFinite { what: "gradient" });
+        }
+        Ok(InputGradient { loss: loss::cross_entropy(logits, label), logits, gradient })
+    }
+}

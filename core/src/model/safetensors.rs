@@ -1,0 +1,385 @@
+//! The model file: a standard safetensors file, read in place.
+//!
+//! ```text
+//! offset            bytes
+//! 0                 8       length of the header, little endian: n
+//! 8                 n       JSON: {"__metadata__": {...}, "0.weight": {"dtype": .., "shape": .., "data_offsets": ..}, ..}
+//! 8 + n             ..      the tensors, little endian, without gaps
+//! ```
+//! Metadata: `format` = `midge-1`; `network` = the architecture ([`Network`]'s text); `crc32` = CRC-32/ISO-HDLC, in hex, of that
+//! text followed by the tensors' bytes. Tensors are named `<layer>.weight` and `<layer>.bias`, with the layer's index
+//! in the architecture. Convolution weights are `[filters][row][column][in channels]`, dense weights
+//! `[inputs][units]`, biases `[units]`; all F32 or all F16.
+
+use core::fmt::{self, Display, Formatter};
+
+use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde_json_core::de::Deserializer;
+
+use super::{Model, Parameters};
+use crate::element::Element;
+use crate::network::Network;
+use crate::simd::Level;
+use crate::text::ParseError;
+
+/// Metadata key of the format's name.
+pub const METADATA_FORMAT: &str = "format";
+/// Metadata key of the architecture.
+pub const METADATA_NETWORK: &str = "network";
+/// Metadata key of the checksum.
+pub const METADATA_CHECKSUM: &str = "crc32";
+/// The format's name and version.
+const FORMAT: &str = "midge-1";
+/// Longest header that is read; midge's own are around 1 kB.
+const MAX_HEADER: usize = 1 << 16;
+
+/// Why bytes are not a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The file ends before its header or its tensors do.
+    Truncated {
+        /// Bytes expected.
+        expected: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// The header is longer than a model's can be.
+    HeaderLength {
+        /// Most bytes.
+        most: usize,
+        /// Bytes that the file claims.
+        found: u64,
+    },
+    /// The header is not the JSON of a safetensors file.
+    Header,
+    /// A metadata entry is missing, or it is not what midge writes.
+    Metadata {
+        /// The entry's key.
+        key: &'static str,
+    },
+    /// The architecture cannot be read.
+    Network(ParseError),
+    /// The file holds another architecture than the one that was asked for.
+    OtherNetwork,
+    /// A tensor is missing.
+    Missing {
+        /// Index of its layer.
+        layer: usize,
+        /// `weight` or `bias`.
+        tensor: &'static str,
+    },
+    /// A tensor has another element type.
+    DType {
+        /// Index of its layer.
+        layer: usize,
+        /// The type that was asked for.
+        expected: &'static str,
+    },
+    /// A tensor has another shape.
+    TensorShape {
+        /// Index of its layer.
+        layer: usize,
+        /// Elements that the architecture needs.
+        expected: usize,
+        /// Elements by the shape in the file; where they are equal, its dimensions differ.
+        found: usize,
+    },
+    /// A tensor's place in the file does not fit its shape or the file.
+    Offsets {
+        /// Index of its layer.
+        layer: usize,
+    },
+    /// The bytes are not at an address that the element type needs.
+    Misaligned {
+        /// Bytes of the alignment.
+        alignment: usize,
+    },
+    /// The file has more bytes, or more tensors, than the architecture.
+    Oversized {
+        /// Bytes of tensors expected.
+        expected: usize,
+        /// Bytes of tensors found.
+        found: usize,
+    },
+    /// A weight is infinite or NaN.
+    NotFinite {
+        /// Index of its layer.
+        layer: usize,
+        /// Index of the weight in its tensor.
+        index: usize,
+    },
+    /// The tensors or the architecture are not those that were written.
+    Checksum {
+        /// The file's checksum.
+        expected: u32,
+        /// The checksum of what was read.
+        found: u32,
+    },
+}
+
+impl Display for ModelError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Truncated { expected, found } => write!(f, "truncated: expected {expected} bytes, found {found}"),
+            Self::HeaderLength { most, found } => {
+                write!(f, "not a model: expected a header of at most {most} bytes, found a length of {found}")
+            }
+            Self::Header => f.write_str("the header is not that of a safetensors file"),
+            Self::Metadata { key } => write!(f, "the metadata entry {key:?} is missing or not one that midge writes"),
+            Self::Network(error) => write!(f, "the architecture cannot be read: {error}"),
+            Self::OtherNetwork => f.write_str("the file holds another architecture than expected"),
+            Self::Missing { layer, tensor } => write!(f, "the tensor {layer}.{tensor} is missing"),
+            Self::DType { layer, expected } => write!(f, "layer {layer}: expected elements of type {expected}"),
+            Self::TensorShape { layer, expected, found } if expected == found => {
+                write!(f, "layer {layer}: the {found} elements are not in the expected order of dimensions")
+            }
+            Self::TensorShape { layer, expected, found } => {
+                write!(f, "layer {layer}: expected a tensor of {expected} elements, found {found}")
+            }
+            Self::Offsets { layer } => write!(f, "layer {layer}: a tensor's offsets do not fit its shape or the file"),
+            Self::Misaligned { alignment } => write!(f, "the bytes must start at a multiple of {alignment}"),
+            Self::Oversized { expected, found } => write!(f, "expected {expected} bytes of tensors, found {found}"),
+            Self::NotFinite { layer, index } => write!(f, "layer {layer}: weight {index} is infinite or NaN"),
+            Self::Checksum { expected, found } => {
+                write!(f, "damaged: expected checksum {expected:08x}, found {found:08x}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ModelError {}
+
+/// The checksum of a model file: over the architecture's text, then the bytes of the tensors in file order.
+pub fn checksum(network: &str, tensors: &[u8]) -> u32 {
+    const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let mut digest = CRC.digest();
+    digest.update(network.as_bytes());
+    digest.update(tensors);
+    digest.finalize()
+}
+
+/// The header of a model file, for those who do not know the architecture yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    json: &'a [u8],
+    metadata: Metadata<'a>,
+    tensors: &'a [u8],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Metadata<'a> {
+    format: Option<&'a str>,
+    network: Option<&'a str>,
+    checksum: Option<&'a str>,
+}
+
+/// A tensor's entry.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry<'a> {
+    dtype: &'a str,
+    shape: heapless::Vec<usize, 4>,
+    data_offsets: (usize, usize),
+}
+
+impl<'a> Header<'a> {
+    /// Reads the header and checks the format; weights are not looked at.
+    ///
+    /// # Errors
+    /// A truncated or malformed header, or metadata that are not midge's.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        let truncated = |expected| ModelError::Truncated { expected, found: bytes.len() };
+        let (length, rest) = bytes.split_first_chunk::<8>().ok_or(truncated(8))?;
+        let length = u64::from_le_bytes(*length);
+        let header_length = ModelError::HeaderLength { most: MAX_HEADER, found: length };
+        let length = usize::try_from(length).ok().filter(|n| *n <= MAX_HEADER).ok_or(header_length)?;
+        let (json, tensors) = rest.split_at_checked(length).ok_or(truncated(8 + length))?;
+        let mut metadata = Metadata::default();
+        visit(json, &mut metadata, |_, _| {})?;
+        if metadata.format != Some(FORMAT) {
+            return Err(ModelError::Metadata { key: METADATA_FORMAT });
+        }
+        Ok(Self { json, metadata, tensors })
+    }
+
+    /// The architecture.
+    ///
+    /// # Errors
+    /// If it is missing or cannot be read.
+    pub fn network(&self) -> Result<Network, ModelError> {
+        self.network_text()?.parse().map_err(ModelError::Network)
+    }
+
+    /// The element type of the first tensor with weights: `F32` or `F16`.
+    ///
+    /// # Errors
+    /// If there is no such tensor or its type is neither.
+    pub fn dtype(&self) -> Result<&'static str, ModelError> {
+        let mut dtype = None;
+        visit(self.json, &mut Metadata::default(), |_, entry| dtype = dtype.or(Some(entry.dtype)))?;
+        let known = [f32::DTYPE, half::f16::DTYPE];
+        known
+            .into_iter()
+            .find(|known| dtype == Some(known))
+            .ok_or(ModelError::DType { layer: 0, expected: "F32 or F16" })
+    }
+
+    fn network_text(&self) -> Result<&'a str, ModelError> {
+        self.metadata.network.ok_or(ModelError::Metadata { key: METADATA_NETWORK })
+    }
+
+    fn check_checksum(&self) -> Result<(), ModelError> {
+        let written = self.metadata.checksum.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        let expected = written.ok_or(ModelError::Metadata { key: METADATA_CHECKSUM })?;
+        let found = checksum(self.network_text()?, self.tensors);
+        if expected == found { Ok(()) } else { Err(ModelError::Checksum { expected, found }) }
+    }
+
+    /// One tensor, in place.
+    fn tensor<T: Element>(&self, layer: usize, name: &'static str, shape: &[usize]) -> Result<&'a [T], ModelError> {
+        let mut found = None;
+        visit(self.json, &mut Metadata::default(), |key, entry| {
+            if is_named(key, layer, name) {
+                found = Some(entry);
+            }
+        })?;
+        let Entry { dtype, shape: found, data_offsets: (start, end) } =
+            found.ok_or(ModelError::Missing { layer, tensor: name })?;
+        if dtype != T::DTYPE {
+            return Err(ModelError::DType { layer, expected: T::DTYPE });
+        }
+        if found != shape {
+            let count = found.iter().fold(1usize, |count, n| count.saturating_mul(*n));
+            return Err(ModelError::TensorShape { layer, expected: shape.iter().product(), found: count });
+        }
+        let length = shape.iter().product::<usize>() * size_of::<T>();
+        if end.checked_sub(start) != Some(length) {
+            return Err(ModelError::Offsets { layer });
+        }
+        let truncated = ModelError::Truncated { expected: end, found: self.tensors.len() };
+        let bytes = self.tensors.get(start..end).ok_or(truncated)?;
+        bytemuck::try_cast_slice(bytes).map_err(|_| ModelError::Misaligned { alignment: align_of::<T>() })
+    }
+}
+
+/// Whether a tensor's key is `<layer>.<name>`, with the number written as midge writes it.
+fn is_named(key: &str, layer: usize, name: &str) -> bool {
+    match key.split_once('.') {
+        Some((number, rest)) => rest == name && number.parse() == Ok(layer) && !number.starts_with('+'),
+        None => false,
+    }
+}
+
+/// Reads all entries of a header: metadata into `metadata`, each tensor to `on_tensor`.
+fn visit<'a>(
+    json: &'a [u8],
+    metadata: &mut Metadata<'a>,
+    on_tensor: impl FnMut(&'a str, Entry<'a>),
+) -> Result<(), ModelError> {
+    let mut deserializer = Deserializer::new(json, None);
+    deserializer.deserialize_map(Entries { metadata, on_tensor }).map_err(|_| ModelError::Header)?;
+    deserializer.end().map(|_| ()).map_err(|_| ModelError::Header)
+}
+
+struct Entries<'m, 'a, F> {
+    metadata: &'m mut Metadata<'a>,
+    on_tensor: F,
+}
+
+impl<'a, F: FnMut(&'a str, Entry<'a>)> Visitor<'a> for Entries<'_, 'a, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("the entries of a safetensors header")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<&'a str>()? {
+            if key == "__metadata__" {
+                *self.metadata = map.next_value()?;
+            } else {
+                (self.on_tensor)(key, map.next_value()?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Metadata<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Metadata<'de>;
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of texts")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut metadata = Metadata::default();
+                while let Some((key, value)) = map.next_entry::<&'de str, &'de str>()? {
+                    match key {
+                        METADATA_FORMAT => metadata.format = Some(value),
+                        METADATA_NETWORK => metadata.network = Some(value),
+                        METADATA_CHECKSUM => metadata.checksum = Some(value),
+                        _ => {}
+                    }
+                }
+                Ok(metadata)
+            }
+        }
+        deserializer.deserialize_map(Texts)
+    }
+}
+
+impl<'a, T: Element> Model<'a, T> {
+    /// A model in a safetensors file's bytes, read in place. `network` is the architecture that the caller planned its
+    /// buffers for; [`Header::network`] reads it from a file. The bytes must be aligned to the element type, and stay.
+    ///
+    /// ```
+    /// # use midge_core::{Model, ModelError, MNIST_CNN};
+    /// let error = Model::<f32>::from_safetensors(&MNIST_CNN, b"not a model").unwrap_err();
+    /// assert!(matches!(error, ModelError::HeaderLength { .. }));
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ModelError`]; every malformed file has one.
+    pub fn from_safetensors(network: &'a Network, bytes: &'a [u8]) -> Result<Self, ModelError> {
+        let header = Header::read(bytes)?;
+        if header.network()? != *network {
+            return Err(ModelError::OtherNetwork);
+        }
+        let mut parameters = heapless::Vec::new();
+        let mut expected = 0;
+        for stage in network.plan().all() {
+            let layer = stage.layer;
+            let (weights, bias) = stage.parameters();
+            let mut tensors = Parameters { weights: &[], bias: &[] };
+            if weights > 0 {
+                tensors.weights = header.tensor(layer, "weight", &network.weight_shape(layer))?;
+            }
+            if bias > 0 {
+                tensors.bias = header.tensor(layer, "bias", &[bias])?;
+            }
+            expected += (weights + bias) * size_of::<T>();
+            // The plan has at most `MAX_STAGES` stages.
+            let _ = parameters.push(tensors);
+        }
+        if header.tensors.len() != expected {
+            return Err(ModelError::Oversized { expected, found: header.tensors.len() });
+        }
+        header.check_checksum()?;
+        let model = Self { network, parameters, level: Level::detect(), packed: &[] };
+        model.check_finite()?;
+        Ok(model)
+    }
+
+    fn check_finite(&self) -> Result<(), ModelError> {
+        for (stage, tensors) in self.network.plan().all().iter().zip(&self.parameters) {
+            let bad = |tensor: &[T]| tensor.iter().position(|w| !w.is_finite());
+            if let Some(index) = bad(tensors.weights).or(bad(tensors.bias)) {
+                return Err(ModelError::NotFinite { layer: stage.layer, index });
+            }
+        }
+        Ok(())
+    }
+}

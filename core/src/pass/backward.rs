@@ -1,0 +1,260 @@
+//! Logits to the gradient of the loss with respect to the image.
+
+use crate::element::Element;
+use crate::layers::conv::GradientRow;
+use crate::layers::{RowMasks, dense};
+use crate::loss;
+use crate::model::Model;
+use crate::plan::{MAX_STAGES, Spatial, Stages};
+use crate::simd::{Kernel, Simd};
+use crate::span::{span, span_mut, take};
+
+struct Backward<'a, 'b, T> {
+    model: &'a Model<'a, T>,
+    logits: &'a [f32],
+    label: usize,
+    masks: &'a [u32],
+    gradient: &'b mut [f32],
+    work: &'b mut [f32],
+}
+
+/// Gradient of the cross-entropy at `label`, into `gradient` (one element per pixel). `logits` and `masks` are
+/// those of the forward pass; `work` has `backward_len` elements less the image's.
+pub(crate) fn backward<T: Element>(
+    model: &Model<'_, T>,
+    logits: &[f32],
+    label: usize,
+    masks: &[u32],
+    gradient: &mut [f32],
+    work: &mut [f32],
+) {
+    model.level().run(Backward { model, logits, label, masks, gradient, work });
+}
+
+impl<T: Element> Kernel for Backward<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { model, logits, label, masks, gradient, mut work } = self;
+        let plan = model.network().plan();
+        gradient.fill(0.0);
+        let rows = take(&mut work, plan.backward_rows_len());
+        let flat = dense_stages(simd, model, logits, label, masks, work);
+        if plan.spatial_count() == 0 {
+            return match model.dense(0) {
+                Some(dense) => dense.input_gradient(simd, flat, 0, |_| u32::MAX, gradient),
+                None => gradient.iter_mut().zip(flat).for_each(|(g, flat)| *g = *flat),
+            };
+        }
+        let walk = BackwardRows { model, flat, masks, rows, image_gradient: Some(gradient) };
+        walk.run(simd, Nothing);
+    }
+}
+
+/// Backward through the dense stages but the first; returns the gradient of that one's output, or of the
+/// logits where there is no dense stage.
+#[inline(always)]
+fn dense_stages<'b, S: Simd, T: Element>(
+    simd: S,
+    model: &Model<'_, T>,
+    logits: &[f32],
+    label: usize,
+    masks: &[u32],
+    mut work: &'b mut [f32],
+) -> &'b [f32] {
+    let plan = model.network().plan();
+    let (first, count) = (plan.spatial_count(), plan.count());
+    if first == count {
+        let flat = take(&mut work, plan.classes());
+        loss::cross_entropy_gradient(logits, label, flat);
+        return flat;
+    }
+    let even = take(&mut work, plan.dense_len(0, true));
+    let odd = take(&mut work, plan.dense_len(1, true));
+    let (mut output, mut input) = if (count - first) % 2 == 1 { (even, odd) } else { (odd, even) };
+    let mask = |index: usize| masks.get(plan.mask_range(index)).unwrap_or(&[]);
+    loss::cross_entropy_gradient(logits, label, span_mut(output, 0, logits.len()));
+    dense::mask_gradient(mask(count - 1), span_mut(output, 0, logits.len()));
+    for index in (first + 1..count).rev() {
+        if let Some(dense) = model.dense(index) {
+            let alive = mask(index - 1);
+            let wanted = |word: usize| if alive.is_empty() { u32::MAX } else { alive.get(word).copied().unwrap_or(0) };
+            let target = span_mut(input, 0, dense.stage.inputs);
+            dense.input_gradient(simd, span(output, 0, dense.stage.units), 0, wanted, target);
+        }
+        core::mem::swap(&mut output, &mut input);
+    }
+    let units = model.dense(first).map_or(0, |dense| dense.stage.units);
+    span(output, 0, units)
+}
+
+/// The walk from the last spatial stage to the image, a few rows of gradient at a time.
+///
+/// Every stage keeps the rows of its output gradient that one input row needs. The first stage adds each row
+/// to the image's gradient at once.
+pub(crate) struct BackwardRows<'a, 'b, T> {
+    pub model: &'a Model<'a, T>,
+    /// Gradient of the first dense stage's output, or of the logits.
+    pub flat: &'a [f32],
+    pub masks: &'a [u32],
+    /// Rows of output gradient of all spatial stages.
+    pub rows: &'b mut [f32],
+    /// Left out in training.
+    pub image_gradient: Option<&'b mut [f32]>,
+}
+
+/// Sees each complete row of output gradient.
+pub(crate) trait Observer {
+    /// The output gradient of spatial stage `index` at one row.
+    fn observe<S: Simd>(&mut self, simd: S, index: usize, output: &GradientRow<'_>);
+}
+
+/// Looks away: an attack needs no weight gradients.
+struct Nothing;
+
+impl Observer for Nothing {
+    #[inline(always)]
+    fn observe<S: Simd>(&mut self, _: S, _: usize, _: &GradientRow<'_>) {}
+}
+
+/// How far a stage has come.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// Rows of output gradient received.
+    received: usize,
+    /// Rows of input gradient made; for the first stage, rows of output gradient passed on.
+    made: usize,
+}
+
+impl<T: Element> BackwardRows<'_, '_, T> {
+    /// Runs the walk; `observer` sees each stage's rows in order.
+    #[inline(always)]
+    pub(crate) fn run<S: Simd>(mut self, simd: S, mut observer: impl Observer) {
+        let plan = self.model.network().plan();
+        let mut progress = [Progress::default(); MAX_STAGES];
+        let mut index = 0;
+        while let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
+            let needed = if index == 0 { state.made } else { covering_rows(stage, state.made).1 };
+            if state.received <= needed {
+                if index + 1 < plan.spatial_count() {
+                    index += 1;
+                    continue;
+                }
+                let row = state.received;
+                state.received += 1;
+                self.last_row(simd, index, stage, row);
+                observer.observe(simd, index, &self.gradient_row(index, stage, row));
+            } else if index == 0 {
+                let row = state.made;
+                state.made += 1;
+                self.add_to_image(simd, stage, row);
+                if row + 1 == stage.output.height {
+                    return;
+                }
+            } else {
+                let row = state.made;
+                state.made += 1;
+                self.inner_row(simd, index, stage, row);
+                index -= 1;
+                if let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
+                    observer.observe(simd, index, &self.gradient_row(index, stage, row));
+                    state.received += 1;
+                }
+            }
+        }
+    }
+
+    /// The rows kept for stage `index`: where they start and how many.
+    fn ring(plan: &Stages, index: usize) -> (usize, usize) {
+        let len = |i: usize| plan.spatial(i).map_or(0, |s| Stages::gradient_slots(s, i) * s.output.row_len());
+        let slots = plan.spatial(index).map_or(1, |s| Stages::gradient_slots(s, index));
+        ((0..index).map(len).sum(), slots.max(1))
+    }
+
+    /// Row `row` of the output gradient of stage `index`, with its bits.
+    #[inline(always)]
+    fn gradient_row<'s>(&'s self, index: usize, stage: &'s Spatial, row: usize) -> GradientRow<'s> {
+        let plan = self.model.network().plan();
+        let (start, slots) = Self::ring(plan, index);
+        let len = stage.output.row_len();
+        GradientRow {
+            row,
+            gradient: span(self.rows, start + row % slots * len, len),
+            masks: masks_of_row(plan, self.masks, index, stage, row),
+        }
+    }
+
+    /// Output gradient of the last spatial stage: from the first dense layer, for live units only.
+    #[inline(always)]
+    fn last_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize) {
+        let plan = self.model.network().plan();
+        let (start, slots) = Self::ring(plan, index);
+        let (len, channels) = (stage.output.row_len(), stage.output.channels);
+        let masks = masks_of_row(plan, self.masks, index, stage, row);
+        let target = span_mut(self.rows, start + row % slots * len, len);
+        let Some(dense) = self.model.dense(index + 1) else {
+            let flat = span(self.flat, row * len, len);
+            return target.iter_mut().zip(flat).for_each(|(target, g)| *target = *g);
+        };
+        for (column, target) in target.chunks_exact_mut(channels.max(1)).enumerate() {
+            let first = row * len + column * channels;
+            dense.input_gradient(simd, self.flat, first, |word| masks.alive(column, word), target);
+        }
+    }
+
+    /// Input row `row` of stage `index`, which is output row `row` of the stage before.
+    #[inline(always)]
+    fn inner_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize) {
+        let plan = self.model.network().plan();
+        let (own, _) = Self::ring(plan, index);
+        let (before, slots) = Self::ring(plan, index.saturating_sub(1));
+        let (rows_before, rows) = self.rows.split_at_mut_checked(own).unwrap_or((&mut [], &mut []));
+        let len = stage.input.row_len();
+        let target = span_mut(rows_before, before + row % slots * len, len);
+        target.fill(0.0);
+        let conv = self.model.conv(index, stage);
+        let (first, last) = covering_rows(stage, row);
+        for p in first..=last {
+            let out = stage.output.row_len();
+            let slots = Stages::gradient_slots(stage, index).max(1);
+            let output = GradientRow {
+                row: p,
+                gradient: span(rows, p % slots * out, out),
+                masks: masks_of_row(plan, self.masks, index, stage, p),
+            };
+            conv.add_input_gradient(simd, &output, row, target);
+        }
+    }
+
+    /// Adds what output row `row` of the first stage contributes to the image's gradient.
+    #[inline(always)]
+    fn add_to_image<S: Simd>(&mut self, simd: S, stage: &Spatial, row: usize) {
+        let Some(image_gradient) = self.image_gradient.take() else { return };
+        let output = self.gradient_row(0, stage, row);
+        let conv = self.model.conv(0, stage);
+        let len = stage.input.row_len();
+        for padded in row * stage.step()..row * stage.step() + stage.extent() {
+            if let Some(input_row) = padded.checked_sub(stage.pad_top()) {
+                let target = span_mut(image_gradient, input_row * len, len);
+                if !target.is_empty() {
+                    conv.add_input_gradient(simd, &output, input_row, target);
+                }
+            }
+        }
+        self.image_gradient = Some(image_gradient);
+    }
+}
+
+/// The bits of output row `row` of stage `index`.
+fn masks_of_row<'s>(plan: &Stages, masks: &'s [u32], index: usize, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
+    let start = plan.mask_range(index).start + row * stage.mask_row_len();
+    RowMasks { stage, words: span(masks, start, stage.mask_row_len()) }
+}
+
+/// The first and the last output row whose window contains input row `row`; the first is larger if none does.
+fn covering_rows(stage: &Spatial, row: usize) -> (usize, usize) {
+    let padded = row + stage.pad_top();
+    let first = (padded + 1).saturating_sub(stage.extent()).div_ceil(stage.step());
+    (first, (padded / stage.step()).min(stage.output.height - 1))
+}

@@ -1,0 +1,107 @@
+//! Vectors of f32: one algorithm, the number of lanes as a parameter.
+//!
+//! A microcontroller runs every kernel with [`Scalar`], a host with the widest vectors it has. The kernels
+//! accumulate each output in the same order whatever the lanes, so that only the rounding of a fused
+//! multiply-add (and of a sum over lanes) can differ.
+
+mod portable;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod x86;
+
+use crate::element::Element;
+pub(crate) use portable::Scalar;
+
+/// Vector operations; `self` is the proof that the processor has them.
+pub(crate) trait Simd: Copy {
+    /// [`Self::LANES`] values.
+    type Vector: Copy;
+    /// Lanes of a vector; divides 32.
+    const LANES: usize;
+    /// Whether there are 32 vector registers rather than 16.
+    const MANY_REGISTERS: bool;
+
+    fn splat(self, x: f32) -> Self::Vector;
+    /// The first `LANES` elements of `x`; zeros where it is shorter.
+    fn load<T: Element>(self, x: &[T]) -> Self::Vector;
+    /// Writes as many lanes as `out` takes.
+    fn store(self, x: Self::Vector, out: &mut [f32]);
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// Bit `i` is set where lane `i` of `a` is greater than that of `b`.
+    fn greater(self, a: Self::Vector, b: Self::Vector) -> u32;
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Sum of all lanes.
+    fn sum(self, x: Self::Vector) -> f32;
+}
+
+/// Work that can run with any vectors.
+pub(crate) trait Kernel {
+    type Output;
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// The vectors to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Level {
+    /// One value at a time: any processor.
+    Scalar,
+    /// Four lanes in plain Rust, for the compiler to map to SSE2 or NEON.
+    Portable,
+    /// AVX2 with fused multiply-add.
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    Avx2,
+    /// AVX-512F.
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    Avx512,
+}
+
+impl Level {
+    /// The best level of this processor. Without feature `std` always [`Level::Scalar`].
+    pub fn detect() -> Self {
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        {
+            if x86::Avx512::detect().is_some() {
+                return Self::Avx512;
+            }
+            if x86::Avx2::detect().is_some() {
+                return Self::Avx2;
+            }
+        }
+        if cfg!(feature = "std") { Self::Portable } else { Self::Scalar }
+    }
+
+    /// Values per vector.
+    pub fn lanes(self) -> usize {
+        struct Lanes;
+        impl Kernel for Lanes {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::LANES
+            }
+        }
+        self.run(Lanes)
+    }
+
+    /// Runs `kernel` at this level, or at the next lower one that the processor has.
+    #[inline(always)]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Self::Avx512 => match x86::Avx512::detect() {
+                Some(simd) => x86::run_avx512(simd, kernel),
+                None => kernel.run(Scalar),
+            },
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Self::Avx2 => match x86::Avx2::detect() {
+                Some(simd) => x86::run_avx2(simd, kernel),
+                None => kernel.run(Scalar),
+            },
+            #[cfg(feature = "std")]
+            Self::Portable => kernel.run(portable::Portable),
+            _ => kernel.run(Scalar),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Vectors in plain Rust: one lane for devices, four for hosts without a file of their own here.
+
+use super::Simd;
+use crate::element::Element;
+
+/// One lane.
+#[derive(Clone, Copy)]
+pub(crate) struct Scalar;
+
+impl Simd for Scalar {
+    type Vector = f32;
+    const LANES: usize = 1;
+    const MANY_REGISTERS: bool = false;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn load<T: Element>(self, x: &[T]) -> f32 {
+        x.first().map_or(0.0, |x| x.to_f32())
+    }
+    #[inline(always)]
+    fn store(self, x: f32, out: &mut [f32]) {
+        if let Some(out) = out.first_mut() {
+            *out = x;
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+    #[inline(always)]
+    fn greater(self, a: f32, b: f32) -> u32 {
+        u32::from(a > b)
+    }
+    #[inline(always)]
+    fn max(self, a: f32, b: f32) -> f32 {
+        if a > b { a } else { b }
+    }
+    #[inline(always)]
+    fn sum(self, x: f32) -> f32 {
+        x
+    }
+}
+
+/// Four lanes.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+#[cfg(feature = "std")]
+impl Simd for Portable {
+    type Vector = [f32; 4];
+    const LANES: usize = 4;
+    const MANY_REGISTERS: bool = cfg!(target_arch = "aarch64");
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    fn load<T: Element>(self, x: &[T]) -> [f32; 4] {
+        super::portable::lanes(x)
+    }
+    #[inline(always)]
+    fn store(self, x: [f32; 4], out: &mut [f32]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = x;
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn greater(self, a: [f32; 4], b: [f32; 4]) -> u32 {
+        (0..4).map(|i| u32::from(a[i] > b[i]) << i).sum()
+    }
+    #[inline(always)]
+    fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn sum(self, x: [f32; 4]) -> f32 {
+        (x[0] + x[1]) + (x[2] + x[3])
+    }
+}
+
+/// The first `L` elements, converted; zeros where `x` is shorter.
+#[cfg(feature = "std")]
+#[inline(always)]
+pub(super) fn lanes<T: Element, const L: usize>(x: &[T]) -> [f32; L] {
+    match x.first_chunk::<L>() {
+        Some(x) => core::array::from_fn(|i| x[i].to_f32()),
+        None => core::array::from_fn(|i| x.get(i).map_or(0.0, |x| x.to_f32())),
+    }
+}

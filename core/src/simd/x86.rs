@@ -1,0 +1,159 @@
+//! AVX2 and AVX-512 vectors. The only `unsafe` code of the crate: calls of processor instructions, each
+//! allowed by a token that exists only after the processor was asked for them.
+
+use super::{Kernel, Simd, portable::lanes};
+use crate::element::Element;
+use core::arch::x86_64::*;
+
+/// Proof of AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// Proof of AVX-512F, AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx2 {
+    pub(crate) fn detect() -> Option<Self> {
+        let found = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
+        found.then_some(Self(()))
+    }
+}
+
+impl Avx512 {
+    pub(crate) fn detect() -> Option<Self> {
+        let found = std::is_x86_feature_detected!("avx512f") && Avx2::detect().is_some();
+        found.then_some(Self(()))
+    }
+}
+
+/// Compiles `kernel` with AVX2 instructions.
+pub(crate) fn run_avx2<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx2,fma")]
+    fn inner<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+        kernel.run(simd)
+    }
+    // SAFETY: `simd` proves that the processor has these features.
+    #[allow(unsafe_code, reason = "the features were detected")]
+    unsafe {
+        inner(simd, kernel)
+    }
+}
+
+/// Compiles `kernel` with AVX-512 instructions.
+pub(crate) fn run_avx512<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    fn inner<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+        kernel.run(simd)
+    }
+    // SAFETY: `simd` proves that the processor has these features.
+    #[allow(unsafe_code, reason = "the features were detected")]
+    unsafe {
+        inner(simd, kernel)
+    }
+}
+
+/// One instruction whose feature the token `self` proves.
+macro_rules! proven {
+    ($instruction:expr) => {{
+        // SAFETY: `self` exists only if the processor has the feature; no memory is touched.
+        #[allow(unsafe_code, reason = "the features were detected")]
+        unsafe {
+            $instruction
+        }
+    }};
+}
+
+impl Simd for Avx2 {
+    type Vector = __m256;
+    const LANES: usize = 8;
+    const MANY_REGISTERS: bool = false;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        proven!(_mm256_set1_ps(x))
+    }
+    #[inline(always)]
+    fn load<T: Element>(self, x: &[T]) -> __m256 {
+        bytemuck::cast::<[f32; 8], __m256>(lanes(x))
+    }
+    #[inline(always)]
+    fn store(self, x: __m256, out: &mut [f32]) {
+        let x: [f32; 8] = bytemuck::cast(x);
+        match out.first_chunk_mut::<8>() {
+            Some(out) => *out = x,
+            None => out.iter_mut().zip(x).for_each(|(out, x)| *out = x),
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        proven!(_mm256_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn greater(self, a: __m256, b: __m256) -> u32 {
+        proven!(_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b))) as u32
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn sum(self, x: __m256) -> f32 {
+        let x: [f32; 8] = bytemuck::cast(x);
+        sum(x)
+    }
+}
+
+impl Simd for Avx512 {
+    type Vector = __m512;
+    const LANES: usize = 16;
+    const MANY_REGISTERS: bool = true;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        proven!(_mm512_set1_ps(x))
+    }
+    #[inline(always)]
+    fn load<T: Element>(self, x: &[T]) -> __m512 {
+        bytemuck::cast::<[f32; 16], __m512>(lanes(x))
+    }
+    #[inline(always)]
+    fn store(self, x: __m512, out: &mut [f32]) {
+        let x: [f32; 16] = bytemuck::cast(x);
+        match out.first_chunk_mut::<16>() {
+            Some(out) => *out = x,
+            None => out.iter_mut().zip(x).for_each(|(out, x)| *out = x),
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        proven!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn greater(self, a: __m512, b: __m512) -> u32 {
+        u32::from(proven!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)))
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn sum(self, x: __m512) -> f32 {
+        proven!(_mm512_reduce_add_ps(x))
+    }
+}
+
+/// Halves added until one is left.
+#[inline(always)]
+fn sum(x: [f32; 8]) -> f32 {
+    let x: [f32; 4] = core::array::from_fn(|i| x[i] + x[i + 4]);
+    (x[0] + x[2]) + (x[1] + x[3])
+}

@@ -1,0 +1,396 @@
+//! The four MNIST files: found in a folder, or fetched once into the user's cache.
+//!
+//! A download goes to a `.part` file, which the next attempt continues, whichever mirror or run
+//! makes it. Only content whose unpacked SHA-256 is right gets its final name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcetera::BaseStrategy;
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+
+use super::{DataError, Dataset, Split, idx};
+
+/// Mirrors of the gzip files, tried in this order unless `MIDGE_MIRRORS` names others.
+pub const MIRRORS: [&str; 2] =
+    ["https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"];
+
+/// A file as it should be.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Name without `.gz`.
+    pub name: &'a str,
+    /// SHA-256 of the unpacked content in lower-case hexadecimal.
+    pub sha256: &'a str,
+    /// Size of the unpacked content in bytes; also bounds the download.
+    pub bytes: u64,
+}
+
+const fn file(name: &'static str, sha256: &'static str, bytes: u64) -> Known<'static> {
+    Known { name, sha256, bytes }
+}
+
+/// Images and labels for training, then for testing; `FILES[split as usize]` is the pair of a split.
+pub const FILES: [[Known<'static>; 2]; 2] = [
+    [
+        file("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db", 47_040_016),
+        file("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60_008),
+    ],
+    [
+        file("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7", 7_840_016),
+        file("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10_008),
+    ],
+];
+
+/// Loads a split from a folder that holds the files under their usual names, plain or `.gz`.
+///
+/// # Errors
+/// [`DataError::Missing`] with all names tried, or [`DataError::Idx`].
+pub fn from_folder(folder: &Path, split: Split) -> Result<Dataset, DataError> {
+    let [images, labels] = FILES[split as usize].map(|known| find(folder, known.name));
+    let (images, labels) = (images?, labels?);
+    let name = format!("MNIST {} ({})", split.name(), folder.display());
+    let pixels = idx::read_images(&images)?;
+    Dataset::from_idx(&pixels, idx::read_labels(&labels)?, &labels, name)
+}
+
+/// Loads a split from the user's cache after fetching what is missing there.
+///
+/// # Errors
+/// Any error of [`fetch`] or [`from_folder`], or [`DataError::NoCache`].
+pub fn from_cache(split: Split) -> Result<Dataset, DataError> {
+    let base = etcetera::choose_base_strategy().map_err(|e| DataError::NoCache(e.to_string()))?;
+    let folder = base.cache_dir().join("midge").join("mnist");
+    let mirrors = mirrors(std::env::var("MIDGE_MIRRORS").ok().as_deref());
+    fetch(&mirrors, &folder, &FILES[split as usize])?;
+    from_folder(&folder, split)
+}
+
+fn mirrors(variable: Option<&str>) -> Vec<String> {
+    let words = variable.unwrap_or_default().split(',').map(str::trim);
+    let own: Vec<String> = words.filter(|w| !w.is_empty()).map(String::from).collect();
+    if own.is_empty() { MIRRORS.map(String::from).into() } else { own }
+}
+
+pub(super) fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
+    let names = [name.to_string(), format!("{name}.gz")];
+    let found = names.iter().map(|n| folder.join(n)).find(|path| path.is_file());
+    found.ok_or_else(|| DataError::Missing { folder: folder.into(), tried: names.join(", ") })
+}
+
+/// Makes sure `folder` holds `files`, taking each missing one from the first of `mirrors` (base
+/// addresses) that delivers it whole. Other processes doing the same are waited for.
+///
+/// # Errors
+/// [`DataError::Download`] if no mirror delivers, [`DataError::Io`] if the folder is unusable.
+pub fn fetch(mirrors: &[String], folder: &Path, files: &[Known<'_>]) -> Result<(), DataError> {
+    if files.iter().all(|known| find(folder, known.name).is_ok()) {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(DataError::io(folder))?;
+    let lock = folder.join(".lock");
+    let lock = File::create(&lock).map_err(DataError::io(&lock))?;
+    // A file system without locks only loses the protection against a second process.
+    let _ = lock.lock();
+    for known in files {
+        if find(folder, known.name).is_err() {
+            fetch_one(mirrors, folder, known)?;
+        }
+    }
+    Ok(())
+}
+
+fn fetch_one(mirrors: &[String], folder: &Path, known: &Known<'_>) -> Result<(), DataError> {
+    let packed = format!("{}.gz", known.name);
+    let part = folder.join(format!("{packed}.part"));
+    let mut failures = Vec::new();
+    for mirror in mirrors {
+        let url = format!("{}/{packed}", mirror.trim_end_matches('/'));
+        let mut tries = 3;
+        loop {
+            tries -= 1;
+            match attempt(&url, &part, known) {
+                Ok(gzip) => {
+                    let last = folder.join(if gzip { &packed } else { known.name });
+                    return fs::rename(&part, &last).map_err(DataError::io(&last));
+                }
+                Err(Failure::Local(error)) => return Err(error),
+                Err(Failure::Remote { again: true, .. }) if tries > 0 => {}
+                Err(Failure::Remote { reason, .. }) => {
+                    failures.push(format!("{url}: {reason}"));
+                    break;
+                }
+            }
+        }
+    }
+    Err(DataError::Download { file: packed, failures })
+}
+
+enum Failure {
+    /// This computer is at fault; another mirror will not help.
+    Local(DataError),
+    /// The other side is at fault, and may do better if asked again.
+    Remote { reason: String, again: bool },
+}
+
+fn local(path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    |error| Failure::Local(DataError::io(path)(error))
+}
+
+fn remote(again: bool) -> impl FnOnce(String) -> Failure {
+    move |reason| Failure::Remote { reason, again }
+}
+
+/// Continues `part` from `url` and checks the result; true if it is gzip. Content that is
+/// complete but wrong is deleted, content that is merely unfinished stays.
+fn attempt(url: &str, part: &Path, known: &Known<'_>) -> Result<bool, Failure> {
+    // Gzip adds a little to data it cannot shrink, always less than this.
+    let limit = known.bytes + known.bytes / 100 + 1024;
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).write(true).truncate(false).open(part).map_err(local(part))?;
+    let mut have = file.metadata().map_err(local(part))?.len();
+    if have > limit {
+        have = 0;
+    }
+    let mut request = agent(url).get(url);
+    if have > 0 {
+        request = request.header("Range", format!("bytes={have}-"));
+    }
+    let response = request.call().map_err(|e| remote(false)(e.to_string()))?;
+    let range = response.headers().get("Content-Range").and_then(|v| v.to_str().ok());
+    let fits = range.is_some_and(|v| v.starts_with(&format!("bytes {have}-")));
+    match response.status().as_u16() {
+        206 if have > 0 && fits => {}
+        // The server ignores ranges and sends everything.
+        200 => have = 0,
+        // Nothing follows what is there: it is either complete or useless.
+        206 | 416 if have > 0 => return verify(part, known, true),
+        status => return Err(remote(false)(format!("answered with status {status}"))),
+    }
+    file.set_len(have).and_then(|()| file.seek(SeekFrom::Start(have))).map_err(local(part))?;
+    save(response.into_body(), (file, part), have, limit, url)?;
+    verify(part, known, have > 0)
+}
+
+fn agent(url: &str) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .accept_encoding("identity")
+        .timeout_connect(Some(Duration::from_secs(15)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .timeout_per_read(Some(Duration::from_secs(30)))
+        .timeout_recv_body(Some(Duration::from_secs(1800)));
+    // A mirror on this computer is not reached through a proxy.
+    let own = url.starts_with("http://127.") || url.starts_with("http://localhost");
+    let config = if own { config.proxy(None) } else { config };
+    config.build().into()
+}
+
+/// Writes the body to the file, which may reach `limit` bytes.
+fn save(
+    mut body: ureq::Body,
+    (mut file, part): (File, &Path),
+    start: u64,
+    limit: u64,
+    url: &str,
+) -> Result<(), Failure> {
+    let bar = progress(url, body.content_length().map(|length| start.saturating_add(length)));
+    let (mut have, mut buffer) = (start, vec![0; 64 * 1024]);
+    let mut reader = body.as_reader();
+    loop {
+        // What arrived is kept, so asking again makes progress.
+        let read = reader.read(&mut buffer);
+        let n = read.map_err(|e| remote(have > start)(format!("broke off at byte {have}: {e}")))?;
+        if n == 0 {
+            bar.finish_and_clear();
+            return file.sync_all().map_err(local(part));
+        }
+        have += n as u64;
+        if have > limit {
+            file.set_len(0).map_err(local(part))?;
+            return Err(remote(false)(format!("sent more than {limit} bytes")));
+        }
+        file.write_all(&buffer[..n]).map_err(local(part))?;
+        bar.set_position(have);
+    }
+}
+
+/// A bar with the remaining time on a terminal, one plain line otherwise.
+fn progress(url: &str, total: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        eprintln!("downloading {url}");
+        return ProgressBar::hidden();
+    }
+    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let look = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    let bar = bar.with_message(url.to_string());
+    bar.with_style(ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// As [`compare`], and deletes a wrong file.
+fn verify(part: &Path, known: &Known<'_>, again: bool) -> Result<bool, Failure> {
+    compare(part, known).map_err(local(part))?.or_else(|reason| {
+        fs::remove_file(part).map_err(local(part))?;
+        Err(remote(again)(reason))
+    })
+}
+
+/// Whether the unpacked content is as it should be: if so, whether the file is gzip, else how it
+/// differs. The outer error is that of opening the file.
+pub(super) fn compare(path: &Path, known: &Known<'_>) -> io::Result<Result<bool, String>> {
+    let (content, gzip) = idx::unpack(File::open(path)?)?;
+    let mut bytes = Vec::new();
+    let unpacked = content.take(known.bytes + 1).read_to_end(&mut bytes);
+    let sum: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    Ok(match unpacked {
+        Ok(_) if sum == known.sha256 => Ok(gzip),
+        Ok(_) => Err(format!("expected SHA-256 {} after unpacking, found {sum}", known.sha256)),
+        Err(error) => Err(format!("expected gzip, found damage: {error}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+
+    const CONTENT: &[u8] = b"not MNIST, but as good for a test";
+    const SHA256: &str = "ef2fab76f5813bbf93586912e675fd32bbbc1d4c43214ffe601838849f3ed445";
+    const FILE: Known<'static> = Known { name: "file", sha256: SHA256, bytes: CONTENT.len() as u64 };
+
+    /// The offsets asked for, in order.
+    type Log = Arc<Mutex<Vec<usize>>>;
+    /// Status and extra header, the announced length, and the body for an offset.
+    type Answer = fn(usize) -> (String, usize, Vec<u8>);
+
+    fn packed() -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(CONTENT).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    fn serve(answer: Answer) -> (String, Log) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/base/", listener.local_addr().unwrap());
+        let log = Log::default();
+        let seen = log.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+                let request: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+                assert!(request[0].starts_with("GET /base/file.gz "), "{}", request[0]);
+                let offset = request
+                    .iter()
+                    .map(|line| line.to_lowercase())
+                    .find_map(|line| line.strip_prefix("range: bytes=")?.strip_suffix('-')?.parse().ok());
+                seen.lock().unwrap().push(offset.unwrap_or(0));
+                let (status, length, body) = answer(offset.unwrap_or(0));
+                let rest = format!("Content-Length: {length}\r\nConnection: close\r\n\r\n");
+                // An empty status closes the connection without a word.
+                if !status.is_empty() {
+                    let head = format!("HTTP/1.1 {status}\r\n{rest}");
+                    let _ = stream.write_all(&[head.into_bytes(), body].concat());
+                }
+            }
+        });
+        (address, log)
+    }
+
+    fn good(offset: usize) -> (String, usize, Vec<u8>) {
+        let all = packed();
+        match offset {
+            0 => ("200 OK".into(), all.len(), all),
+            n if n >= all.len() => ("416 Range Not Satisfiable".into(), 0, vec![]),
+            n => {
+                let range = format!("Content-Range: bytes {n}-{}/{}", all.len() - 1, all.len());
+                (format!("206 Partial Content\r\n{range}"), all.len() - n, all[n..].to_vec())
+            }
+        }
+    }
+
+    const WHOLE: Answer = |_| good(0);
+    const MISSING: Answer = |_| ("404 Not Found".into(), 2, b"no".to_vec());
+    const SILENT: Answer = |_| (String::new(), 0, vec![]);
+    const ENDLESS: Answer = |_| ("200 OK".into(), 1 << 20, vec![7; 1 << 20]);
+    const CORRUPT: Answer = |_| ("200 OK".into(), 40, [&packed()[..20], &[0; 20]].concat());
+    const WRONG: Answer = |_| ("200 OK".into(), 5, b"other".to_vec());
+
+    /// Breaks off after ten bytes unless asked to continue.
+    fn halting(offset: usize) -> (String, usize, Vec<u8>) {
+        let (status, length, mut body) = good(offset);
+        body.truncate(if offset == 0 { 10 } else { length });
+        (status, length, body)
+    }
+
+    /// Fetches with `part` already there; gives the result, the offsets asked of each mirror and
+    /// the names left in the folder.
+    fn run(answers: &[Answer], part: &[u8]) -> (Result<(), DataError>, Vec<Vec<usize>>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        if !part.is_empty() {
+            fs::write(folder.path().join("file.gz.part"), part).unwrap();
+        }
+        let (mirrors, logs): (Vec<_>, Vec<_>) = answers.iter().map(|a| serve(*a)).unzip();
+        let result = fetch(&mirrors, folder.path(), &[FILE]);
+        if result.is_ok() {
+            assert_eq!(fs::read(folder.path().join("file.gz")).unwrap(), packed());
+            // What is there is not asked for again.
+            fetch(&[], folder.path(), &[FILE]).unwrap();
+        }
+        let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = entries.filter_map(|n| n.into_string().ok()).filter(|n| n != ".lock").collect();
+        (result, logs.iter().map(|l| l.lock().unwrap().clone()).collect(), names)
+    }
+
+    /// The mirrors, what the `.part` file holds at first, and the offsets each mirror is asked for.
+    type Case<'a> = (&'a [Answer], &'a [u8], &'a [&'a [usize]]);
+
+    #[test]
+    fn downloads_finish_whatever_the_server_does() {
+        let (all, junk, huge) = (packed(), [9; 30], [9; 5000]);
+        let cases: [Case; 12] = [
+            (&[good], &[], &[&[0]]),
+            (&[good], &all[..20], &[&[20]]),
+            (&[good], &all, &[&[all.len()]]),
+            (&[good], &junk, &[&[30, 0]]),
+            (&[good], &[&all[..], &junk].concat(), &[&[all.len() + 30, 0]]),
+            (&[good], &huge, &[&[0]]),
+            (&[WHOLE], &all[..20], &[&[20]]),
+            (&[halting], &[], &[&[0, 10]]),
+            (&[MISSING, good], &all[..20], &[&[20], &[20]]),
+            (&[SILENT, good], &[], &[&[0], &[0]]),
+            (&[CORRUPT, good], &[], &[&[0], &[0]]),
+            (&[ENDLESS, WRONG, good], &[], &[&[0], &[0], &[0]]),
+        ];
+        for (i, (answers, part, asked)) in cases.into_iter().enumerate() {
+            let (result, log, names) = run(answers, part);
+            result.unwrap_or_else(|e| panic!("case {i}: {e}"));
+            assert_eq!(log, asked, "case {i}");
+            assert_eq!(names, ["file.gz"], "case {i}");
+        }
+    }
+
+    #[test]
+    fn failing_mirrors_are_all_named_and_leave_nothing_that_looks_complete() {
+        let (result, _, names) = run(&[WRONG, MISSING, CORRUPT, WRONG], &[]);
+        assert!(names.is_empty(), "{names:?}");
+        let message = result.unwrap_err().to_string();
+        let offline = ["--data DIR", "MIDGE_DATA", "--data synthetic"];
+        for part in ["file.gz", SHA256, "status 404", "damage"].into_iter().chain(offline) {
+            assert!(message.contains(part), "{part} is not in {message}");
+        }
+        assert_eq!(message.matches("http://127.0.0.1").count(), 4);
+    }
+
+    #[test]
+    fn the_variable_replaces_the_mirrors() {
+        assert_eq!(mirrors(None), MIRRORS);
+        assert_eq!(mirrors(Some(" ,")), MIRRORS);
+        assert_eq!(mirrors(Some("http://a/, http://b")), ["http://a/", "http://b"]);
+    }
+}

@@ -1,0 +1,12 @@
+//! Trains, attacks, measures and exports the networks that `midge-core` runs.
+//!
+//! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
+//! data set; [`picture`] and [`terminal`] show them, [`commands`] is the `midge` command.
+
+pub mod data;
+pub mod evaluation;
+pub mod files;
+pub mod import;
+pub mod progress;
+pub mod training;
+pub mod weights;

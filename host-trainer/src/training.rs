@@ -1,0 +1,230 @@
+//! The lecture's recipe: Glorot uniform weights, categorical cross-entropy, plain SGD on shuffled batches.
+//!
+//! The same seed gives the same weights on any number of threads: a batch is cut into fixed groups of samples
+//! whose convolution gradients are added in order, and every row of a dense layer is updated by one thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail};
+use indicatif::ProgressBar;
+use midge_core::training::Training;
+use midge_core::{Error, Layer, Network};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::data::Dataset;
+use crate::evaluation::check_fit;
+use crate::weights::{DType, Weights, tensor_infos};
+
+/// Samples that share one sum of convolution gradients. Fixed, so that sums do not depend on the threads.
+const GROUP: usize = 4;
+
+/// Dense rows updated together.
+const ROWS: usize = 64;
+
+/// The options of SGD.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recipe {
+    /// Samples per update.
+    pub batch_size: usize,
+    /// Step size.
+    pub learning_rate: f32,
+    /// Seed of the initial weights and of the shuffles.
+    pub seed: u64,
+}
+
+/// Means over one epoch, each sample judged before its own update, as Keras does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Epoch {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Fraction of correct predictions.
+    pub accuracy: f64,
+}
+
+/// A uniform number in [0, 1) with 24 bits, all that an f32 can tell apart there.
+fn uniform(generator: &mut Xoshiro256PlusPlus) -> f32 {
+    (generator.next_u64() >> 40) as f32 / (1u64 << 24) as f32
+}
+
+/// Initial weights: uniform in `+-sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, equation 16), biases zero.
+pub fn initialise(network: Network, seed: u64) -> Weights {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let tensors = tensor_infos(&network).into_iter().map(|info| {
+        let len = info.shape.iter().product();
+        let (fan_in, fan_out) = match (network.layers().get(info.layer), info.shape.as_slice()) {
+            (Some(Layer::Conv2d { .. }), [o, ky, kx, i]) => (ky * kx * i, ky * kx * o),
+            (_, [inputs, units]) => (*inputs, *units),
+            _ => return vec![0.0; len],
+        };
+        let limit = (6.0 / (fan_in + fan_out) as f32).sqrt();
+        (0..len).map(|_| (2.0 * uniform(&mut generator) - 1.0) * limit).collect()
+    });
+    let tensors = tensors.collect();
+    Weights { network, tensors, dtype: DType::F32, metadata: Default::default() }
+}
+
+/// The order of `samples` samples in an epoch: Fisher-Yates from a generator of the seed and the epoch alone, so
+/// that a resumed run shuffles as the uninterrupted one.
+fn shuffled(samples: usize, seed: u64, epoch: usize) -> Vec<usize> {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed ^ (epoch as u64).wrapping_mul(0xd134_2543_de82_ef95));
+    let mut order: Vec<usize> = (0..samples).collect();
+    for i in (1..samples).rev() {
+        // The high half of a 128-bit product is uniform in 0..=i up to a bias of 2^-40.
+        let j = ((u128::from(generator.next_u64()) * (i as u128 + 1)) >> 64) as usize;
+        order.swap(i, j);
+    }
+    order
+}
+
+/// Trains one epoch (counted from 1). Stops between batches when `stop` is set and returns `None`: the weights
+/// are then in the middle of an epoch and not to be kept.
+///
+/// # Errors
+/// If the data do not fit the network or training diverged.
+pub fn train_epoch(
+    weights: &mut Weights,
+    data: &Dataset,
+    recipe: &Recipe,
+    epoch: usize,
+    progress: &ProgressBar,
+    stop: &AtomicBool,
+) -> Result<Option<Epoch>> {
+    check_fit(weights, data)?;
+    if recipe.batch_size == 0 {
+        bail!("the batch size must be at least 1");
+    }
+    let mut trainer = Trainer::new(weights, recipe);
+    let order = shuffled(data.len(), recipe.seed, epoch);
+    let (mut loss, mut correct, mut seen) = (0.0, 0, 0);
+    for batch in order.chunks(recipe.batch_size) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let (batch_loss, batch_correct) = match trainer.step(data, batch) {
+            Ok(sums) => sums,
+            Err(error @ Error::NotFinite { .. }) => {
+                bail!("training diverged in epoch {epoch}: {error}; try a smaller learning rate")
+            }
+            Err(error) => return Err(error.into()),
+        };
+        (loss, correct, seen) = (loss + batch_loss, correct + batch_correct, seen + batch.len());
+        progress.inc(batch.len() as u64);
+        progress.set_message(format!("epoch {epoch}  loss {:.4}", loss / seen as f64));
+    }
+    Ok(Some(Epoch { epoch, loss: loss / seen as f64, accuracy: correct as f64 / seen as f64 }))
+}
+
+/// Weights under training and the buffers of a batch.
+struct Trainer<'w> {
+    weights: &'w mut Weights,
+    learning_rate: f32,
+    packed: Vec<f32>,
+    /// One per sample of a batch.
+    buffers: Vec<Vec<f32>>,
+    /// One per group of samples.
+    conv_gradients: Vec<Vec<f32>>,
+}
+
+impl<'w> Trainer<'w> {
+    fn new(weights: &'w mut Weights, recipe: &Recipe) -> Self {
+        let training = Training::new(&weights.network);
+        let (buffer, conv) = (training.buffer_len(), training.conv_parameters());
+        Self {
+            learning_rate: recipe.learning_rate,
+            packed: vec![0.0; weights.packed_len()],
+            buffers: vec![vec![0.0; buffer]; recipe.batch_size],
+            conv_gradients: vec![vec![0.0; conv]; recipe.batch_size.div_ceil(GROUP)],
+            weights,
+        }
+    }
+
+    /// One update; returns the sum of losses and the number of correct predictions.
+    fn step(&mut self, data: &Dataset, batch: &[usize]) -> Result<(f64, usize), Error> {
+        let sums = self.passes(data, batch)?;
+        self.update_convolutions(batch.len());
+        self.update_dense(batch.len());
+        Ok(sums)
+    }
+
+    /// Forward and backward of every sample.
+    fn passes(&mut self, data: &Dataset, batch: &[usize]) -> Result<(f64, usize), Error> {
+        let training = Training::new(&self.weights.network);
+        let tensors: Vec<&[f32]> = self.weights.tensors.iter().map(Vec::as_slice).collect();
+        let model = midge_core::Model::from_tensors(&self.weights.network, &tensors)?;
+        let model = model.with_packed(midge_core::Level::detect(), &mut self.packed)?;
+        let groups = batch.par_chunks(GROUP).zip(self.buffers.par_chunks_mut(GROUP)).zip(&mut self.conv_gradients);
+        let sums: Result<Vec<(f64, usize)>, Error> = groups
+            .map(|((samples, buffers), gradient)| {
+                gradient.fill(0.0);
+                let (mut loss, mut correct) = (0.0, 0);
+                for (&i, buffer) in samples.iter().zip(buffers) {
+                    let sample = training.sample(&model, data.image(i), data.label(i), buffer, gradient)?;
+                    loss += f64::from(sample.loss);
+                    correct += usize::from(sample.class == data.label(i));
+                }
+                Ok((loss, correct))
+            })
+            .collect();
+        Ok(sums?.into_iter().fold((0.0, 0), |a, b| (a.0 + b.0, a.1 + b.1)))
+    }
+
+    fn update_convolutions(&mut self, batch: usize) {
+        let step = self.learning_rate / batch as f32;
+        let groups = &self.conv_gradients[..batch.div_ceil(GROUP)];
+        let mut at = 0;
+        let convolutions = groups.first().map_or(0, Vec::len);
+        for tensor in &mut self.weights.tensors {
+            if at == convolutions {
+                break;
+            }
+            for (k, weight) in tensor.iter_mut().enumerate() {
+                let gradient: f32 = groups.iter().map(|group| group[at + k]).sum();
+                *weight -= step * gradient;
+            }
+            at += tensor.len();
+        }
+    }
+
+    fn update_dense(&mut self, batch: usize) {
+        let Weights { network, tensors, .. } = &mut *self.weights;
+        let training = Training::new(network);
+        let step = self.learning_rate / batch as f32;
+        let buffers = &self.buffers[..batch];
+        let batch = || buffers.iter().map(Vec::as_slice);
+        let layers: Vec<_> = training.dense_layers().collect();
+        let count: usize = layers.iter().map(|(_, _, bias)| 1 + usize::from(*bias)).sum();
+        let first = tensors.len() - count;
+        let mut tensors = tensors[first..].iter_mut();
+        for (layer, (_, units, bias)) in layers.into_iter().enumerate() {
+            let Some(weights) = tensors.next() else { return };
+            weights.par_chunks_mut(ROWS * units).enumerate().for_each(|(chunk, weights)| {
+                let mut gradient = vec![0.0; weights.len()];
+                training.add_dense_gradient(layer, batch(), chunk * ROWS, &mut gradient);
+                descend(weights, &gradient, step);
+            });
+            if let Some(weights) = tensors.next_if(bias) {
+                let mut gradient = vec![0.0; units];
+                training.add_dense_bias_gradient(layer, batch(), &mut gradient);
+                descend(weights, &gradient, step);
+            }
+        }
+    }
+}
+
+/// The next element if it is wanted.
+trait NextIf: Iterator {
+    fn next_if(&mut self, wanted: bool) -> Option<Self::Item> {
+        if wanted { self.next() } else { None }
+    }
+}
+
+impl<I: Iterator> NextIf for I {}
+
+fn descend(weights: &mut [f32], gradient: &[f32], step: f32) {
+    weights.iter_mut().zip(gradient).for_each(|(w, g)| *w -= step * g);
+}
