@@ -173,6 +173,7 @@ fn find_size(
         let inputs = network.output_shape(flatten)?.len();
         (features.is_none_or(|features| features == inputs)).then_some(network)
     };
+    let fits = |size| fits(size).map(canonical);
     let pools = layers.iter().filter(|layer| matches!(layer, Layer::MaxPool2d { .. })).count() as u32;
     let network = match size {
         Some(size) => fits(size),
@@ -186,6 +187,22 @@ fn find_size(
         Some((h, w)) => format!("an image of {h}x{w} does not give the first linear layer its {features:?} inputs"),
         None => "no square image gives the first linear layer its inputs: say --network".to_string(),
     })
+}
+
+/// PyTorch's poolings drop partial windows. Where there are none the two border rules agree, and `same` is what midge
+/// writes itself, so that the imported network equals the constant a device was built with.
+fn canonical(network: Network) -> Network {
+    let mut layers = network.layers().to_vec();
+    for i in 0..layers.len() {
+        let input = i.checked_sub(1).map_or(Some(network.input()), |before| network.output_shape(before));
+        if let (Layer::MaxPool2d { pool, padding }, Some(input)) = (&mut layers[i], input)
+            && input.height % *pool == 0
+            && input.width % *pool == 0
+        {
+            *padding = Padding::Same;
+        }
+    }
+    Network::try_new(network.input(), &layers).unwrap_or(network)
 }
 
 /// PyTorch's order of a tensor to midge's.

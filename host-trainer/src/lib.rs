@@ -3,10 +3,14 @@
 //! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
 //! data set; [`picture`] and [`terminal`] show them, [`commands`] is the `midge` command.
 
+pub mod bundled;
+pub mod commands;
 pub mod data;
 pub mod evaluation;
 pub mod files;
 pub mod import;
+pub mod picture;
 pub mod progress;
+pub mod terminal;
 pub mod training;
 pub mod weights;

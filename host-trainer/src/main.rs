@@ -1,1 +1,5 @@
-fn main() {}
+//! The `midge` command.
+
+fn main() -> std::process::ExitCode {
+    midge_trainer::commands::run()
+}

@@ -51,10 +51,17 @@ fn uniform(generator: &mut Xoshiro256PlusPlus) -> f32 {
     (generator.next_u64() >> 40) as f32 / (1u64 << 24) as f32
 }
 
+/// A generator for one purpose: `stream` keeps the draws for one layer or epoch apart from those for the others.
+fn generator(seed: u64, stream: usize) -> Xoshiro256PlusPlus {
+    Xoshiro256PlusPlus::seed_from_u64(seed ^ (stream as u64).wrapping_mul(0xd134_2543_de82_ef95))
+}
+
 /// Initial weights: uniform in `+-sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, equation 16), biases zero.
+/// Every layer draws from a stream of its own, whatever the layers before it need.
 pub fn initialise(network: Network, seed: u64) -> Weights {
-    let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
     let tensors = tensor_infos(&network).into_iter().map(|info| {
+        // Far from the streams of the epochs.
+        let mut generator = generator(!seed, info.layer);
         let len = info.shape.iter().product();
         let (fan_in, fan_out) = match (network.layers().get(info.layer), info.shape.as_slice()) {
             (Some(Layer::Conv2d { .. }), [o, ky, kx, i]) => (ky * kx * i, ky * kx * o),
@@ -71,7 +78,7 @@ pub fn initialise(network: Network, seed: u64) -> Weights {
 /// The order of `samples` samples in an epoch: Fisher-Yates from a generator of the seed and the epoch alone, so
 /// that a resumed run shuffles as the uninterrupted one.
 fn shuffled(samples: usize, seed: u64, epoch: usize) -> Vec<usize> {
-    let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed ^ (epoch as u64).wrapping_mul(0xd134_2543_de82_ef95));
+    let mut generator = generator(seed, epoch);
     let mut order: Vec<usize> = (0..samples).collect();
     for i in (1..samples).rev() {
         // The high half of a 128-bit product is uniform in 0..=i up to a bias of 2^-40.

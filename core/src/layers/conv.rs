@@ -175,11 +175,12 @@ impl<W: Element, B: Element> Conv<'_, W, B> {
         let mut best = sums[0];
         let mut planes = [0; 5];
         let mut started = valid & 1 == 1;
+        let all_lanes = u32::MAX >> (WORD_BITS - S::LANES);
         for (p, sum) in sums.iter().enumerate().skip(1) {
             if valid >> p & 1 == 0 {
                 continue;
             }
-            let won = if started { simd.greater(*sum, best) } else { u32::MAX };
+            let won = if started { simd.greater(*sum, best) } else { all_lanes };
             best = if started { simd.max(*sum, best) } else { *sum };
             started = true;
             for bit in 0..2 {

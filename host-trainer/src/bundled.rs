@@ -1,0 +1,62 @@
+//! What comes with the program: a model trained by `midge train` on MNIST, and digits that midge drew.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::data::{Dataset, idx, synthetic};
+use crate::weights::Weights;
+
+/// The bundled models: name and file.
+pub const MODELS: [(&str, &[u8]); 1] = [("plain", include_bytes!("../assets/plain.safetensors"))];
+
+/// The bundled digits, two of each class, as IDX files (28x28, u8).
+const IMAGES: &[u8] = include_bytes!("../assets/digits-images.idx3-ubyte");
+const LABELS: &[u8] = include_bytes!("../assets/digits-labels.idx1-ubyte");
+
+/// Seed of the bundled digits; `examples/bundle.rs` draws them again.
+const DIGITS_SEED: u64 = 7;
+
+/// A bundled model by name.
+pub fn model(name: &str) -> Option<Result<Weights>> {
+    MODELS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| Weights::from_bytes(bytes))
+}
+
+/// The bundled digits.
+///
+/// # Errors
+/// Only if the program was built from damaged files.
+pub fn digits() -> Result<Dataset> {
+    let file = Path::new("the bundled digits");
+    let images = idx::images_from(IMAGES).map_err(|problem| problem.at(file))?;
+    let labels = idx::labels_from(LABELS).map_err(|problem| problem.at(file))?;
+    Ok(Dataset::from_idx(&images, labels, file, "bundled digits".into())?)
+}
+
+/// The bundled digits drawn anew: two of each class.
+pub fn draw_digits() -> Dataset {
+    synthetic::dataset(DIGITS_SEED, 20, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::evaluate;
+
+    #[test]
+    fn the_bundled_digits_are_those_that_midge_draws() {
+        let (bundled, drawn) = (digits().unwrap(), draw_digits());
+        assert_eq!(bundled.labels, drawn.labels);
+        assert_eq!(bundled.images, drawn.images);
+    }
+
+    #[test]
+    fn every_bundled_model_reads_every_bundled_digit() {
+        for (name, _) in MODELS {
+            let weights = model(name).unwrap().unwrap();
+            assert_eq!(weights.network, midge_core::MNIST_CNN);
+            let result = evaluate(&weights, &digits().unwrap(), &indicatif::ProgressBar::hidden()).unwrap();
+            assert_eq!(result.correct, result.samples, "{name}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `midge attack`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use midge_core::attack::Target;
+use midge_core::loss;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::Serialize;
+
+use super::{DataArguments, ModelArguments, percent, print_json};
+use crate::data::{Dataset, Split};
+use crate::evaluation::{Attack, Attacked, Robustness, attack_all, check_fit};
+use crate::files::write_atomically;
+use crate::progress;
+use crate::weights::Weights;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    data: DataArguments,
+    /// The attack
+    #[arg(long, value_enum)]
+    attack: Method,
+    /// Largest change of a pixel, in units of [0, 1]; several, separated by commas, give one line each
+    #[arg(long, value_delimiter = ',', required = true, value_name = "E", allow_negative_numbers = true)]
+    eps: Vec<f32>,
+    /// Steps of MI-FGSM [default: 10]
+    #[arg(long, value_name = "T")]
+    steps: Option<usize>,
+    /// Momentum's decay of MI-FGSM [default: 1]
+    #[arg(long, value_name = "MU", allow_negative_numbers = true)]
+    decay: Option<f32>,
+    /// Step size of MI-FGSM [default: eps / steps]
+    #[arg(long, value_name = "A", allow_negative_numbers = true)]
+    alpha: Option<f32>,
+    /// Target of OTCM: a class, least-likely, random (by --seed) or next [default: next]
+    #[arg(long, value_name = "K", value_parser = parse_target)]
+    target: Option<TargetOption>,
+    /// The class to walk away from (for OTCM: the one the target must differ from)
+    #[arg(long, value_enum, default_value_t = Label::True)]
+    label: Label,
+    /// First image of the test set
+    #[arg(long, default_value_t = 0, value_name = "I")]
+    offset: usize,
+    /// Number of images [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// With one eps: write images, adversarial images, logits, losses and gradients as safetensors
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print JSON: per eps, fractions with their counts
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Method {
+    /// One step away from the label (Goodfellow 2015)
+    Fgsm,
+    /// Steps with momentum away from the label (Dong 2018)
+    MiFgsm,
+    /// One step towards a target class (Kurakin 2017)
+    Otcm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Label {
+    /// The true class
+    True,
+    /// The class that the model predicts for the clean image
+    Predicted,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum TargetOption {
+    Class(usize),
+    LeastLikely,
+    Random,
+    Next,
+}
+
+fn parse_target(text: &str) -> Result<TargetOption, String> {
+    match text {
+        "least-likely" => Ok(TargetOption::LeastLikely),
+        "random" => Ok(TargetOption::Random),
+        "next" => Ok(TargetOption::Next),
+        _ => text.parse().map(TargetOption::Class).map_err(|_| "expected a class, least-likely, random or next".into()),
+    }
+}
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    attack: &'static str,
+    model: &'a str,
+    data: &'a str,
+    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decay: Option<f32>,
+    /// Images left out because the target class is their own.
+    left_out: usize,
+    results: Vec<Robustness>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let attack = attack(arguments)?;
+    for eps in &arguments.eps {
+        ensure!(eps.is_finite() && *eps >= 0.0, "--eps is {eps}: expected finite numbers, not negative");
+    }
+    ensure!(arguments.out.is_none() || arguments.eps.len() == 1, "--out needs exactly one --eps");
+    let weights = arguments.model.load()?;
+    let data = arguments.data.load(Split::Test)?.slice(arguments.offset, arguments.limit)?;
+    check_fit(&weights, &data)?;
+    let (data, labels, left_out) = select(arguments, attack, &weights, data)?;
+    let bar = progress::bar((arguments.eps.len() * data.len()) as u64, attack.name());
+    let mut results = Vec::new();
+    for &eps in &arguments.eps {
+        let attacked = attack_all(&weights, &data, &labels, attack, eps, &bar)?;
+        results.push(Robustness::count(eps, &data, &attacked));
+        if let Some(path) = &arguments.out {
+            write_results(path, &weights, &data, &labels, &attacked)?;
+        }
+    }
+    bar.finish_and_clear();
+    let (steps, decay) = match attack {
+        Attack::MiFgsm { steps, decay, .. } => (Some(steps), Some(decay)),
+        _ => (None, None),
+    };
+    let (model, seed) = (arguments.model.model.as_str(), arguments.data.seed);
+    let report = Report { attack: attack.name(), model, data: &data.name, seed, steps, decay, left_out, results };
+    if arguments.json { print_json(&report) } else { print(&report, attack) }
+}
+
+fn attack(arguments: &Arguments) -> Result<Attack> {
+    let momentum = arguments.steps.is_some() || arguments.decay.is_some() || arguments.alpha.is_some();
+    ensure!(arguments.attack == Method::MiFgsm || !momentum, "--steps, --decay and --alpha belong to --attack mi-fgsm");
+    ensure!(arguments.attack == Method::Otcm || arguments.target.is_none(), "--target belongs to --attack otcm");
+    Ok(match arguments.attack {
+        Method::Fgsm => Attack::Fgsm,
+        Method::MiFgsm => Attack::MiFgsm {
+            steps: arguments.steps.unwrap_or(10),
+            decay: arguments.decay.unwrap_or(1.0),
+            alpha: arguments.alpha,
+        },
+        Method::Otcm => Attack::Otcm {
+            target: match arguments.target.unwrap_or(TargetOption::Next) {
+                TargetOption::Class(class) => Target::Class(class),
+                TargetOption::LeastLikely => Target::LeastLikely,
+                TargetOption::Random => Target::Random(arguments.data.seed),
+                TargetOption::Next => Target::Next,
+            },
+        },
+    })
+}
+
+/// The images to attack and the classes to walk away from. An image of the target class itself cannot be attacked.
+fn select(
+    arguments: &Arguments,
+    attack: Attack,
+    weights: &Weights,
+    data: Dataset,
+) -> Result<(Dataset, Vec<usize>, usize)> {
+    let mut labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
+    if arguments.label == Label::Predicted {
+        let mut packed = vec![0.0; weights.packed_len()];
+        let model = weights.model(&mut packed)?;
+        let mut buffer = vec![0.0; weights.network.inference_len()];
+        for (i, label) in labels.iter_mut().enumerate() {
+            *label = loss::argmax(model.logits(data.image(i), &mut buffer)?);
+        }
+    }
+    let Attack::Otcm { target: Target::Class(class) } = attack else {
+        return Ok((data, labels, 0));
+    };
+    let classes = weights.network.classes();
+    ensure!(class < classes, "--target is {class}: expected a class from 0 to {}", classes - 1);
+    let keep: Vec<usize> = (0..data.len()).filter(|i| labels[*i] != class).collect();
+    ensure!(!keep.is_empty(), "every image has the target class {class}");
+    let left_out = data.len() - keep.len();
+    let images = keep.iter().flat_map(|i| data.image(*i)).copied().collect();
+    let kept_labels = keep.iter().map(|i| data.labels[*i]).collect();
+    let labels = keep.iter().map(|i| labels[*i]).collect();
+    Ok((Dataset { images, labels: kept_labels, shape: data.shape, name: data.name }, labels, left_out))
+}
+
+fn print(report: &Report<'_>, attack: Attack) -> Result<()> {
+    let options = match attack {
+        Attack::MiFgsm { steps, decay, .. } => format!(", {steps} steps, decay {decay}"),
+        Attack::Otcm { target } => format!(", target {}", describe(target)),
+        Attack::Fgsm => String::new(),
+    };
+    println!("{}{options}  model {}  {}  seed {}", report.attack, report.model, report.data, report.seed);
+    if report.left_out > 0 {
+        println!("{} images left out: the target is their own class", report.left_out);
+    }
+    let header = format!("{:>7}  {:<24}{:<24}{:<24}", "eps", "clean accuracy", "robust accuracy", "success");
+    let targeted = attack.is_targeted();
+    println!("{header}{}{:<10}", if targeted { format!("{:<24}", "target reached") } else { String::new() }, "8-bit");
+    for r in &report.results {
+        let cell = |fraction: f64, part: usize, whole: usize| format!("{:>8}  {part}/{whole}", percent(fraction));
+        let target = match (r.target_rate, r.target_hits, r.target_candidates) {
+            (Some(rate), Some(hits), Some(candidates)) => format!("{:<24}", cell(rate, hits, candidates)),
+            _ => String::new(),
+        };
+        println!(
+            "{:>7}  {:<24}{:<24}{:<24}{target}{:>8}",
+            r.eps,
+            cell(r.accuracy, r.correct, r.samples),
+            cell(r.robust_accuracy, r.robust_correct, r.samples),
+            cell(r.success_rate, r.successes, r.correct),
+            percent(r.robust_accuracy_8bit),
+        );
+        if r.zero_gradients > 0 {
+            println!("         {} images had a zero gradient: there the attack could do nothing", r.zero_gradients);
+        }
+    }
+    println!("8-bit: robust accuracy with adversarial pixels rounded to 8 bits");
+    Ok(())
+}
+
+fn describe(target: Target) -> String {
+    match target {
+        Target::Class(class) => class.to_string(),
+        Target::LeastLikely => "least likely".into(),
+        Target::Next => "label + 1".into(),
+        Target::Random(_) => "random".into(),
+    }
+}
+
+/// Tensors of a results file.
+#[derive(Default)]
+struct Results {
+    images: Vec<f32>,
+    adversarial: Vec<f32>,
+    labels: Vec<i32>,
+    targets: Vec<i32>,
+    logits: Vec<f32>,
+    adversarial_logits: Vec<f32>,
+    loss: Vec<f32>,
+    input_gradient: Vec<f32>,
+}
+
+fn write_results(
+    path: &Path,
+    weights: &Weights,
+    data: &Dataset,
+    labels: &[usize],
+    attacked: &[Attacked],
+) -> Result<()> {
+    let mut packed = vec![0.0; weights.packed_len()];
+    let model = weights.model(&mut packed)?;
+    let mut buffer = vec![0.0; weights.network.gradient_len()];
+    let mut results = Results::default();
+    for (i, attacked) in attacked.iter().enumerate() {
+        let gradient = model.input_gradient(data.image(i), labels[i], &mut buffer)?;
+        results.loss.push(gradient.loss);
+        results.logits.extend_from_slice(gradient.logits);
+        results.input_gradient.extend_from_slice(gradient.gradient);
+        results.adversarial_logits.extend_from_slice(model.logits(&attacked.adversarial, &mut buffer)?);
+        results.images.extend_from_slice(data.image(i));
+        results.adversarial.extend_from_slice(&attacked.adversarial);
+        results.labels.push(i32::from(data.labels[i]));
+        results.targets.push(attacked.outcome.target.map_or(-1, |target| target as i32));
+    }
+    let bytes = results.to_bytes(data, weights.network.classes())?;
+    write_atomically(path, &bytes)
+}
+
+impl Results {
+    fn to_bytes(&self, data: &Dataset, classes: usize) -> Result<Vec<u8>> {
+        let n = data.len();
+        let image = [vec![n], data.shape.to_vec()].concat();
+        let floats = [
+            ("images", &self.images, image.clone()),
+            ("adversarial", &self.adversarial, image.clone()),
+            ("input_gradient", &self.input_gradient, image),
+            ("logits", &self.logits, vec![n, classes]),
+            ("adversarial_logits", &self.adversarial_logits, vec![n, classes]),
+            ("loss", &self.loss, vec![n]),
+        ];
+        let integers = [("labels", &self.labels), ("targets", &self.targets)];
+        let mut views = Vec::new();
+        for (name, values, shape) in &floats {
+            views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values))?));
+        }
+        for (name, values) in &integers {
+            views.push((*name, TensorView::new(Dtype::I32, vec![n], bytemuck::cast_slice(values))?));
+        }
+        if cfg!(target_endian = "big") {
+            bail!("safetensors files are little endian, this processor is not");
+        }
+        safetensors::serialize(views, None).context("the results do not fit a safetensors file")
+    }
+}

@@ -1,0 +1,176 @@
+//! `midge demo`
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use indicatif::ProgressBar;
+use midge_core::attack::Target;
+use serde::Serialize;
+
+use super::{ModelArguments, percent, print_json};
+use crate::bundled;
+use crate::data::Dataset;
+use crate::evaluation::{Attack, Attacked, Evaluation, Robustness, attack_all, check_fit, evaluate};
+use crate::picture::{self, Example, View};
+use crate::terminal;
+use crate::weights::Weights;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Largest changes of a pixel, in units of [0, 1]; pictures show the middle one
+    #[arg(long, value_delimiter = ',', default_value = "0.1,0.2,0.3", value_name = "E")]
+    eps: Vec<f32>,
+    /// Picture to write
+    #[arg(long, default_value = "midge-demo.png", value_name = "FILE")]
+    out: PathBuf,
+    /// Print JSON instead of tables: clean, attacks, picture
+    #[arg(long)]
+    json: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self {
+            model: ModelArguments { model: "plain".into() },
+            eps: vec![0.1, 0.2, 0.3],
+            out: "midge-demo.png".into(),
+            json: false,
+        }
+    }
+}
+
+/// Examples of each attack in the picture.
+const EXAMPLES: usize = 2;
+
+/// An attack at every eps.
+struct Run {
+    attack: Attack,
+    results: Vec<Robustness>,
+    examples: Vec<Example>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    clean: Evaluation,
+    attacks: Vec<AttackReport<'a>>,
+    picture: String,
+}
+
+#[derive(Serialize)]
+struct AttackReport<'a> {
+    attack: &'a str,
+    results: &'a [Robustness],
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    ensure!(!arguments.eps.is_empty(), "--eps needs a number");
+    for eps in &arguments.eps {
+        ensure!(eps.is_finite() && *eps > 0.0, "--eps is {eps}: expected finite numbers above 0");
+    }
+    let weights = arguments.model.load()?;
+    let digits = bundled::digits()?;
+    check_fit(&weights, &digits)?;
+    let clean = evaluate(&weights, &digits, &ProgressBar::hidden())?;
+    let attacks =
+        [Attack::Fgsm, Attack::MiFgsm { steps: 10, decay: 1.0, alpha: None }, Attack::Otcm { target: Target::Next }];
+    let mut runs = Vec::new();
+    for (i, attack) in attacks.into_iter().enumerate() {
+        runs.push(one_attack(&weights, &digits, attack, &arguments.eps, i)?);
+    }
+    let examples: Vec<Example> = runs.iter().flat_map(|run| run.examples.iter().cloned()).collect();
+    picture::save_png(&picture::draw("midge", &examples), &arguments.out)?;
+    if arguments.json {
+        let attacks = runs.iter().map(|run| AttackReport { attack: run.attack.name(), results: &run.results });
+        return print_json(&Report { clean, attacks: attacks.collect(), picture: arguments.out.display().to_string() });
+    }
+    print(&weights, &clean, &runs);
+    println!("\npicture: {}", arguments.out.display());
+    Ok(())
+}
+
+/// Attacks all digits at every eps; examples at the middle one, from another place in the list for each attack.
+fn one_attack(weights: &Weights, digits: &Dataset, attack: Attack, eps: &[f32], number: usize) -> Result<Run> {
+    let labels: Vec<usize> = (0..digits.len()).map(|i| digits.label(i)).collect();
+    let (mut results, mut examples) = (Vec::new(), Vec::new());
+    for (k, &eps_k) in eps.iter().enumerate() {
+        let attacked = attack_all(weights, digits, &labels, attack, eps_k, &ProgressBar::hidden())?;
+        results.push(Robustness::count(eps_k, digits, &attacked));
+        if k == eps.len() / 2 {
+            let first = number * digits.len() / 3;
+            let order = (0..digits.len()).map(|i| (first + i) % digits.len());
+            let (misread, read): (Vec<usize>, Vec<usize>) = order.partition(|i| is_misread(&attacked[*i], labels[*i]));
+            let chosen = misread.into_iter().chain(read).take(EXAMPLES);
+            examples = chosen.map(|i| example(attack, eps_k, digits, i, &attacked[i])).collect();
+        }
+    }
+    Ok(Run { attack, results, examples })
+}
+
+/// The attack reached what it aimed at.
+fn is_misread(attacked: &Attacked, label: usize) -> bool {
+    match attacked.outcome.target {
+        Some(target) => attacked.outcome.after.class == target,
+        None => attacked.outcome.after.class != label,
+    }
+}
+
+fn example(attack: Attack, eps: f32, digits: &Dataset, i: usize, attacked: &Attacked) -> Example {
+    let view = |pixels: &[f32], prediction: midge_core::attack::Prediction| View {
+        pixels: pixels.to_vec(),
+        class: prediction.class,
+        confidence: prediction.confidence,
+    };
+    Example {
+        attack: attack.name().to_string(),
+        eps,
+        shape: digits.shape,
+        label: digits.label(i),
+        target: attacked.outcome.target,
+        clean: view(digits.image(i), attacked.outcome.before),
+        adversarial: view(&attacked.adversarial, attacked.outcome.after),
+    }
+}
+
+fn print(weights: &Weights, clean: &Evaluation, runs: &[Run]) {
+    let colour = terminal::colour();
+    println!(
+        "midge: a CNN of {} parameters reads {} digits that midge drew",
+        weights.network.parameters(),
+        clean.samples
+    );
+    println!("clean: {} of {} right\n", clean.correct, clean.samples);
+    for example in runs.iter().filter_map(|run| run.examples.first()) {
+        print_example(example, colour);
+    }
+    println!("{:<10}{:>6}{:>16}{:>18}{:>18}", "attack", "eps", "still right", "misread", "target reached");
+    for run in runs {
+        for r in &run.results {
+            let right = format!("{} of {}", r.robust_correct, r.samples);
+            let misread = format!("{}  {}/{}", percent(r.success_rate), r.successes, r.correct);
+            let target = match (r.target_hits, r.target_candidates) {
+                (Some(hits), Some(candidates)) => format!("{hits} of {candidates}"),
+                _ => String::new(),
+            };
+            println!("{:<10}{:>6}{right:>16}{misread:>18}{target:>18}", run.attack.name(), r.eps);
+        }
+    }
+}
+
+fn print_example(example: &Example, colour: bool) {
+    let Example { eps, shape, clean, adversarial, .. } = example;
+    let target = example.target.map_or(String::new(), |target| format!(", target {target}"));
+    println!("{}, eps {eps}{target}", example.attack);
+    let blocks = [
+        terminal::digit(&clean.pixels, *shape, colour),
+        terminal::noise(&clean.pixels, &adversarial.pixels, *eps, *shape, colour),
+        terminal::digit(&adversarial.pixels, *shape, colour),
+    ];
+    for line in terminal::side_by_side(&blocks, "   ") {
+        println!("  {line}");
+    }
+    let caption = |view: &View| format!("\"{}\" {}", view.class, percent(f64::from(view.confidence)));
+    let noise = format!("+ {eps} x noise =");
+    println!("  {:<31}{:<31}{}\n", caption(clean), noise, caption(adversarial));
+}

@@ -1,0 +1,199 @@
+//! Real MNIST, real training figures. Needs the MNIST files in the folder named by `MIDGE_DATA`, and says so loudly where
+//! that is not set. With a folder `oracle` beside it, holding a Keras model and its reference values, every attack is
+//! compared with those.
+
+use std::path::{Path, PathBuf};
+
+use half::f16;
+use indicatif::ProgressBar;
+use midge_core::Model;
+use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_trainer::data::{self, Dataset, Source, Split};
+use midge_trainer::evaluation::{Attack, Robustness, attack_all, evaluate};
+use midge_trainer::import::import;
+use midge_trainer::weights::{DType, Weights};
+use safetensors::SafeTensors;
+
+fn mnist() -> Option<PathBuf> {
+    let folder = std::env::var_os("MIDGE_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("NOT RUN: MIDGE_DATA does not name a folder with MNIST, so nothing was measured on real digits");
+    }
+    folder
+}
+
+fn test_set() -> Option<Dataset> {
+    Some(data::load(&Source::Folder(mnist()?), Split::Test).unwrap())
+}
+
+/// The reference files and the model in them.
+fn oracle() -> Option<(PathBuf, Weights)> {
+    let folder = mnist()?.parent()?.join("oracle");
+    if !folder.is_dir() {
+        eprintln!("NOT RUN: {} does not exist, so nothing was compared with Keras", folder.display());
+        return None;
+    }
+    let weights = import(&folder.join("keras-seed.pytorch.safetensors"), &Default::default()).unwrap();
+    Some((folder, weights))
+}
+
+fn labels(data: &Dataset) -> Vec<usize> {
+    (0..data.len()).map(|i| data.label(i)).collect()
+}
+
+#[test]
+fn the_imported_model_is_right_on_exactly_9774_images() {
+    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    assert_eq!(weights.network, midge_core::MNIST_CNN);
+    let result = evaluate(&weights, &data, &ProgressBar::hidden()).unwrap();
+    println!("{result:?}");
+    assert_eq!((result.correct, result.samples), (9774, 10_000));
+    assert!((result.loss - 0.0701).abs() < 1e-4);
+}
+
+/// Reference values of the first 64 images.
+struct First64 {
+    bytes: Vec<u8>,
+}
+
+impl First64 {
+    fn read(folder: &Path) -> Self {
+        Self { bytes: std::fs::read(folder.join("first64.safetensors")).unwrap() }
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        bytemuck::pod_collect_to_vec(SafeTensors::deserialize(&self.bytes).unwrap().tensor(name).unwrap().data())
+    }
+
+    /// Fraction of pixels in which `found` differs from the tensor `name` by more than rounding.
+    fn differing_pixels(&self, name: &str, found: &[f32]) -> f64 {
+        let expected = self.floats(name);
+        assert_eq!(found.len(), expected.len());
+        let different = found.iter().zip(&expected).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
+        let fraction = different as f64 / found.len() as f64;
+        println!("{name}: {different} of {} pixels differ, {:.4} %", found.len(), 100.0 * fraction);
+        fraction
+    }
+}
+
+#[test]
+fn logits_gradients_and_adversarial_images_are_those_of_the_reference() {
+    let Some((folder, weights)) = oracle() else { return };
+    let reference = First64::read(&folder);
+    let (images, logits, gradients) =
+        (reference.floats("images"), reference.floats("logits"), reference.floats("grad"));
+    let data = Dataset { images, labels: vec![0; 64], shape: [28, 28, 1], name: "first 64".into() };
+    let test = test_set().unwrap().slice(0, Some(64)).unwrap();
+    assert_eq!(test.images, data.images);
+    let mut packed = vec![0.0; weights.packed_len()];
+    let model = weights.model(&mut packed).unwrap();
+    let mut buffer = vec![0.0; weights.network.attack_len()];
+    let (mut fgsm, mut otcm, mut mi_fgsm) = (vec![], vec![], vec![]);
+    let (mut logit_difference, mut gradient_difference) = (0.0f32, 0.0f32);
+    for i in 0..64 {
+        let (image, label) = (data.image(i), test.label(i));
+        let result = model.input_gradient(image, label, &mut buffer).unwrap();
+        for (a, b) in result.logits.iter().zip(&logits[10 * i..]) {
+            logit_difference = logit_difference.max((a - b).abs());
+        }
+        let expected = &gradients[784 * i..][..784];
+        let largest = expected.iter().fold(0.0f32, |a, g| a.max(g.abs()));
+        for (a, b) in result.gradient.iter().zip(expected) {
+            gradient_difference = gradient_difference.max((a - b).abs() / largest);
+        }
+        let mut out = vec![0.0; 784];
+        Fgsm { eps: 0.1 }.attack(&model, image, label, &mut out, &mut buffer).unwrap();
+        fgsm.extend_from_slice(&out);
+        Otcm { eps: 0.1, target: Target::Next }.attack(&model, image, label, &mut out, &mut buffer).unwrap();
+        otcm.extend_from_slice(&out);
+        MiFgsm::new(0.3).attack(&model, image, label, &mut out, &mut buffer).unwrap();
+        mi_fgsm.extend_from_slice(&out);
+    }
+    println!("largest difference: logits {logit_difference:.1e}, gradient {gradient_difference:.1e} of its largest");
+    assert!(logit_difference < 1e-4);
+    assert!(gradient_difference < 1e-5);
+    assert!(reference.differing_pixels("fgsm_eps0.1", &fgsm) <= 0.0005);
+    assert!(reference.differing_pixels("otcm_eps0.1", &otcm) <= 0.0005);
+    assert!(reference.differing_pixels("mi_fgsm_eps0.3_T10_mu1", &mi_fgsm) <= 0.005);
+}
+
+/// Accuracy in percent over all 10,000 images, from Keras.
+const EPS: [f32; 6] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3];
+const FGSM: [f64; 6] = [93.88, 85.13, 68.57, 46.72, 25.49, 10.42];
+const MI_FGSM: [f64; 6] = [91.42, 71.55, 35.86, 10.39, 2.30, 0.26];
+const OTCM: [f64; 6] = [96.84, 93.31, 85.72, 71.80, 50.90, 28.43];
+const OTCM_REACHED: [f64; 6] = [0.68, 2.26, 5.53, 12.23, 23.77, 36.40];
+
+fn assert_table(weights: &Weights, data: &Dataset, attack: Attack, accuracy: [f64; 6], reached: Option<[f64; 6]>) {
+    for (k, eps) in EPS.into_iter().enumerate() {
+        let attacked = attack_all(weights, data, &labels(data), attack, eps, &ProgressBar::hidden()).unwrap();
+        let result = Robustness::count(eps, data, &attacked);
+        println!("{} eps {eps}: accuracy {:.2} %", attack.name(), 100.0 * result.robust_accuracy);
+        assert!((100.0 * result.robust_accuracy - accuracy[k]).abs() <= 0.1, "{}", accuracy[k]);
+        assert!(result.largest_change <= eps + 1e-6);
+        if let Some(reached) = reached {
+            // The table counts all images, also those that were at their target before.
+            let at_target = attacked.iter().filter(|a| Some(a.outcome.after.class) == a.outcome.target).count();
+            println!("    target reached {:.2} %", 100.0 * at_target as f64 / data.len() as f64);
+            assert!((100.0 * at_target as f64 / data.len() as f64 - reached[k]).abs() <= 0.1, "{}", reached[k]);
+        }
+    }
+}
+
+#[test]
+fn accuracy_under_fgsm() {
+    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    assert_table(&weights, &data, Attack::Fgsm, FGSM, None);
+}
+
+#[test]
+fn accuracy_under_mi_fgsm() {
+    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    assert_table(&weights, &data, Attack::MiFgsm { steps: 10, decay: 1.0, alpha: None }, MI_FGSM, None);
+}
+
+#[test]
+fn accuracy_under_otcm() {
+    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    assert_table(&weights, &data, Attack::Otcm { target: Target::Next }, OTCM, Some(OTCM_REACHED));
+}
+
+#[test]
+fn f16_weights_give_the_same_classes() {
+    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    let rounded = weights.rounded(DType::F16).unwrap();
+    let classes = |weights: &Weights| -> (Vec<usize>, f64) {
+        let attacked = attack_all(weights, &data, &labels(&data), Attack::Fgsm, 0.1, &ProgressBar::hidden()).unwrap();
+        let accuracy = Robustness::count(0.1, &data, &attacked).robust_accuracy;
+        (attacked.iter().map(|a| a.outcome.before.class).collect(), accuracy)
+    };
+    let ((full, full_accuracy), (half, half_accuracy)) = (classes(&weights), classes(&rounded));
+    let same = full.iter().zip(&half).filter(|(a, b)| a == b).count();
+    println!("same class on {same} of {}; FGSM accuracy {full_accuracy:.4} and {half_accuracy:.4}", data.len());
+    assert!(same as f64 >= 0.999 * data.len() as f64);
+    assert!((full_accuracy - half_accuracy).abs() <= 0.003);
+}
+
+/// The f16 model as a device reads it, in place, gives what the host computes from the same weights in f32.
+#[test]
+fn f16_in_place_is_the_rounded_model() {
+    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    let rounded = weights.rounded(DType::F16).unwrap();
+    let bytes = weights.to_bytes(DType::F16).unwrap();
+    let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+    let in_place = Model::<f16>::from_safetensors(&weights.network, bytemuck::cast_slice(&words)).unwrap();
+    let mut packed = vec![0.0; rounded.packed_len()];
+    let model = rounded.model(&mut packed).unwrap();
+    let (mut a, mut b) = (vec![0.0; weights.network.gradient_len()], vec![0.0; weights.network.gradient_len()]);
+    for i in 0..100 {
+        let expected = model.input_gradient(data.image(i), data.label(i), &mut a).unwrap();
+        let found = in_place.input_gradient(data.image(i), data.label(i), &mut b).unwrap();
+        let largest = expected.gradient.iter().fold(0.0f32, |a, g| a.max(g.abs()));
+        for (a, b) in expected.gradient.iter().zip(found.gradient.iter()) {
+            assert!((a - b).abs() <= 1e-5 * largest, "image {i}: {a} {b}");
+        }
+        for (a, b) in expected.logits.iter().zip(found.logits.iter()) {
+            assert!((a - b).abs() < 1e-4, "image {i}: {a} {b}");
+        }
+    }
+}

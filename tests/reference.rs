@@ -1,0 +1,142 @@
+//! midge against TensorFlow (float64) on small random networks of every kind; `reference/make_reference.py` made the
+//! values. Every comparison prints its largest difference.
+
+use std::path::Path;
+
+use midge_core::training::Training;
+use midge_core::{Level, Model, Network};
+use midge_trainer::weights::tensor_infos;
+use safetensors::SafeTensors;
+
+/// One file of reference values.
+struct Case {
+    name: String,
+    bytes: Vec<u8>,
+    network: Network,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
+        files.sort();
+        assert!(files.len() >= 20, "{} reference files", files.len());
+        let read = |path: std::path::PathBuf| {
+            let bytes = std::fs::read(&path).unwrap();
+            let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+            let network = metadata.metadata().as_ref().unwrap()["network"].parse().unwrap();
+            Self { name: path.file_stem().unwrap().to_string_lossy().into_owned(), bytes, network }
+        };
+        files.into_iter().map(read).collect()
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        bytemuck::pod_collect_to_vec(SafeTensors::deserialize(&self.bytes).unwrap().tensor(name).unwrap().data())
+    }
+
+    fn labels(&self) -> Vec<usize> {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        let labels: Vec<i32> = bytemuck::pod_collect_to_vec(file.tensor("labels").unwrap().data());
+        labels.into_iter().map(|label| label as usize).collect()
+    }
+
+    fn tensors(&self) -> Vec<Vec<f32>> {
+        tensor_infos(&self.network).iter().map(|info| self.floats(&info.name)).collect()
+    }
+
+    /// Runs `check` with a model at the scalar level and with packed ones at every level of this processor.
+    fn at_every_level(&self, check: impl Fn(&str, &Model<'_, f32>)) {
+        let tensors = self.tensors();
+        let slices: Vec<&[f32]> = tensors.iter().map(Vec::as_slice).collect();
+        let model = Model::from_tensors(&self.network, &slices).unwrap();
+        check(&format!("{}, unpacked", self.name), &model);
+        let mut levels = vec![Level::Scalar, Level::Portable, Level::detect()];
+        #[cfg(target_arch = "x86_64")]
+        if Level::detect() == Level::Avx512 {
+            levels.push(Level::Avx2);
+        }
+        for level in levels {
+            let mut packed = vec![0.0; Model::<f32>::packed_len(&self.network, level)];
+            let model = Model::from_tensors(&self.network, &slices).unwrap().with_packed(level, &mut packed).unwrap();
+            check(&format!("{}, {level:?}", self.name), &model);
+        }
+    }
+}
+
+/// Largest difference, relative to the largest expected value where that is above 1.
+fn difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
+    found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs() / scale)
+        .fold(0.0, |a, b| if b.is_nan() { b } else { a.max(b) })
+}
+
+fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    let difference = difference(found, expected);
+    println!("{what}: largest difference {difference:.1e}");
+    assert!(difference <= tolerance, "{what}: {difference} > {tolerance}\n{found:?}\n{expected:?}");
+}
+
+#[test]
+fn logits_loss_and_input_gradient() {
+    for case in Case::all() {
+        let (images, labels) = (case.floats("images"), case.labels());
+        let (logits, losses, gradients) = (case.floats("logits"), case.floats("loss"), case.floats("input_gradient"));
+        case.at_every_level(|name, model| {
+            let (pixels, classes) = (model.network().input().len(), model.network().classes());
+            let mut buffer = vec![f32::NAN; model.network().gradient_len()];
+            for (i, label) in labels.iter().enumerate() {
+                let image = &images[i * pixels..][..pixels];
+                let alone = model.logits(image, &mut buffer).unwrap().to_vec();
+                assert_close(&format!("{name}: logits"), &alone, &logits[i * classes..][..classes], 1e-5);
+                let result = model.input_gradient(image, *label, &mut buffer).unwrap();
+                assert_eq!(result.logits, alone, "{name}");
+                assert_close(&format!("{name}: loss"), &[result.loss], &losses[i..=i], 1e-5);
+                let expected = &gradients[i * pixels..][..pixels];
+                assert_close(&format!("{name}: image {i} gradient"), result.gradient, expected, 1e-5);
+            }
+        });
+    }
+}
+
+#[test]
+fn weight_gradients() {
+    for case in Case::all() {
+        let (images, labels) = (case.floats("images"), case.labels());
+        let infos = tensor_infos(&case.network);
+        let expected: Vec<Vec<f32>> = infos.iter().map(|i| case.floats(&format!("gradient.{}", i.name))).collect();
+        case.at_every_level(|name, model| {
+            let training = Training::new(model.network());
+            let pixels = model.network().input().len();
+            let mut conv = vec![0.0; training.conv_parameters()];
+            let mut buffers = vec![vec![f32::NAN; training.buffer_len()]; labels.len()];
+            for ((image, label), buffer) in images.chunks(pixels).zip(&labels).zip(&mut buffers) {
+                training.sample(model, image, *label, buffer, &mut conv).unwrap();
+            }
+            let batch = || buffers.iter().map(Vec::as_slice);
+            let mut found = conv;
+            for (layer, (inputs, units, bias)) in training.dense_layers().enumerate() {
+                let mut weight = vec![0.0; inputs * units];
+                // In two parts, as threads would.
+                let (front, back) = weight.split_at_mut(inputs / 2 * units);
+                training.add_dense_gradient(layer, batch(), 0, front);
+                training.add_dense_gradient(layer, batch(), inputs / 2, back);
+                found.extend(weight);
+                let mut gradient = vec![0.0; if bias { units } else { 0 }];
+                training.add_dense_bias_gradient(layer, batch(), &mut gradient);
+                found.extend(gradient);
+            }
+            let mut rest = found.as_slice();
+            for (info, expected) in infos.iter().zip(&expected) {
+                let (own, others) = rest.split_at(expected.len());
+                assert_close(&format!("{name}: gradient of {}", info.name), own, expected, 1e-5);
+                rest = others;
+            }
+            assert!(rest.is_empty());
+        });
+    }
+}

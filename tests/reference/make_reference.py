@@ -1,0 +1,193 @@
+"""Makes the reference values that tests/reference.rs compares midge with: small random networks in TensorFlow, float64.
+
+    pip install tensorflow-cpu==2.21.* safetensors        # or the current version
+    python make_reference.py                              # writes <case>.safetensors beside this file
+
+Each file holds one network: metadata `network` (the architecture in midge's words) and `framework`; tensors
+`<layer>.weight` and `<layer>.bias` in midge's order (convolutions [out][row][column][in], dense [in][out]), `images`
+(N, H, W, C), `labels`, `logits`, `loss` (softmax cross-entropy per image), `input_gradient` (of each image's own loss) and
+`gradient.<layer>.weight` / `.bias` of the sum of the losses.
+"""
+
+import pathlib
+import re
+
+import numpy as np
+import tensorflow as tf
+from safetensors.numpy import save_file
+
+CASES = {
+    "lecture": "input(12,12,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=false) relu "
+    "maxpool2d(pool=2,padding=same) conv2d(filters=8,kernel=3,stride=1,padding=same,bias=false) relu "
+    "maxpool2d(pool=2,padding=same) flatten dense(units=16,bias=true) relu dense(units=10,bias=true)",
+    "odd": "input(9,7,2) conv2d(filters=5,kernel=3,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=2,padding=same) conv2d(filters=6,kernel=3,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=2,padding=same) flatten dense(units=7,bias=true) relu dense(units=3,bias=true)",
+    "stride": "input(11,13,1) conv2d(filters=6,kernel=5,stride=2,padding=valid,bias=true) relu flatten "
+    "dense(units=4,bias=false)",
+    "stride_same": "input(10,9,2) conv2d(filters=5,kernel=4,stride=2,padding=same,bias=true) relu "
+    "conv2d(filters=4,kernel=3,stride=2,padding=same,bias=true) relu flatten dense(units=4,bias=true)",
+    "stride_pool": "input(19,17,1) conv2d(filters=3,kernel=7,stride=2,padding=same,bias=true) relu "
+    "maxpool2d(pool=3,padding=same) flatten dense(units=4,bias=true)",
+    "kernel1": "input(5,5,3) conv2d(filters=7,kernel=1,stride=1,padding=same,bias=true) relu "
+    "conv2d(filters=3,kernel=1,stride=2,padding=valid,bias=false) relu flatten dense(units=3,bias=true)",
+    "kernel2": "input(6,7,2) conv2d(filters=4,kernel=2,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=2,padding=valid) flatten dense(units=3,bias=true)",
+    "kernel6": "input(9,9,2) conv2d(filters=3,kernel=6,stride=1,padding=valid,bias=true) relu "
+    "maxpool2d(pool=2,padding=same) flatten dense(units=3,bias=true)",
+    "kernel7": "input(8,9,3) conv2d(filters=3,kernel=7,stride=1,padding=same,bias=false) relu "
+    "maxpool2d(pool=2,padding=same) flatten dense(units=3,bias=true)",
+    "pool3_7": "input(7,7,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=3,padding=same) flatten dense(units=3,bias=true)",
+    "pool3_8": "input(8,9,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=3,padding=same) flatten dense(units=3,bias=true)",
+    "pool3_valid": "input(8,10,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=3,padding=valid) conv2d(filters=5,kernel=3,stride=1,padding=same,bias=true) relu flatten "
+    "dense(units=3,bias=true)",
+    "pool_without_relu": "input(6,6,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) "
+    "maxpool2d(pool=2,padding=same) flatten dense(units=3,bias=true)",
+    "pool_then_relu": "input(6,6,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) "
+    "maxpool2d(pool=2,padding=same) relu flatten dense(units=3,bias=true)",
+    "pool_first": "input(8,8,2) maxpool2d(pool=2,padding=same) "
+    "conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu flatten dense(units=3,bias=true)",
+    "relu_first": "input(5,6,1) relu conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu flatten "
+    "dense(units=3,bias=true)",
+    "two_pools": "input(12,12,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=2,padding=same) maxpool2d(pool=2,padding=same) flatten dense(units=3,bias=true)",
+    "dense_only": "input(4,5,1) flatten dense(units=9,bias=true) relu dense(units=8,bias=false) relu "
+    "dense(units=3,bias=true)",
+    "relu_after_flatten": "input(4,4,1) conv2d(filters=3,kernel=3,stride=1,padding=valid,bias=true) flatten relu "
+    "dense(units=3,bias=true)",
+    "relu_last": "input(4,4,1) flatten dense(units=6,bias=true) relu dense(units=5,bias=true) relu",
+    "conv_only": "input(6,6,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=2,padding=same) conv2d(filters=5,kernel=3,stride=1,padding=valid,bias=true) flatten",
+    "conv_only_pooled": "input(5,5,1) conv2d(filters=3,kernel=2,stride=1,padding=valid,bias=true) relu "
+    "maxpool2d(pool=2,padding=same) flatten",
+    "wide": "input(6,6,1) conv2d(filters=33,kernel=3,stride=1,padding=same,bias=true) relu "
+    "maxpool2d(pool=2,padding=same) conv2d(filters=40,kernel=2,stride=1,padding=same,bias=true) relu flatten "
+    "dense(units=37,bias=true) relu dense(units=3,bias=true)",
+    "one_filter": "input(5,4,1) conv2d(filters=1,kernel=3,stride=1,padding=same,bias=false) relu "
+    "maxpool2d(pool=2,padding=same) flatten dense(units=2,bias=true)",
+    "deep": "input(16,16,1) conv2d(filters=3,kernel=3,stride=1,padding=same,bias=true) relu "
+    "conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu maxpool2d(pool=2,padding=same) "
+    "conv2d(filters=5,kernel=3,stride=1,padding=valid,bias=true) relu "
+    "conv2d(filters=6,kernel=5,stride=1,padding=same,bias=true) relu maxpool2d(pool=2,padding=same) flatten "
+    "dense(units=8,bias=true) relu dense(units=8,bias=true) relu dense(units=4,bias=true)",
+}
+
+# No value may be this close to a switch (zero before a ReLU, or second place in a pooling window), unless it is exactly
+# on it: float32 has to take the same branch as float64.
+MARGIN = 1e-4
+
+
+def parse(text):
+    """The architecture as (name, arguments) pairs, and the input's shape."""
+    words = text.split(" ")
+    shape = [int(n) for n in re.fullmatch(r"input\((\d+),(\d+),(\d+)\)", words[0]).groups()]
+    layers = []
+    for word in words[1:]:
+        name, _, arguments = word.rstrip(")").partition("(")
+        layers.append((name, dict(pair.split("=") for pair in arguments.split(",") if pair)))
+    return shape, layers
+
+
+class Network:
+    """A network in TensorFlow with random weights."""
+
+    def __init__(self, text, generator):
+        self.shape, self.layers = parse(text)
+        self.variables = {}
+        x = tf.zeros([1, *self.shape], tf.float64)
+        for index, (name, arguments) in enumerate(self.layers):
+            if name == "conv2d":
+                kernel = int(arguments["kernel"])
+                self.add(index, [kernel, kernel, x.shape[-1], int(arguments["filters"])], arguments, generator)
+            elif name == "dense":
+                self.add(index, [x.shape[-1], int(arguments["units"])], arguments, generator)
+            x = self.layer(index, x)
+
+    def add(self, index, shape, arguments, generator):
+        weight = generator.normal(size=shape) * np.sqrt(2 / np.prod(shape[:-1]))
+        # What is stored is float32, so what is computed with must be.
+        self.variables[f"{index}.weight"] = tf.Variable(weight.astype(np.float32).astype(np.float64))
+        if arguments["bias"] == "true":
+            bias = generator.normal(size=shape[-1:]) * 0.1
+            self.variables[f"{index}.bias"] = tf.Variable(bias.astype(np.float32).astype(np.float64))
+
+    def layer(self, index, x):
+        name, arguments = self.layers[index]
+        weight = self.variables.get(f"{index}.weight")
+        bias = self.variables.get(f"{index}.bias", tf.constant(0.0, tf.float64))
+        if name == "conv2d":
+            return tf.nn.conv2d(x, weight, int(arguments["stride"]), arguments["padding"].upper()) + bias
+        if name == "dense":
+            return x @ weight + bias
+        if name == "maxpool2d":
+            return tf.nn.max_pool2d(x, int(arguments["pool"]), int(arguments["pool"]), arguments["padding"].upper())
+        return tf.nn.relu(x) if name == "relu" else tf.reshape(x, [x.shape[0], -1])
+
+    def __call__(self, x):
+        for index in range(len(self.layers)):
+            x = self.layer(index, x)
+        return x
+
+    def is_clear(self, x):
+        """Whether no value is close to a switch without being on it."""
+        for index, (name, arguments) in enumerate(self.layers):
+            if name == "relu" and np.any((np.abs(x) < MARGIN) & (x != 0)):
+                return False
+            if name == "maxpool2d":
+                pool = int(arguments["pool"])
+                windows = tf.image.extract_patches(
+                    x - tf.reduce_min(x) + 1, [1, pool, pool, 1], [1, pool, pool, 1], [1] * 4, arguments["padding"].upper()
+                ).numpy()
+                windows = np.sort(windows.reshape(*windows.shape[:3], pool * pool, -1), axis=3)
+                gap = windows[..., -1, :] - windows[..., -2, :]
+                if np.any((gap < MARGIN) & (gap > 1e-12)):
+                    return False
+            x = self.layer(index, x)
+        return True
+
+
+def images(shape, generator):
+    """Four images: two noisy with half the pixels zero, one of equal values (ties in every pooling), one blank."""
+    noisy = generator.uniform(size=[2, *shape]) * (generator.uniform(size=[2, *shape]) < 0.5)
+    return np.concatenate([noisy, np.full([1, *shape], 0.5), np.zeros([1, *shape])]).astype(np.float32)
+
+
+def to_midge(name, value):
+    """TensorFlow's order [row][column][in][out] of a convolution to midge's [out][row][column][in]."""
+    value = value.numpy() if hasattr(value, "numpy") else value
+    return np.ascontiguousarray(value.transpose(3, 0, 1, 2) if value.ndim == 4 else value).astype(np.float32)
+
+
+def make(case, text, folder):
+    for seed in range(1000):
+        generator = np.random.default_rng([seed, sum(case.encode())])
+        network = Network(text, generator)
+        x = images(network.shape, generator)
+        if network.is_clear(tf.constant(x, tf.float64)):
+            break
+    else:
+        raise RuntimeError(f"{case}: no seed without a value close to a switch")
+    x64 = tf.constant(x, tf.float64)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x64)
+        logits = network(x64)
+        labels = generator.integers(0, logits.shape[-1], size=len(x))
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        total = tf.reduce_sum(loss)
+    tensors = {name: to_midge(name, value) for name, value in network.variables.items()}
+    for name, value in network.variables.items():
+        tensors[f"gradient.{name}"] = to_midge(name, tape.gradient(total, value))
+    tensors |= {"images": x, "labels": labels.astype(np.int32)}
+    tensors |= {"logits": to_midge("", logits), "loss": to_midge("", loss)}
+    tensors["input_gradient"] = tape.gradient(total, x64).numpy().astype(np.float32)
+    framework = f"TensorFlow {tf.__version__}, float64"
+    save_file(tensors, folder / f"{case}.safetensors", {"network": text, "framework": framework})
+    print(f"{case}: seed {seed}, {sum(v.size for v in tensors.values())} numbers")
+
+
+if __name__ == "__main__":
+    for case, text in CASES.items():
+        make(case, text, pathlib.Path(__file__).parent)
