@@ -117,17 +117,16 @@ fn weight_gradients() {
             for ((image, label), buffer) in images.chunks(pixels).zip(&labels).zip(&mut buffers) {
                 training.sample(model, image, *label, buffer, &mut conv).unwrap();
             }
-            let batch = || buffers.iter().map(Vec::as_slice);
             let mut found = conv;
             for (layer, (inputs, units, bias)) in training.dense_layers().enumerate() {
                 let mut weight = vec![0.0; inputs * units];
                 // In two parts, as threads would.
                 let (front, back) = weight.split_at_mut(inputs / 2 * units);
-                training.add_dense_gradient(layer, batch(), 0, front);
-                training.add_dense_gradient(layer, batch(), inputs / 2, back);
+                training.add_dense_gradient(layer, &buffers, 0, front);
+                training.add_dense_gradient(layer, &buffers, inputs / 2, back);
                 found.extend(weight);
                 let mut gradient = vec![0.0; if bias { units } else { 0 }];
-                training.add_dense_bias_gradient(layer, batch(), &mut gradient);
+                training.add_dense_bias_gradient(layer, &buffers, &mut gradient);
                 found.extend(gradient);
             }
             let mut rest = found.as_slice();

@@ -3,8 +3,10 @@
 use bytemuck::Pod;
 use half::f16;
 
+use crate::pass::Passes;
+
 /// Type of stored weights: `f32` or [`f16`](half::f16).
-pub trait Element: Pod + Send + Sync + 'static {
+pub trait Element: Pod + Passes + Send + Sync + 'static {
     /// The safetensors name of the type.
     const DTYPE: &'static str;
     /// The value in the arithmetic type; the value must be finite.

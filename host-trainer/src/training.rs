@@ -52,16 +52,18 @@ fn uniform(generator: &mut Xoshiro256PlusPlus) -> f32 {
 }
 
 /// A generator for one purpose: `stream` keeps the draws for one layer or epoch apart from those for the others.
-fn generator(seed: u64, stream: usize) -> Xoshiro256PlusPlus {
-    Xoshiro256PlusPlus::seed_from_u64(seed ^ (stream as u64).wrapping_mul(0xd134_2543_de82_ef95))
+fn generator(seed: u64, stream: u64) -> Xoshiro256PlusPlus {
+    Xoshiro256PlusPlus::seed_from_u64(seed.rotate_left(32) ^ stream)
 }
+
+/// Where the streams of the epochs begin, behind those of the layers.
+const EPOCHS: u64 = 1 << 16;
 
 /// Initial weights: uniform in `+-sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, equation 16), biases zero.
 /// Every layer draws from a stream of its own, whatever the layers before it need.
 pub fn initialise(network: Network, seed: u64) -> Weights {
     let tensors = tensor_infos(&network).into_iter().map(|info| {
-        // Far from the streams of the epochs.
-        let mut generator = generator(!seed, info.layer);
+        let mut generator = generator(seed, info.layer as u64);
         let len = info.shape.iter().product();
         let (fan_in, fan_out) = match (network.layers().get(info.layer), info.shape.as_slice()) {
             (Some(Layer::Conv2d { .. }), [o, ky, kx, i]) => (ky * kx * i, ky * kx * o),
@@ -78,7 +80,7 @@ pub fn initialise(network: Network, seed: u64) -> Weights {
 /// The order of `samples` samples in an epoch: Fisher-Yates from a generator of the seed and the epoch alone, so
 /// that a resumed run shuffles as the uninterrupted one.
 fn shuffled(samples: usize, seed: u64, epoch: usize) -> Vec<usize> {
-    let mut generator = generator(seed, epoch);
+    let mut generator = generator(seed, EPOCHS + epoch as u64);
     let mut order: Vec<usize> = (0..samples).collect();
     for i in (1..samples).rev() {
         // The high half of a 128-bit product is uniform in 0..=i up to a bias of 2^-40.
@@ -202,7 +204,6 @@ impl<'w> Trainer<'w> {
         let training = Training::new(network);
         let step = self.learning_rate / batch as f32;
         let buffers = &self.buffers[..batch];
-        let batch = || buffers.iter().map(Vec::as_slice);
         let layers: Vec<_> = training.dense_layers().collect();
         let count: usize = layers.iter().map(|(_, _, bias)| 1 + usize::from(*bias)).sum();
         let first = tensors.len() - count;
@@ -211,12 +212,12 @@ impl<'w> Trainer<'w> {
             let Some(weights) = tensors.next() else { return };
             weights.par_chunks_mut(ROWS * units).enumerate().for_each(|(chunk, weights)| {
                 let mut gradient = vec![0.0; weights.len()];
-                training.add_dense_gradient(layer, batch(), chunk * ROWS, &mut gradient);
+                training.add_dense_gradient(layer, buffers, chunk * ROWS, &mut gradient);
                 descend(weights, &gradient, step);
             });
             if let Some(weights) = tensors.next_if(bias) {
                 let mut gradient = vec![0.0; units];
-                training.add_dense_bias_gradient(layer, batch(), &mut gradient);
+                training.add_dense_bias_gradient(layer, buffers, &mut gradient);
                 descend(weights, &gradient, step);
             }
         }

@@ -15,7 +15,7 @@ use super::RowMasks;
 use super::masks::set_bits;
 use crate::element::Element;
 use crate::plan::{MAX_EXTENT, Spatial, WORD_BITS};
-use crate::simd::{Scalar, Simd};
+use crate::simd::{Kernel, Scalar, Simd};
 use crate::span::{span, span_mut};
 
 /// A spatial stage with its weights: `weights` in blocks of `LANES` filters (see [`pack`]), `bias[o]`.
@@ -33,6 +33,50 @@ pub(crate) struct Window<'a> {
     pub row: usize,
 }
 
+/// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
+/// (`[columns][planes][words]`); if it is empty, none are kept.
+pub(crate) struct Columns<'a, 'b, W, B> {
+    pub conv: Conv<'a, W, B>,
+    pub window: &'b Window<'b>,
+    pub first: usize,
+    pub out: &'b mut [f32],
+    pub masks: &'b mut [u32],
+}
+
+impl<W: Element, B: Element> Kernel for Columns<'_, '_, W, B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { conv, window, first, out, masks } = self;
+        masks.fill(0);
+        match (conv.stage.pool, S::MANY_REGISTERS) {
+            (1, _) => conv.all_filters::<S, 1, 4>(simd, window, first, out, masks),
+            (2, true) => conv.all_filters::<S, 4, 4>(simd, window, first, out, masks),
+            (2, false) => conv.all_filters::<S, 4, 2>(simd, window, first, out, masks),
+            (_, true) => conv.all_filters::<S, 9, 2>(simd, window, first, out, masks),
+            (_, false) => conv.all_filters::<S, 9, 1>(simd, window, first, out, masks),
+        }
+    }
+}
+
+/// Backward: adds what one output row contributes to the gradient of input row `input_row`.
+pub(crate) struct InputGradientRow<'a, 'b, T> {
+    pub conv: Conv<'a, T, T>,
+    pub output: &'b GradientRow<'b>,
+    pub input_row: usize,
+    pub target: &'b mut [f32],
+}
+
+impl<T: Element> Kernel for InputGradientRow<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.conv.add_input_gradient(simd, self.output, self.input_row, self.target);
+    }
+}
+
 /// Side of a square pooling window of `P` positions.
 const fn side(positions: usize) -> usize {
     match positions {
@@ -43,27 +87,6 @@ const fn side(positions: usize) -> usize {
 }
 
 impl<W: Element, B: Element> Conv<'_, W, B> {
-    /// Output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
-    /// (`[columns][planes][words]`); if it is empty, none are kept.
-    #[inline(always)]
-    pub(crate) fn forward<S: Simd>(
-        &self,
-        simd: S,
-        window: &Window<'_>,
-        first: usize,
-        out: &mut [f32],
-        masks: &mut [u32],
-    ) {
-        masks.fill(0);
-        match (self.stage.pool, S::MANY_REGISTERS) {
-            (1, _) => self.all_filters::<S, 1, 4>(simd, window, first, out, masks),
-            (2, true) => self.all_filters::<S, 4, 4>(simd, window, first, out, masks),
-            (2, false) => self.all_filters::<S, 4, 2>(simd, window, first, out, masks),
-            (_, true) => self.all_filters::<S, 9, 2>(simd, window, first, out, masks),
-            (_, false) => self.all_filters::<S, 9, 1>(simd, window, first, out, masks),
-        }
-    }
-
     /// Blocks of `F` vectors of filters outside, columns inside: the weights of a block stay in the cache.
     #[inline(always)]
     fn all_filters<S: Simd, const P: usize, const F: usize>(
@@ -266,13 +289,7 @@ impl<T: Element> Conv<'_, T, T> {
     /// run of `kernel * channels` multiply-adds. Winners at the same place share their target, which stays in
     /// registers.
     #[inline(always)]
-    pub(crate) fn add_input_gradient<S: Simd>(
-        &self,
-        simd: S,
-        output: &GradientRow<'_>,
-        input_row: usize,
-        target: &mut [f32],
-    ) {
+    fn add_input_gradient<S: Simd>(&self, simd: S, output: &GradientRow<'_>, input_row: usize, target: &mut [f32]) {
         let stage = self.stage;
         let channels = stage.input.channels;
         let padded_row = input_row + stage.pad_top();

@@ -8,7 +8,7 @@
 use super::masks::set_bits;
 use crate::element::Element;
 use crate::plan::{DenseStage, WORD_BITS};
-use crate::simd::Simd;
+use crate::simd::{Kernel, Level, Simd};
 use crate::span::span;
 
 /// A dense layer with its weights.
@@ -35,6 +35,11 @@ impl<T: Element> Dense<'_, T> {
     /// Adds the inputs `first .. first + x.len()` to the sums.
     #[inline(always)]
     pub(crate) fn accumulate<S: Simd>(&self, simd: S, first: usize, x: &[f32], sums: &mut [f32]) {
+        simd.call(Accumulate { dense: *self, first, x, sums });
+    }
+
+    #[inline(always)]
+    fn add_inputs<S: Simd>(&self, simd: S, first: usize, x: &[f32], sums: &mut [f32]) {
         let units = self.stage.units;
         let mut rows: [(f32, &[T]); ROWS] = [(0.0, &[]); ROWS];
         let mut count = 0;
@@ -97,6 +102,23 @@ impl<T: Element> Dense<'_, T> {
     }
 }
 
+/// [`Dense::accumulate`] as a function of its own.
+struct Accumulate<'a, 'b, T> {
+    dense: Dense<'a, T>,
+    first: usize,
+    x: &'b [f32],
+    sums: &'b mut [f32],
+}
+
+impl<T: Element> Kernel for Accumulate<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.dense.add_inputs(simd, self.first, self.x, self.sums);
+    }
+}
+
 /// Sets the gradient of dead units to zero.
 pub(crate) fn mask_gradient(masks: &[u32], gradient: &mut [f32]) {
     for (word, gradient) in masks.iter().zip(gradient.chunks_mut(WORD_BITS)) {
@@ -154,22 +176,19 @@ fn dot<S: Simd, T: Element>(simd: S, a: &[T], b: &[f32]) -> f32 {
     rest.fold(sum, |sum, (a, b)| sum + a.to_f32() * b)
 }
 
-/// Rows `first ..` of the weight gradient, summed over a batch in its order: `target[i, u] += x[i] * g[u]` for each
-/// sample's inputs `x` and output gradient `g`.
-#[inline(always)]
-pub(crate) fn add_weight_gradient<'a, S: Simd>(
-    simd: S,
-    batch: impl Iterator<Item = (&'a [f32], &'a [f32])> + Clone,
-    first: usize,
-    units: usize,
-    target: &mut [f32],
-) {
-    for (i, target) in target.chunks_exact_mut(units.max(1)).enumerate() {
-        for (x, g) in batch.clone() {
-            match x.get(first + i) {
-                Some(x) if *x != 0.0 => add_rows(simd, &[(*x, g)], target),
-                _ => {}
-            }
+/// A row of the weight gradient, `target[u] += x * g[u]`: one input of one sample.
+pub(crate) fn add_scaled_row(level: Level, x: f32, gradient: &[f32], target: &mut [f32]) {
+    struct Row<'a> {
+        x: f32,
+        gradient: &'a [f32],
+        target: &'a mut [f32],
+    }
+    impl Kernel for Row<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            add_rows(simd, &[(self.x, self.gradient)], self.target);
         }
     }
+    level.run(Row { x, gradient, target });
 }

@@ -9,7 +9,6 @@ use crate::error::{Error, check_buffer, check_class, check_len, check_pixels};
 use crate::layers::{Conv, Dense, conv};
 use crate::loss;
 use crate::network::Network;
-use crate::pass;
 use crate::plan::{MAX_STAGES, Spatial};
 use crate::simd::Level;
 use crate::span::{span, take};
@@ -157,7 +156,7 @@ impl<'a, T: Element> Model<'a, T> {
         self.check_input(image, self.network.inference_len(), buffer)?;
         let mut work = buffer;
         let logits = take(&mut work, self.network.classes());
-        pass::forward(self, image, logits, &mut [], work);
+        T::forward(self, image, logits, &mut [], work);
         if logits.iter().all(|x| x.is_finite()) { Ok(logits) } else { Err(Error::NotFinite { what: "logits" }) }
     }
 
@@ -198,12 +197,12 @@ impl<'a, T: Element> Model<'a, T> {
         let mut rest = buffer;
         let logits = take(&mut rest, self.network.classes());
         let masks = bytemuck::cast_slice_mut(take(&mut rest, plan.mask_len()));
-        pass::forward(self, image, logits, masks, rest);
+        T::forward(self, image, logits, masks, rest);
         if !logits.iter().all(|x| x.is_finite()) {
             return Err(Error::NotFinite { what: "logits" });
         }
         let gradient = take(&mut rest, self.network.input().len());
-        pass::backward(self, logits, label, masks, gradient, rest);
+        T::backward(self, (logits, label), masks, gradient, rest);
         if !gradient.iter().all(|x| x.is_finite()) {
             return Err(Error::NotFinite { what: "gradient" });
         }

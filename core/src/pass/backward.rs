@@ -1,7 +1,7 @@
 //! Logits to the gradient of the loss with respect to the image.
 
 use crate::element::Element;
-use crate::layers::conv::GradientRow;
+use crate::layers::conv::{GradientRow, InputGradientRow};
 use crate::layers::{RowMasks, dense};
 use crate::loss;
 use crate::model::Model;
@@ -223,7 +223,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
                 gradient: span(rows, p % slots * out, out),
                 masks: masks_of_row(plan, self.masks, index, stage, p),
             };
-            conv.add_input_gradient(simd, &output, row, target);
+            simd.call(InputGradientRow { conv, output: &output, input_row: row, target: &mut *target });
         }
     }
 
@@ -238,7 +238,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
             if let Some(input_row) = padded.checked_sub(stage.pad_top()) {
                 let target = span_mut(image_gradient, input_row * len, len);
                 if !target.is_empty() {
-                    conv.add_input_gradient(simd, &output, input_row, target);
+                    simd.call(InputGradientRow { conv, output: &output, input_row, target });
                 }
             }
         }

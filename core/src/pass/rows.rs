@@ -5,10 +5,10 @@
 //! rows, because weight gradients read them again.
 
 use crate::element::Element;
-use crate::layers::conv::Window;
+use crate::layers::conv::{Columns, Window};
 use crate::model::Model;
 use crate::plan::{MAX_EXTENT, MAX_STAGES, Spatial, Stages};
-use crate::simd::Simd;
+use crate::simd::{Scalar, Simd};
 use crate::span::{span, span_mut};
 
 /// Which input rows stay in memory.
@@ -174,7 +174,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
         state.received += 1;
         let window = self.keep.window(rows, stage, row);
         let masks = row_masks(plan, self.masks, index, stage, row);
-        columns(simd, self.model, index, stage, &window, 0, target, masks);
+        make(simd, self.model, (index, stage), &window, 0, (target, masks));
     }
 
     /// Makes output row `row` of the last spatial stage, in pieces that fit `tail`.
@@ -191,7 +191,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
             let count = piece.min(width - first);
             let out = span_mut(self.tail, 0, count * channels);
             let masks = span_mut(masks, first * mask_len, count * mask_len);
-            columns(simd, self.model, index, stage, &window, first, out, masks);
+            make(simd, self.model, (index, stage), &window, first, (out, masks));
             sink.accept(simd, (row * width + first) * channels, out);
             first += count;
         }
@@ -204,21 +204,18 @@ fn row_masks<'b>(plan: &Stages, masks: &'b mut [u32], index: usize, stage: &Spat
     span_mut(masks, start, stage.mask_row_len())
 }
 
-/// Some columns of an output row, with packed weights if the model has them.
+/// Makes some columns of an output row of stage `index`, with packed weights if the model has them.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the one place where everything about a row comes together")]
-fn columns<S: Simd, T: Element>(
+fn make<S: Simd, T: Element>(
     simd: S,
     model: &Model<'_, T>,
-    index: usize,
-    stage: &Spatial,
+    (index, stage): (usize, &Spatial),
     window: &Window<'_>,
     first: usize,
-    out: &mut [f32],
-    masks: &mut [u32],
+    (out, masks): (&mut [f32], &mut [u32]),
 ) {
     match model.packed_conv(index, stage) {
-        Some(conv) => conv.forward(simd, window, first, out, masks),
-        None => model.conv(index, stage).forward(crate::simd::Scalar, window, first, out, masks),
+        Some(conv) => simd.call(Columns { conv, window, first, out, masks }),
+        None => Scalar.call(Columns { conv: model.conv(index, stage), window, first, out, masks }),
     }
 }

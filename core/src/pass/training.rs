@@ -7,7 +7,6 @@
 
 use super::backward::{BackwardRows, Observer};
 use super::rows::{ForwardRows, Keep};
-use crate::element::Element;
 use crate::error::{Error, check_buffer, check_class, check_len, check_pixels};
 use crate::layers::conv::{GradientRow, add_weight_gradient};
 use crate::layers::dense;
@@ -120,9 +119,9 @@ impl<'n> Training<'n> {
     ///
     /// # Errors
     /// A wrong length, a pixel outside [0, 1], a class that does not exist, or logits that are not finite.
-    pub fn sample<T: Element>(
+    pub fn sample(
         &self,
-        model: &Model<'_, T>,
+        model: &Model<'_, f32>,
         image: &[f32],
         label: usize,
         buffer: &mut [f32],
@@ -139,56 +138,45 @@ impl<'n> Training<'n> {
 
     /// Adds rows `first ..` (one per input) of dense layer `layer`'s weight gradient `[inputs][units]`, summed over
     /// the batch's buffers in their order.
-    pub fn add_dense_gradient<'b>(
+    pub fn add_dense_gradient<B: AsRef<[f32]>>(
         &self,
         layer: usize,
-        batch: impl Iterator<Item = &'b [f32]> + Clone,
+        batch: &[B],
         first: usize,
         weight_gradient: &mut [f32],
     ) {
-        struct Rows<'a, I> {
-            records: I,
-            first: usize,
-            units: usize,
-            target: &'a mut [f32],
-        }
-        impl<'b, I: Iterator<Item = (&'b [f32], &'b [f32])> + Clone> Kernel for Rows<'_, I> {
-            type Output = ();
-            #[inline(always)]
-            fn run<S: Simd>(self, simd: S) {
-                dense::add_weight_gradient(simd, self.records, self.first, self.units, self.target);
+        let units = self.dense_stages().nth(layer).map_or(0, |stage| stage.units);
+        let level = Level::detect();
+        for (i, target) in weight_gradient.chunks_exact_mut(units.max(1)).enumerate() {
+            for buffer in batch {
+                let (x, gradient) = self.dense_record(layer, buffer.as_ref());
+                match x.get(first + i) {
+                    Some(x) if *x != 0.0 => dense::add_scaled_row(level, *x, gradient, target),
+                    _ => {}
+                }
             }
         }
-        let units = self.dense_stages().nth(layer).map_or(0, |stage| stage.units);
-        let training = *self;
-        let records = batch.map(move |buffer| training.dense_record(layer, buffer));
-        Level::detect().run(Rows { records, first, units, target: weight_gradient });
     }
 
     /// Adds dense layer `layer`'s bias gradient, summed over the batch.
-    pub fn add_dense_bias_gradient<'b>(
-        &self,
-        layer: usize,
-        batch: impl Iterator<Item = &'b [f32]>,
-        bias_gradient: &mut [f32],
-    ) {
+    pub fn add_dense_bias_gradient<B: AsRef<[f32]>>(&self, layer: usize, batch: &[B], bias_gradient: &mut [f32]) {
         for buffer in batch {
-            let (_, gradient) = self.dense_record(layer, buffer);
+            let (_, gradient) = self.dense_record(layer, buffer.as_ref());
             bias_gradient.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
         }
     }
 }
 
-struct SamplePass<'a, 'b, T> {
+struct SamplePass<'a, 'b> {
     training: Training<'a>,
-    model: &'a Model<'a, T>,
+    model: &'a Model<'a, f32>,
     image: &'a [f32],
     label: usize,
     parts: Parts<'b>,
     conv_gradient: &'b mut [f32],
 }
 
-impl<T: Element> Kernel for SamplePass<'_, '_, T> {
+impl Kernel for SamplePass<'_, '_> {
     type Output = Result<Sample, Error>;
 
     #[inline(always)]
@@ -206,7 +194,7 @@ impl<T: Element> Kernel for SamplePass<'_, '_, T> {
     }
 }
 
-impl<T: Element> SamplePass<'_, '_, T> {
+impl SamplePass<'_, '_> {
     #[inline(always)]
     fn forward<S: Simd>(&mut self, simd: S) {
         let Self { model, image, parts, .. } = self;

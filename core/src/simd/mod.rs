@@ -33,6 +33,8 @@ pub(crate) trait Simd: Copy {
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Sum of all lanes.
     fn sum(self, x: Self::Vector) -> f32;
+    /// Runs `kernel` as a function of its own: one copy of it, however many places call it.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
 }
 
 /// Work that can run with any vectors.

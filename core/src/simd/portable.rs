@@ -1,6 +1,6 @@
 //! Vectors in plain Rust: one lane for devices, four for hosts without a file of their own here.
 
-use super::Simd;
+use super::{Kernel, Simd};
 use crate::element::Element;
 
 /// One lane.
@@ -45,6 +45,10 @@ impl Simd for Scalar {
     #[inline(always)]
     fn sum(self, x: f32) -> f32 {
         x
+    }
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
     }
 }
 
@@ -92,6 +96,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn sum(self, x: [f32; 4]) -> f32 {
         (x[0] + x[1]) + (x[2] + x[3])
+    }
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
     }
 }
 

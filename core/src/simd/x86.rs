@@ -101,6 +101,10 @@ impl Simd for Avx2 {
     fn max(self, a: __m256, b: __m256) -> __m256 {
         proven!(_mm256_max_ps(a, b))
     }
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        run_avx2(self, kernel)
+    }
     #[inline(always)]
     fn sum(self, x: __m256) -> f32 {
         let x: [f32; 8] = bytemuck::cast(x);
@@ -144,6 +148,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
         proven!(_mm512_max_ps(a, b))
+    }
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        run_avx512(self, kernel)
     }
     #[inline(always)]
     fn sum(self, x: __m512) -> f32 {

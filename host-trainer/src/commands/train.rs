@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
     /// Step size of SGD
-    #[arg(long, default_value_t = 0.01, value_name = "X")]
+    #[arg(long, default_value_t = 0.01, value_name = "X", allow_negative_numbers = true)]
     lr: f32,
     /// Architecture in midge's words [default: the lecture's MNIST CNN]
     #[arg(long, value_name = "TEXT")]

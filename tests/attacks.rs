@@ -1,0 +1,194 @@
+//! What every attack promises, on random networks, images and options: the bound, the range, identity at eps 0, a loss
+//! that moves the right way, and errors instead of panics.
+
+use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_core::{Error, Model, Network};
+use midge_trainer::training::initialise;
+use midge_trainer::weights::Weights;
+use proptest::prelude::*;
+
+/// Random networks of all kinds, their sizes odd and even.
+fn network() -> impl Strategy<Value = Network> {
+    let padding = prop_oneof![Just("same"), Just("valid")];
+    let conv = (1..9usize, 1..5usize, 1..3usize, padding.clone(), any::<bool>())
+        .prop_map(|(f, k, s, p, b)| format!("conv2d(filters={f},kernel={k},stride={s},padding={p},bias={b}) relu"));
+    let pool = (2..4usize, padding).prop_map(|(pool, p)| format!("maxpool2d(pool={pool},padding={p})"));
+    let layers = prop::collection::vec(prop_oneof![2 => conv, 1 => pool], 0..4);
+    let dense = prop::collection::vec(1..20usize, 0..3);
+    (4..12usize, 4..12usize, 1..4usize, layers, dense, 2..6usize).prop_filter_map("does not fit", |parts| {
+        let (height, width, channels, layers, dense, classes) = parts;
+        let mut words = vec![format!("input({height},{width},{channels})")];
+        words.extend(layers);
+        words.push("flatten".into());
+        words.extend(dense.iter().map(|units| format!("dense(units={units}) relu")));
+        words.push(format!("dense(units={classes})"));
+        words.join(" ").parse().ok()
+    })
+}
+
+/// A network with weights, an image with pixels at both ends of the range, and a label.
+fn sample() -> impl Strategy<Value = (Weights, Vec<f32>, usize)> {
+    (network(), any::<u64>()).prop_flat_map(|(network, seed)| {
+        let pixel = prop_oneof![Just(0.0f32), Just(1.0f32), 0.0f32..=1.0];
+        let image = prop::collection::vec(pixel, network.input().len());
+        (Just(initialise(network, seed)), image, 0..network.classes())
+    })
+}
+
+/// Loss at `label`.
+fn loss(model: &Model<'_, f32>, image: &[f32], label: usize) -> f32 {
+    let mut buffer = vec![0.0; model.network().inference_len()];
+    model.loss(image, label, &mut buffer).unwrap()
+}
+
+fn assert_inside(image: &[f32], adversarial: &[f32], eps: f32) {
+    for (clean, x) in image.iter().zip(adversarial) {
+        assert!((0.0..=1.0).contains(x), "{x} is not a pixel");
+        assert!((x - clean).abs() <= eps + 1e-6, "{x} is more than {eps} away from {clean}");
+    }
+}
+
+/// An attack on a model, an image and a label, into the adversarial image, with a buffer.
+type Run<'a> =
+    &'a dyn Fn(&Model<'_, f32>, &[f32], usize, &mut [f32], &mut [f32]) -> Result<midge_core::attack::Outcome, Error>;
+
+fn all_attacks(eps: f32, check: &dyn Fn(Run<'_>)) {
+    check(&|m, x, y, out, buffer| Fgsm { eps }.attack(m, x, y, out, buffer));
+    check(&|m, x, y, out, buffer| MiFgsm::new(eps).attack(m, x, y, out, buffer));
+    check(&|m, x, y, out, buffer| MiFgsm { decay: 0.0, alpha: eps, ..MiFgsm::new(eps) }.attack(m, x, y, out, buffer));
+    for target in [Target::Next, Target::LeastLikely, Target::Random(3)] {
+        check(&|m, x, y, out, buffer| Otcm { eps, target }.attack(m, x, y, out, buffer));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn the_adversarial_image_stays_in_the_ball_and_in_range((weights, image, label) in sample(), eps in 0.0f32..0.6) {
+        let mut packed = vec![0.0; weights.packed_len()];
+        let model = weights.model(&mut packed).unwrap();
+        let mut buffer = vec![0.0; weights.network.attack_len()];
+        all_attacks(eps, &|run| {
+            let (mut out, mut buffer) = (vec![f32::NAN; image.len()], buffer.clone());
+            let outcome = run(&model, &image, label, &mut out, &mut buffer).unwrap();
+            assert_inside(&image, &out, eps);
+            assert!(outcome.largest_change <= eps + 1e-6);
+            let at = outcome.target.unwrap_or(label);
+            assert_eq!(outcome.before.loss, loss(&model, &image, at));
+            assert_eq!(outcome.after.loss, loss(&model, &out, at));
+        });
+        buffer.clear();
+    }
+
+    #[test]
+    fn eps_zero_returns_the_input_bit_for_bit((weights, image, label) in sample()) {
+        let mut packed = vec![0.0; weights.packed_len()];
+        let model = weights.model(&mut packed).unwrap();
+        all_attacks(0.0, &|run| {
+            let (mut out, mut buffer) = (vec![f32::NAN; image.len()], vec![0.0; weights.network.attack_len()]);
+            let outcome = run(&model, &image, label, &mut out, &mut buffer).unwrap();
+            assert!(image.iter().zip(&out).all(|(a, b)| a.to_bits() == b.to_bits()));
+            assert_eq!(outcome.before, outcome.after);
+        });
+    }
+
+    /// For a small step the loss follows its gradient: up for FGSM, down at the target for OTCM.
+    #[test]
+    fn a_small_step_moves_the_loss_the_right_way((weights, image, label) in sample()) {
+        let eps = 1e-3;
+        let mut packed = vec![0.0; weights.packed_len()];
+        let model = weights.model(&mut packed).unwrap();
+        let (mut out, mut buffer) = (image.clone(), vec![0.0; weights.network.attack_len()]);
+        let up = Fgsm { eps }.attack(&model, &image, label, &mut out, &mut buffer).unwrap();
+        let down = Otcm { eps, target: Target::Next }.attack(&model, &image, label, &mut out, &mut buffer).unwrap();
+        let rounding = |loss: f32| 1e-4 * loss.max(1e-2);
+        prop_assert!(up.after.loss >= up.before.loss - rounding(up.before.loss), "{up:?}");
+        prop_assert!(down.after.loss <= down.before.loss + rounding(down.before.loss), "{down:?}");
+    }
+
+    /// A pixel without a gradient stays, and so does the whole image of a dead network.
+    #[test]
+    fn zero_gradients_are_reported((mut weights, image, label) in sample(), eps in 0.01f32..0.5) {
+        weights.tensors.iter_mut().for_each(|tensor| tensor.fill(0.0));
+        let mut packed = vec![0.0; weights.packed_len()];
+        let model = weights.model(&mut packed).unwrap();
+        let (mut out, mut buffer) = (vec![0.0; image.len()], vec![0.0; weights.network.attack_len()]);
+        let outcome = MiFgsm::with_steps(eps, 4).attack(&model, &image, label, &mut out, &mut buffer).unwrap();
+        prop_assert_eq!(outcome.zero_gradient_steps, 4);
+        prop_assert_eq!(out, image);
+    }
+
+    /// One element fewer than any of the planned lengths is an error, and so is every bad value.
+    #[test]
+    fn bad_arguments_are_errors((weights, image, label) in sample(), bad in prop_oneof![Just(-0.1f32), Just(1.1), Just(f32::NAN)]) {
+        let network = weights.network;
+        let model = Model::from_tensors(&network, &weights.tensors.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
+        let short = |len: usize| Err(Error::Length { what: "buffer", expected: len, found: len - 1 });
+        let (inference, gradient, attack) = (network.inference_len(), network.gradient_len(), network.attack_len());
+        let (mut out, mut buffer) = (vec![0.0; image.len()], vec![0.0; attack]);
+        prop_assert_eq!(model.logits(&image, &mut buffer[..inference - 1]).map(|_| ()), short(inference));
+        prop_assert_eq!(model.input_gradient(&image, label, &mut buffer[..gradient - 1]).map(|_| ()), short(gradient));
+        prop_assert_eq!(Fgsm { eps: 0.1 }.attack(&model, &image, label, &mut out, &mut buffer[..gradient - 1]).map(|_| ()), short(gradient));
+        prop_assert_eq!(MiFgsm::new(0.1).attack(&model, &image, label, &mut out, &mut buffer[..attack - 1]).map(|_| ()), short(attack));
+        let classes = network.classes();
+        prop_assert_eq!(model.loss(&image, classes, &mut buffer).err(), Some(Error::Class { class: classes, classes }));
+        for eps in [-0.1, f32::INFINITY, f32::NAN] {
+            let error = Fgsm { eps }.attack(&model, &image, label, &mut out, &mut buffer).unwrap_err();
+            assert!(matches!(error, Error::Option { what: "eps", .. }), "{error}");
+        }
+        prop_assert_eq!(MiFgsm::with_steps(0.1, 0).attack(&model, &image, label, &mut out, &mut buffer).err(), Some(Error::NoSteps));
+        let own = Otcm { eps: 0.1, target: Target::Class(label) };
+        prop_assert_eq!(own.attack(&model, &image, label, &mut out, &mut buffer).err(), Some(Error::TargetIsLabel { class: label }));
+        let mut image = image;
+        let last = image.len() - 1;
+        image[last] = bad;
+        let error = Fgsm { eps: 0.1 }.attack(&model, &image, label, &mut out, &mut buffer).unwrap_err();
+        assert!(matches!(error, Error::Pixel { index, .. } if index == last), "{error}");
+    }
+
+    /// Finite differences of the whole network, on both sides, far and near. A kink (a ReLU or a pooling that switches
+    /// between two points) makes them disagree; there the gradient must lie between them.
+    #[test]
+    fn the_gradient_is_that_of_finite_differences((weights, mut image, label) in sample(), pixels in prop::collection::vec(any::<prop::sample::Index>(), 8)) {
+        let h = 4e-3f32;
+        image.iter_mut().for_each(|x| *x = x.clamp(h, 1.0 - h));
+        let mut packed = vec![0.0; weights.packed_len()];
+        let model = weights.model(&mut packed).unwrap();
+        let mut buffer = vec![0.0; weights.network.gradient_len()];
+        let result = model.input_gradient(&image, label, &mut buffer).unwrap();
+        let (centre, gradient) = (result.loss, result.gradient.to_vec());
+        for pixel in pixels {
+            let i = pixel.index(image.len());
+            let moved = |d: f32| {
+                let mut moved = image.clone();
+                moved[i] += d;
+                (loss(&model, &moved, label) - centre) / d
+            };
+            let slopes = [-h, h, -h / 8.0, h / 8.0].map(moved);
+            let (low, high) = slopes.iter().fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
+            let tolerance = 2e-3 + 0.02 * low.abs().max(high.abs());
+            let (low, high) = (low - tolerance, high + tolerance);
+            prop_assert!((low..=high).contains(&gradient[i]), "pixel {i}: {} not in {low}..{high}", gradient[i]);
+        }
+    }
+}
+
+#[test]
+fn a_confident_sample_has_a_gradient_in_both_types() {
+    // Logits 2k and 0 from one pixel: the probability of the other class is exp(-2k) = 1e-9.
+    const TEXT: &str = "input(1,1,1) flatten dense(units=2,bias=false)";
+    let network: Network = TEXT.parse().unwrap();
+    let k = 0.5 * 1e9f32.ln();
+    let full = [2.0 * k, 0.0];
+    let half = full.map(midge_core::f16::from_f32);
+    let mut buffer = vec![0.0; network.gradient_len()];
+    let check = |gradient: f32, weight: f32| {
+        let expected = -f64::from(weight) / (1.0 + f64::from(weight).exp());
+        assert!((f64::from(gradient) / expected - 1.0).abs() < 1e-4, "{gradient} {expected}");
+    };
+    let model = Model::from_tensors(&network, &[&full]).unwrap();
+    check(model.input_gradient(&[1.0], 0, &mut buffer).unwrap().gradient[0], full[0]);
+    let model = Model::from_tensors(&network, &[&half]).unwrap();
+    check(model.input_gradient(&[1.0], 0, &mut buffer).unwrap().gradient[0], half[0].to_f32());
+}

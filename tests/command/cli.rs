@@ -1,0 +1,204 @@
+//! The `midge` command as a user runs it. (A test of the package that builds the command, so that cargo builds it first.)
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use midge_core::MNIST_CNN;
+use midge_trainer::weights::{DType, Weights};
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+fn midge(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_midge"));
+    command.current_dir(folder).args(arguments).env_remove("MIDGE_DATA").env("MIDGE_MIRRORS", "http://127.0.0.1:9/");
+    command.env("XDG_CACHE_HOME", folder.join("cache")).env("HOME", folder).output().unwrap()
+}
+
+fn ok(folder: &Path, arguments: &[&str]) -> String {
+    let output = midge(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&ok(folder, arguments)).unwrap()
+}
+
+/// The message of a command that must fail, without a panic.
+fn error(folder: &Path, arguments: &[&str]) -> String {
+    let output = midge(folder, arguments);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{arguments:?} did not fail");
+    assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+    message
+}
+
+const SMALL: &str = "input(28,28,1) conv2d(filters=4,kernel=3,stride=2) relu maxpool2d(pool=2) flatten dense(units=10)";
+
+#[test]
+fn the_demo_needs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = json(folder.path(), &["demo", "--json"]);
+    assert_eq!(report["clean"]["correct"], 20);
+    assert_eq!(report["attacks"].as_array().unwrap().len(), 3);
+    let strongest = &report["attacks"][1]["results"][2];
+    assert!(strongest["robust_correct"].as_u64().unwrap() < 5, "{strongest}");
+    let picture = image::open(folder.path().join("midge-demo.png")).unwrap();
+    assert!(picture.width() > 500 && picture.height() > 500);
+    let text = ok(folder.path(), &[]);
+    assert!(text.contains("clean: 20 of 20 right") && text.contains("MI-FGSM") && text.contains('@'), "{text}");
+    assert!(!text.contains('\x1b'), "colours in a pipe");
+}
+
+#[test]
+fn the_summary_is_the_lectures_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = ok(folder.path(), &["summary"]);
+    for figure in ["288", "18,432", "803,072", "2,570", "824,362", "4,643,840"] {
+        assert!(text.contains(figure), "{figure}: {text}");
+    }
+    let report = json(folder.path(), &["summary", "--json"]);
+    assert_eq!(report["parameters"], 824_362);
+    assert!(report["memory"]["ram_bytes_mi_fgsm"].as_u64().unwrap() <= 40 * 1024);
+}
+
+#[test]
+fn training_is_repeatable_on_any_number_of_threads_and_can_be_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = ["--data", "synthetic", "--limit", "600", "--network", SMALL, "--seed", "5", "--lr", "0.05"];
+    let train = |out: &str, more: &[&str]| ok(folder.path(), &[&["train", "--out", out], &data[..], more].concat());
+    train("a", &["--epochs", "2", "--threads", "1"]);
+    train("b", &["--epochs", "2", "--threads", "2"]);
+    train("c", &["--epochs", "1"]);
+    train("c", &["--epochs", "2", "--resume"]);
+    let file = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(file("a") == file("b"), "two threads trained another model than one");
+    assert!(file("a") == file("c"), "a resumed run trained another model");
+    let message =
+        error(folder.path(), &[&["train", "--out", "c", "--resume", "--batch-size", "16"], &data[..]].concat());
+    assert!(message.contains("batch-size=32"), "{message}");
+}
+
+#[test]
+fn a_trained_model_reads_synthetic_digits_and_survives_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = ["--data", "synthetic"];
+    let run = |arguments: &[&str]| json(folder.path(), &[arguments, &data[..]].concat());
+    let report =
+        run(&["train", "--out", "m", "--network", SMALL, "--limit", "4000", "--epochs", "3", "--lr", "0.1", "--json"]);
+    assert!(report["test"]["accuracy"].as_f64().unwrap() > 0.8, "{report}");
+    let evaluation = run(&["evaluate", "--model", "m", "--json"]);
+    assert_eq!(evaluation["correct"], report["test"]["correct"]);
+    ok(folder.path(), &["export", "--model", "m", "--dtype", "f16", "--out", "half"]);
+    let half = run(&["evaluate", "--model", "half", "--json"]);
+    assert!((half["accuracy"].as_f64().unwrap() - evaluation["accuracy"].as_f64().unwrap()).abs() < 0.01);
+    assert!(error(folder.path(), &["train", "--out", "half", "--resume", "--data", "synthetic"]).contains("f16"));
+}
+
+#[test]
+fn attack_reports_counts_and_writes_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let attack = ["attack", "--data", "synthetic", "--limit", "50", "--json"];
+    let run = |more: &[&str]| json(folder.path(), &[&attack[..], more].concat());
+    let report = run(&["--attack", "fgsm", "--eps", "0,0.1,0.3"]);
+    let results = report["results"].as_array().unwrap();
+    assert_eq!(results.len(), 3);
+    assert_eq!(results[0]["accuracy"], results[0]["robust_accuracy"]);
+    assert!(results[2]["robust_correct"].as_u64() < results[0]["robust_correct"].as_u64());
+    let report = run(&["--attack", "otcm", "--eps", "0.2", "--target", "3", "--out", "results"]);
+    assert_eq!(report["left_out"], 5);
+    assert_eq!(report["results"][0]["samples"], 45);
+    let bytes = std::fs::read(folder.path().join("results")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("adversarial").unwrap().shape(), [45, 28, 28, 1]);
+    let targets: Vec<i32> = bytemuck::pod_collect_to_vec(file.tensor("targets").unwrap().data());
+    assert_eq!(targets, [3; 45]);
+    let names = ["images", "labels", "logits", "adversarial_logits", "loss", "input_gradient"];
+    assert!(names.iter().all(|name| file.tensor(name).is_ok()));
+    let one = run(&["--attack", "otcm", "--eps", "0.2", "--target", "random", "--threads", "1"]);
+    let two = run(&["--attack", "otcm", "--eps", "0.2", "--target", "random", "--threads", "2"]);
+    assert_eq!(one, two);
+}
+
+#[test]
+fn a_pytorch_model_is_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    // A state_dict laid out by hand: every weight says where it stood.
+    let network = "input(4,4,2) conv2d(filters=3,kernel=3) relu maxpool2d(pool=2) flatten dense(units=5)";
+    let conv: Vec<f32> = (0..3 * 2 * 9).map(|i| i as f32).collect();
+    let dense: Vec<f32> = (0..5 * 12).map(|i| i as f32).collect();
+    let (bias3, bias5) = (vec![1.0f32; 3], vec![2.0f32; 5]);
+    let tensor = |shape: Vec<usize>, data: &'static [f32]| {
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytemuck::cast_slice(data)).unwrap()
+    };
+    let views = [
+        ("0.weight", tensor(vec![3, 2, 3, 3], conv.leak())),
+        ("0.bias", tensor(vec![3], bias3.leak())),
+        ("4.weight", tensor(vec![5, 12], dense.leak())),
+        ("4.bias", tensor(vec![5], bias5.leak())),
+    ];
+    std::fs::write(folder.path().join("state"), safetensors::serialize(views, None).unwrap()).unwrap();
+    let text = ok(folder.path(), &["import", "state", "--out", "m"]);
+    assert!(text.contains("input(4,4,2)"), "{text}");
+    let weights = Weights::load(&folder.path().join("m")).unwrap();
+    assert_eq!(weights.network, network.parse().unwrap());
+    // [out, in, row, column] to [out, row, column, in]: filter 1, row 2, column 0, channel 1.
+    assert_eq!(weights.tensors[0][((3 + 2) * 3) * 2 + 1], (((2 + 1) * 3 + 2) * 3) as f32);
+    // [units, channel, row, column] to [row, column, channel][units]: row 1, column 0, channel 2, unit 4.
+    assert_eq!(weights.tensors[2][(2 * 3 + 2) * 5 + 4], (4 * 12 + 2 * 4 + 2) as f32);
+    assert_eq!(weights.tensors[3], [2.0; 5]);
+    ok(folder.path(), &["import", "state", "--out", "m2", "--network", network]);
+    assert!(
+        error(folder.path(), &["import", "m", "--out", "m3", "--network", "input(4,4,2) flatten dense(units=2)"])
+            .contains("m:")
+    );
+}
+
+#[test]
+fn mistakes_get_a_message_and_leave_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("broken"), b"not a model at all").unwrap();
+    std::fs::create_dir(path.join("empty")).unwrap();
+    for (arguments, expected) in [
+        (&["evaluate", "--model", "broken", "--data", "synthetic"][..], "broken"),
+        (&["evaluate", "--model", "missing"], "plain"),
+        (&["evaluate", "--data", "empty"], "t10k-images-idx3-ubyte"),
+        (&["evaluate"], "--data DIR"),
+        (&["evaluate", "--data", "synthetic", "--offset", "99999999"], "offset"),
+        (&["attack", "--attack", "fgsm", "--eps", "-1"], "--eps"),
+        (&["attack", "--attack", "fgsm", "--eps", "nan"], "--eps"),
+        (&["attack", "--attack", "fgsm", "--eps", "0.1", "--steps", "3"], "mi-fgsm"),
+        (
+            &["attack", "--attack", "otcm", "--eps", "0.1", "--target", "77", "--data", "synthetic", "--limit", "5"],
+            "--target",
+        ),
+        (
+            &["attack", "--attack", "mi-fgsm", "--eps", "0.1", "--steps", "0", "--data", "synthetic", "--limit", "5"],
+            "step",
+        ),
+        (&["attack", "--attack", "fgsm", "--eps", "0.1,0.2", "--out", "x"], "--out"),
+        (&["train", "--out", "x", "--lr", "-3"], "--lr"),
+        (&["train", "--out", "x", "--data", "synthetic", "--network", "input(28,28,1) flatten"], "images are"),
+        (&["train", "--out", "x", "--network", "nonsense"], "input(height,width,channels)"),
+        (&["train", "--out", "no/such/folder/x", "--data", "synthetic"], "no/such/folder/x"),
+        (
+            &["train", "--out", "x", "--data", "synthetic", "--limit", "64", "--lr", "1e30", "--network", SMALL],
+            "diverged",
+        ),
+        (&["import", "broken", "--out", "x"], "broken"),
+        (&["export", "--dtype", "f16", "--out", "no/x"], "no/x"),
+    ] {
+        let message = error(path, arguments);
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+        assert!(!path.join("x").exists(), "{arguments:?} left a file");
+    }
+}
+
+#[test]
+fn an_exported_model_is_what_a_device_embeds() {
+    let folder = tempfile::tempdir().unwrap();
+    ok(folder.path(), &["export", "--dtype", "f32", "--out", "m"]);
+    let weights = Weights::load(&folder.path().join("m")).unwrap();
+    assert_eq!((weights.network, weights.dtype), (MNIST_CNN, DType::F32));
+}

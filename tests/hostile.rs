@@ -1,0 +1,160 @@
+//! Model files that are damaged, truncated, or made to hurt: each is an error that says what is wrong, never a panic.
+
+use midge_core::{Header, Model, ModelError, Network, f16};
+use midge_trainer::training::initialise;
+use midge_trainer::weights::{DType, Weights};
+use proptest::prelude::*;
+
+const TEXT: &str = "input(6,6,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu \
+                    maxpool2d(pool=2,padding=same) flatten dense(units=3,bias=true)";
+
+fn weights() -> Weights {
+    initialise(TEXT.parse().unwrap(), 1)
+}
+
+/// Reads bytes as a device would, from an aligned address.
+fn read<T: midge_core::Element>(bytes: &[u8]) -> Result<(), ModelError> {
+    let mut words = vec![0u64; bytes.len() / 8 + 1];
+    let aligned = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()];
+    aligned.copy_from_slice(bytes);
+    let network: Network = TEXT.parse().unwrap();
+    Model::<T>::from_safetensors(&network, aligned).map(drop)
+}
+
+/// The file with its header's text replaced and its length mended.
+fn with_header(bytes: &[u8], change: impl Fn(String) -> String) -> Vec<u8> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = change(String::from_utf8(bytes[8..8 + length].to_vec()).unwrap());
+    let padded = format!("{header:<width$}", width = header.len().next_multiple_of(8));
+    [&(padded.len() as u64).to_le_bytes(), padded.as_bytes(), &bytes[8 + length..]].concat()
+}
+
+#[test]
+fn whole_files_are_read() {
+    assert_eq!(read::<f32>(&weights().to_bytes(DType::F32).unwrap()), Ok(()));
+    assert_eq!(read::<f16>(&weights().to_bytes(DType::F16).unwrap()), Ok(()));
+}
+
+#[test]
+fn a_file_cut_anywhere_is_an_error() {
+    for dtype in [DType::F32, DType::F16] {
+        let bytes = weights().to_bytes(dtype).unwrap();
+        for length in 0..bytes.len() {
+            let result =
+                if dtype == DType::F32 { read::<f32>(&bytes[..length]) } else { read::<f16>(&bytes[..length]) };
+            assert!(result.is_err(), "{length} of {}", bytes.len());
+            assert!(Weights::from_bytes(&bytes[..length]).is_err());
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_the_tensors_is_an_error() {
+    let bytes = weights().to_bytes(DType::F32).unwrap();
+    let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    for byte in start..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[byte] ^= 1 << (byte % 8);
+        assert!(matches!(read::<f32>(&damaged), Err(ModelError::Checksum { .. })), "{byte}");
+    }
+}
+
+/// A flipped bit in the header must never give other weights than those written.
+#[test]
+fn a_flipped_bit_of_the_header_never_changes_the_model() {
+    let original = weights();
+    let bytes = original.to_bytes(DType::F32).unwrap();
+    let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut harmless = 0;
+    for bit in 0..8 * start {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        if read::<f32>(&damaged).is_ok() {
+            harmless += 1;
+            let read = Weights::from_bytes(&damaged).unwrap();
+            assert_eq!((&read.network, &read.tensors), (&original.network, &original.tensors), "bit {bit}");
+        }
+    }
+    assert!(harmless < start, "{harmless} of {} flips went unnoticed", 8 * start);
+}
+
+#[test]
+fn each_defect_has_its_error() {
+    let good = weights().to_bytes(DType::F32).unwrap();
+    let changed = |from: &str, to: &str| {
+        let damaged = with_header(&good, |header| {
+            assert!(header.contains(from), "{header}");
+            header.replace(from, to)
+        });
+        read::<f32>(&damaged).unwrap_err()
+    };
+    assert!(matches!(changed("midge-1", "midge-9"), ModelError::Metadata { key: "format" }));
+    assert!(matches!(changed("\"crc32\"", "\"crc31\""), ModelError::Metadata { key: "crc32" }));
+    assert!(matches!(changed("\"network\"", "\"networ\""), ModelError::Metadata { key: "network" }));
+    assert!(matches!(changed(" flatten", " flotten"), ModelError::Network(_)));
+    assert!(matches!(changed("filters=4", "filters=5"), ModelError::OtherNetwork));
+    assert!(matches!(changed("0.weight", "1.weight"), ModelError::Missing { layer: 0, tensor: "weight" }));
+    assert!(matches!(changed("4.bias", "4.bios"), ModelError::Missing { layer: 4, tensor: "bias" }));
+    assert!(matches!(changed("[36,3]", "[3,36]"), ModelError::TensorShape { layer: 4, expected: 108, found: 108 }));
+    assert!(matches!(changed("[36,3]", "[36,4]"), ModelError::TensorShape { layer: 4, expected: 108, found: 144 }));
+    assert!(matches!(changed("\"F32\"", "\"F64\""), ModelError::DType { .. }));
+    assert!(matches!(changed("\"shape\"", "\"shope\""), ModelError::Header));
+    assert!(matches!(read::<f16>(&good), Err(ModelError::DType { expected: "F16", .. })));
+    let longer = [good.as_slice(), &[0; 4]].concat();
+    assert!(matches!(read::<f32>(&longer), Err(ModelError::Oversized { .. })));
+    let huge = [&u64::MAX.to_le_bytes(), b"{}".as_slice()].concat();
+    assert!(matches!(read::<f32>(&huge), Err(ModelError::HeaderLength { found: u64::MAX, .. })));
+    assert!(matches!(Header::read(&[8, 0, 0, 0, 0, 0, 0, 0, 1]), Err(ModelError::Truncated { .. })));
+}
+
+#[test]
+fn nan_and_infinite_weights_are_named() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut weights = weights();
+        weights.tensors[2][5] = bad;
+        assert!(weights.to_bytes(DType::F32).unwrap_err().to_string().contains("4.weight"));
+        // And from a file whose checksum is right: the plain tensors of a PyTorch model.
+        let tensors: Vec<&[f32]> = weights.tensors.iter().map(Vec::as_slice).collect();
+        let model = Model::from_tensors(&weights.network, &tensors).unwrap();
+        let mut buffer = vec![0.0; weights.network.inference_len()];
+        assert!(model.logits(&[0.5; 36], &mut buffer).is_err());
+    }
+    let mut weights = weights();
+    weights.tensors[2][5] = 1e5;
+    assert!(format!("{:#}", weights.to_bytes(DType::F16).unwrap_err()).contains("65504"));
+}
+
+#[test]
+fn misaligned_bytes_are_an_error() {
+    let bytes = weights().to_bytes(DType::F32).unwrap();
+    let mut words = vec![0u64; bytes.len() / 8 + 2];
+    let shifted = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[1..=bytes.len()];
+    shifted.copy_from_slice(&bytes);
+    let network: Network = TEXT.parse().unwrap();
+    let error = Model::<f32>::from_safetensors(&network, shifted).unwrap_err();
+    assert_eq!(error, ModelError::Misaligned { alignment: 4 });
+}
+
+#[test]
+fn a_deeply_nested_header_does_not_overflow_the_stack() {
+    for nested in
+        ["[".repeat(60_000), "{\"a\":".repeat(10_000), format!("{{\"__metadata__\":{{\"a\":{}", "[".repeat(50_000))]
+    {
+        let bytes = [&(nested.len() as u64).to_le_bytes(), nested.as_bytes()].concat();
+        assert_eq!(read::<f32>(&bytes), Err(ModelError::Header));
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(read::<f32>(&bytes).is_err());
+    }
+
+    #[test]
+    fn random_headers_are_an_error(header in "[\\[\\]{}:,\"a-z0-9_. ]{0,200}") {
+        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+        prop_assert!(read::<f32>(&bytes).is_err());
+        prop_assert!(Weights::from_bytes(&bytes).is_err());
+    }
+}
