@@ -8,7 +8,7 @@ targets=(thumbv6m-none-eabi thumbv7em-none-eabihf thumbv8m.main-none-eabihf risc
 
 fmt() { cargo fmt --all -- --check; }
 clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
-docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items; }
+docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
 test() { cargo test; }
 
 # The core for every target. Its only feature, `std`, is for hosts and covered by the other jobs.

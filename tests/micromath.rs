@@ -14,7 +14,7 @@ fn micromath_exp_moves_probabilities() {
         let logits = [0.0, -0.001 * i as f32, -0.003 * i as f32, -0.007 * i as f32];
         let exact = logits.map(|x| f64::from(x).exp());
         let sum: f64 = exact.iter().sum();
-        let approximate = softmax(|x| F32Ext::exp(x), logits);
+        let approximate = softmax(F32Ext::exp, logits);
         let libm = softmax(libm::expf, logits);
         for k in 0..4 {
             let expected = exact[k] / sum;

@@ -5,7 +5,7 @@ use half::f16;
 
 use crate::pass::Passes;
 
-/// Type of stored weights: `f32` or [`f16`](half::f16).
+/// Type of stored weights: `f32` or [`f16`](struct@f16).
 pub trait Element: Pod + Passes + Send + Sync + 'static {
     /// The safetensors name of the type.
     const DTYPE: &'static str;

@@ -193,9 +193,9 @@ fn find_size(
 /// writes itself, so that the imported network equals the constant a device was built with.
 fn canonical(network: Network) -> Network {
     let mut layers = network.layers().to_vec();
-    for i in 0..layers.len() {
+    for (i, layer) in layers.iter_mut().enumerate() {
         let input = i.checked_sub(1).map_or(Some(network.input()), |before| network.output_shape(before));
-        if let (Layer::MaxPool2d { pool, padding }, Some(input)) = (&mut layers[i], input)
+        if let (Layer::MaxPool2d { pool, padding }, Some(input)) = (layer, input)
             && input.height % *pool == 0
             && input.width % *pool == 0
         {

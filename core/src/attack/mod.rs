@@ -1,6 +1,6 @@
 //! White-box attacks: small changes of an image that raise the loss.
 //!
-//! All are the same iterated step ([`step`]) with different options. `eps` and `alpha` are in pixel units, where an
+//! All are the same iterated step with different options. `eps` and `alpha` are in pixel units, where an
 //! image spans [0, 1].
 
 mod fgsm;
