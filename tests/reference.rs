@@ -1,5 +1,5 @@
-//! midge against TensorFlow (float64) on small random networks of every kind; `reference/make_reference.py` made the
-//! values. Every comparison prints its largest difference.
+//! midge against TensorFlow and PyTorch (float64) on small random networks of every kind; `reference/make_reference.py`
+//! and `reference/pytorch/make_reference.py` made the values. Every comparison prints its largest difference.
 
 use std::path::Path;
 
@@ -17,11 +17,13 @@ struct Case {
 
 impl Case {
     fn all() -> Vec<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
-        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let tensorflow = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+        let folders = [tensorflow.join("pytorch"), tensorflow];
+        let entries =
+            folders.into_iter().flat_map(|f| std::fs::read_dir(f).unwrap()).map(|entry| entry.unwrap().path());
         let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
         files.sort();
-        assert!(files.len() >= 20, "{} reference files", files.len());
+        assert!(files.len() >= 50, "{} reference files", files.len());
         let read = |path: std::path::PathBuf| {
             let bytes = std::fs::read(&path).unwrap();
             let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();

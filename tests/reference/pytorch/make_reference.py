@@ -40,10 +40,6 @@ CASES = {
     "dense(units=3,bias=true)",
     "kernel2_same": "input(6,7,2) conv2d(filters=4,kernel=2,stride=1,padding=same,bias=true) relu flatten "
     "dense(units=3,bias=true)",
-    "kernel3_same_stride3": "input(8,10,2) conv2d(filters=4,kernel=3,stride=3,padding=same,bias=true) relu flatten "
-    "dense(units=3,bias=true)",
-    "kernel2_same_stride3": "input(8,9,2) conv2d(filters=4,kernel=2,stride=3,padding=same,bias=true) relu flatten "
-    "dense(units=3,bias=true)",
     "kernel7_same_rgb": "input(8,9,3) conv2d(filters=3,kernel=7,stride=1,padding=same,bias=false) relu "
     "maxpool2d(pool=2,padding=same) flatten dense(units=3,bias=true)",
     "kernel7_beyond_input": "input(4,3,1) conv2d(filters=4,kernel=7,stride=1,padding=same,bias=true) relu flatten "
