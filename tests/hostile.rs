@@ -8,6 +8,11 @@ use proptest::prelude::*;
 const TEXT: &str = "input(6,6,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=true) relu \
                     maxpool2d(pool=2,padding=same) flatten dense(units=3,bias=true)";
 
+/// The architecture as it stands in a file.
+fn text() -> String {
+    TEXT.parse::<Network>().unwrap().to_string()
+}
+
 fn weights() -> Weights {
     initialise(TEXT.parse().unwrap(), 1)
 }
@@ -113,11 +118,17 @@ fn nan_and_infinite_weights_are_named() {
         let mut weights = weights();
         weights.tensors[2][5] = bad;
         assert!(weights.to_bytes(DType::F32).unwrap_err().to_string().contains("4.weight"));
-        // And from a file whose checksum is right: the plain tensors of a PyTorch model.
-        let tensors: Vec<&[f32]> = weights.tensors.iter().map(Vec::as_slice).collect();
-        let model = Model::from_tensors(&weights.network, &tensors).unwrap();
-        let mut buffer = vec![0.0; weights.network.inference_len()];
-        assert!(model.logits(&[0.5; 36], &mut buffer).is_err());
+        // A file that another program wrote, with a checksum that is right.
+        let good = self::weights().to_bytes(DType::F32).unwrap();
+        let length = good.len() - 4 * weights.tensors.iter().map(Vec::len).sum::<usize>();
+        let mut tensors = good[length..].to_vec();
+        let last = tensors.len() - 4;
+        tensors[last..].copy_from_slice(&bad.to_le_bytes());
+        let (old, new) = (midge_core::checksum(&text(), &good[length..]), midge_core::checksum(&text(), &tensors));
+        let file = [&good[..length], &tensors].concat();
+        let file = with_header(&file, |header| header.replace(&format!("{old:08x}"), &format!("{new:08x}")));
+        assert!(matches!(read::<f32>(&file), Err(ModelError::NotFinite { layer: 4, .. })));
+        assert!(Weights::from_bytes(&file).is_err());
     }
     let mut weights = weights();
     weights.tensors[2][5] = 1e5;
