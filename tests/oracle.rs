@@ -117,6 +117,15 @@ fn logits_gradients_and_adversarial_images_are_those_of_the_reference() {
     assert!(reference.differing_pixels("mi_fgsm_eps0.3_T10_mu1", &mi_fgsm) <= 0.005);
 }
 
+/// The tables take minutes with optimised code, and many times that with the checks of a debug build.
+fn oracle_in_release() -> Option<(PathBuf, Weights)> {
+    if cfg!(debug_assertions) {
+        eprintln!("NOT RUN in a debug build: accuracy tables over 10,000 images; cargo test --release --test oracle");
+        return None;
+    }
+    oracle()
+}
+
 /// Accuracy in percent over all 10,000 images, from Keras.
 const EPS: [f32; 6] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3];
 const FGSM: [f64; 6] = [93.88, 85.13, 68.57, 46.72, 25.49, 10.42];
@@ -142,19 +151,19 @@ fn assert_table(weights: &Weights, data: &Dataset, attack: Attack, accuracy: [f6
 
 #[test]
 fn accuracy_under_fgsm() {
-    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
     assert_table(&weights, &data, Attack::Fgsm, FGSM, None);
 }
 
 #[test]
 fn accuracy_under_mi_fgsm() {
-    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
     assert_table(&weights, &data, Attack::MiFgsm { steps: 10, decay: 1.0, alpha: None }, MI_FGSM, None);
 }
 
 #[test]
 fn accuracy_under_otcm() {
-    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
     assert_table(&weights, &data, Attack::Otcm { target: Target::Next }, OTCM, Some(OTCM_REACHED));
 }
 
