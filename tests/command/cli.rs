@@ -179,7 +179,10 @@ fn mistakes_get_a_message_and_leave_no_file() {
         ),
         (&["attack", "--attack", "fgsm", "--eps", "0.1,0.2", "--out", "x"], "--out"),
         (&["train", "--out", "x", "--lr", "-3"], "--lr"),
-        (&["train", "--out", "x", "--data", "synthetic", "--network", "input(28,28,1) flatten"], "images are"),
+        (
+            &["train", "--out", "x", "--data", "synthetic", "--network", "input(28,27,1) flatten dense(units=10)"],
+            "images are",
+        ),
         (&["train", "--out", "x", "--network", "nonsense"], "input(height,width,channels)"),
         (&["train", "--out", "no/such/folder/x", "--data", "synthetic"], "no/such/folder/x"),
         (
