@@ -66,8 +66,8 @@ proptest! {
 
     #[test]
     fn the_adversarial_image_stays_in_the_ball_and_in_range((weights, image, label) in sample(), eps in 0.0f32..0.6) {
-        let mut packed = vec![0.0; weights.packed_len()];
-        let model = weights.model(&mut packed).unwrap();
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
         let mut buffer = vec![0.0; weights.network.attack_len()];
         all_attacks(eps, &|run| {
             let (mut out, mut buffer) = (vec![f32::NAN; image.len()], buffer.clone());
@@ -83,8 +83,8 @@ proptest! {
 
     #[test]
     fn eps_zero_returns_the_input_bit_for_bit((weights, image, label) in sample()) {
-        let mut packed = vec![0.0; weights.packed_len()];
-        let model = weights.model(&mut packed).unwrap();
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
         all_attacks(0.0, &|run| {
             let (mut out, mut buffer) = (vec![f32::NAN; image.len()], vec![0.0; weights.network.attack_len()]);
             let outcome = run(&model, &image, label, &mut out, &mut buffer).unwrap();
@@ -97,8 +97,8 @@ proptest! {
     #[test]
     fn a_small_step_moves_the_loss_the_right_way((weights, image, label) in sample()) {
         let eps = 1e-3;
-        let mut packed = vec![0.0; weights.packed_len()];
-        let model = weights.model(&mut packed).unwrap();
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
         let (mut out, mut buffer) = (image.clone(), vec![0.0; weights.network.attack_len()]);
         let up = Fgsm { eps }.attack(&model, &image, label, &mut out, &mut buffer).unwrap();
         let down = Otcm { eps, target: Target::Next }.attack(&model, &image, label, &mut out, &mut buffer).unwrap();
@@ -111,8 +111,8 @@ proptest! {
     #[test]
     fn zero_gradients_are_reported((mut weights, image, label) in sample(), eps in 0.01f32..0.5) {
         weights.tensors.iter_mut().for_each(|tensor| tensor.fill(0.0));
-        let mut packed = vec![0.0; weights.packed_len()];
-        let model = weights.model(&mut packed).unwrap();
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
         let (mut out, mut buffer) = (vec![0.0; image.len()], vec![0.0; weights.network.attack_len()]);
         let outcome = MiFgsm::with_steps(eps, 4).attack(&model, &image, label, &mut out, &mut buffer).unwrap();
         prop_assert_eq!(outcome.zero_gradient_steps, 4);
@@ -153,8 +153,8 @@ proptest! {
     fn the_gradient_is_that_of_finite_differences((weights, mut image, label) in sample(), pixels in prop::collection::vec(any::<prop::sample::Index>(), 8)) {
         let h = 4e-3f32;
         image.iter_mut().for_each(|x| *x = x.clamp(h, 1.0 - h));
-        let mut packed = vec![0.0; weights.packed_len()];
-        let model = weights.model(&mut packed).unwrap();
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
         let mut buffer = vec![0.0; weights.network.gradient_len()];
         let result = model.input_gradient(&image, label, &mut buffer).unwrap();
         let (centre, gradient) = (result.loss, result.gradient.to_vec());

@@ -85,8 +85,8 @@ fn logits_gradients_and_adversarial_images_are_those_of_the_reference() {
     let data = Dataset { images, labels: vec![0; 64], shape: [28, 28, 1], name: "first 64".into() };
     let test = test_set().unwrap().slice(0, Some(64)).unwrap();
     assert_eq!(test.images, data.images);
-    let mut packed = vec![0.0; weights.packed_len()];
-    let model = weights.model(&mut packed).unwrap();
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed).unwrap();
     let mut buffer = vec![0.0; weights.network.attack_len()];
     let (mut fgsm, mut otcm, mut mi_fgsm) = (vec![], vec![], vec![]);
     let (mut logit_difference, mut gradient_difference) = (0.0f32, 0.0f32);
@@ -191,8 +191,8 @@ fn f16_in_place_is_the_rounded_model() {
     let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
     let in_place =
         Model::<f16>::from_safetensors(&weights.network, &bytemuck::cast_slice(&words)[..bytes.len()]).unwrap();
-    let mut packed = vec![0.0; rounded.packed_len()];
-    let model = rounded.model(&mut packed).unwrap();
+    let mut transposed = vec![0.0; rounded.transposed_len()];
+    let model = rounded.model(&mut transposed).unwrap();
     let (mut a, mut b) = (vec![0.0; weights.network.gradient_len()], vec![0.0; weights.network.gradient_len()]);
     for i in 0..100 {
         let expected = model.input_gradient(data.image(i), data.label(i), &mut a).unwrap();

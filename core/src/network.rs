@@ -240,7 +240,7 @@ impl Network {
         }
     }
 
-    /// Dimensions of the weights of layer `index`: `[filters, kernel, kernel, in channels]` for a convolution,
+    /// Dimensions of the weights of layer `index`: `[kernel, kernel, in channels, filters]` for a convolution,
     /// `[inputs, units]` for a dense layer, none for the others.
     pub fn weight_shape(&self, index: usize) -> heapless::Vec<usize, 4> {
         let input = index.checked_sub(1).map_or(Some(self.input), |previous| self.output_shape(previous));
@@ -249,7 +249,7 @@ impl Network {
         // Four dimensions are as many as there is room for.
         let _ = match self.layers().get(index) {
             Some(Layer::Conv2d { filters, kernel, .. }) => {
-                shape.extend_from_slice(&[*filters, *kernel, *kernel, input.channels])
+                shape.extend_from_slice(&[*kernel, *kernel, input.channels, *filters])
             }
             Some(Layer::Dense { units, .. }) => shape.extend_from_slice(&[input.len(), *units]),
             _ => Ok(()),

@@ -30,8 +30,8 @@ pub struct Evaluation {
 /// If the images do not fit the model, or logits overflow.
 pub fn evaluate(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Evaluation> {
     check_fit(weights, data)?;
-    let mut packed = vec![0.0; weights.packed_len()];
-    let model = weights.model(&mut packed)?;
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
     let results = for_each(data.len(), weights.network.inference_len(), progress, |i, buffer| {
         let logits = model.logits(data.image(i), buffer)?;
         let label = data.label(i);
@@ -195,8 +195,8 @@ pub fn attack_all(
     eps: f32,
     progress: &ProgressBar,
 ) -> Result<Vec<Attacked>> {
-    let mut packed = vec![0.0; weights.packed_len()];
-    let model = weights.model(&mut packed)?;
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
     for_each(labels.len(), weights.network.attack_len(), progress, |i, buffer| {
         let (image, label) = (data.image(i), labels.get(i).copied().unwrap_or(0));
         let mut adversarial = vec![0.0; image.len()];

@@ -212,11 +212,11 @@ fn convert(network: &Network, layer: usize, shape: &[usize], tensor: &Tensor) ->
         Ok(())
     };
     match *shape {
-        [filters, kernel, width, channels] => {
+        [kernel, width, channels, filters] => {
             expect(&[filters, channels, kernel, width])?;
             let index = |o: usize, y: usize, x: usize, i: usize| ((o * channels + i) * kernel + y) * width + x;
-            let order = grid([filters, kernel, width, channels]);
-            Ok(order.map(|[o, y, x, i]| tensor.data[index(o, y, x, i)]).collect())
+            let order = grid([kernel, width, channels, filters]);
+            Ok(order.map(|[y, x, i, o]| tensor.data[index(o, y, x, i)]).collect())
         }
         [inputs, units] => {
             expect(&[units, inputs])?;

@@ -132,7 +132,7 @@ pub fn train_epoch(
 struct Trainer<'w> {
     weights: &'w mut Weights,
     learning_rate: f32,
-    packed: Vec<f32>,
+    transposed: Vec<f32>,
     /// One per sample of a batch.
     buffers: Vec<Vec<f32>>,
     /// One per group of samples.
@@ -145,7 +145,7 @@ impl<'w> Trainer<'w> {
         let (buffer, conv) = (training.buffer_len(), training.conv_parameters());
         Self {
             learning_rate: recipe.learning_rate,
-            packed: vec![0.0; weights.packed_len()],
+            transposed: vec![0.0; weights.transposed_len()],
             buffers: vec![vec![0.0; buffer]; recipe.batch_size],
             conv_gradients: vec![vec![0.0; conv]; recipe.batch_size.div_ceil(GROUP)],
             weights,
@@ -165,7 +165,7 @@ impl<'w> Trainer<'w> {
         let training = Training::new(&self.weights.network);
         let tensors: Vec<&[f32]> = self.weights.tensors.iter().map(Vec::as_slice).collect();
         let model = midge_core::Model::from_tensors(&self.weights.network, &tensors)?;
-        let model = model.with_packed(midge_core::Level::detect(), &mut self.packed)?;
+        let model = model.with_transposed(midge_core::Level::detect(), &mut self.transposed)?;
         let groups = batch.par_chunks(GROUP).zip(self.buffers.par_chunks_mut(GROUP)).zip(&mut self.conv_gradients);
         let sums: Result<Vec<(f64, usize)>, Error> = groups
             .map(|((samples, buffers), gradient)| {
@@ -185,14 +185,18 @@ impl<'w> Trainer<'w> {
     fn update_convolutions(&mut self, batch: usize) {
         let step = self.learning_rate / batch as f32;
         let groups = &self.conv_gradients[..batch.div_ceil(GROUP)];
-        let mut at = 0;
         let convolutions = groups.first().map_or(0, Vec::len);
-        for tensor in &mut self.weights.tensors {
+        let mut at = 0;
+        for (info, tensor) in tensor_infos(&self.weights.network).iter().zip(&mut self.weights.tensors) {
             if at == convolutions {
                 break;
             }
+            // Gradients have the filters first, weights have them last; a bias is the same either way.
+            let filters = info.shape.last().copied().unwrap_or(1);
+            let taps = tensor.len() / filters;
             for (k, weight) in tensor.iter_mut().enumerate() {
-                let gradient: f32 = groups.iter().map(|group| group[at + k]).sum();
+                let k = at + k % filters * taps + k / filters;
+                let gradient: f32 = groups.iter().map(|group| group[k]).sum();
                 *weight -= step * gradient;
             }
             at += tensor.len();

@@ -184,18 +184,18 @@ impl Weights {
     }
 
     /// Elements of the buffer for [`Self::model`].
-    pub fn packed_len(&self) -> usize {
-        Model::<f32>::packed_len(&self.network, Level::detect())
+    pub fn transposed_len(&self) -> usize {
+        Model::<f32>::transposed_len(&self.network)
     }
 
-    /// A model over these weights, with convolutions packed into `buffer` ([`Self::packed_len`] elements) for the
-    /// widest vectors of this processor.
+    /// A model over these weights for the widest vectors of this processor; `buffer` has [`Self::transposed_len`]
+    /// elements.
     ///
     /// # Errors
     /// If tensors do not fit the network.
     pub fn model<'a>(&'a self, buffer: &'a mut [f32]) -> Result<Model<'a, f32>> {
         let tensors: Vec<&[f32]> = self.tensors.iter().map(Vec::as_slice).collect();
-        Ok(Model::from_tensors(&self.network, &tensors)?.with_packed(Level::detect(), buffer)?)
+        Ok(Model::from_tensors(&self.network, &tensors)?.with_transposed(Level::detect(), buffer)?)
     }
 
     /// The same weights rounded to f16 and back: what a model file of that type holds.

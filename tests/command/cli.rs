@@ -142,8 +142,8 @@ fn a_pytorch_model_is_imported() {
     assert!(text.contains("input(4,4,2)"), "{text}");
     let weights = Weights::load(&folder.path().join("m")).unwrap();
     assert_eq!(weights.network, network.parse().unwrap());
-    // [out, in, row, column] to [out, row, column, in]: filter 1, row 2, column 0, channel 1.
-    assert_eq!(weights.tensors[0][((3 + 2) * 3) * 2 + 1], (((2 + 1) * 3 + 2) * 3) as f32);
+    // [out, in, row, column] to [row, column, in, out]: row 2, column 0, channel 1, filter 1.
+    assert_eq!(weights.tensors[0][(2 * 3 * 2 + 1) * 3 + 1], (((2 + 1) * 3 + 2) * 3) as f32);
     // [units, channel, row, column] to [row, column, channel][units]: row 1, column 0, channel 2, unit 4.
     assert_eq!(weights.tensors[2][(2 * 3 + 2) * 5 + 4], (4 * 12 + 2 * 4 + 2) as f32);
     assert_eq!(weights.tensors[3], [2.0; 5]);

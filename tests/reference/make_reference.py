@@ -4,7 +4,7 @@
     python make_reference.py                              # writes <case>.safetensors beside this file
 
 Each file holds one network: metadata `network` (the architecture in midge's words) and `framework`; tensors
-`<layer>.weight` and `<layer>.bias` in midge's order (convolutions [out][row][column][in], dense [in][out]), `images`
+`<layer>.weight` and `<layer>.bias` (convolutions [row][column][in][out], dense [in][out]), `images`
 (N, H, W, C), `labels`, `logits`, `loss` (softmax cross-entropy per image), `input_gradient` (of each image's own loss) and
 `gradient.<layer>.weight` / `.bias` of the sum of the losses.
 """
@@ -155,10 +155,9 @@ def images(shape, generator):
     return np.concatenate([noisy, np.full([1, *shape], 0.5), np.zeros([1, *shape])]).astype(np.float32)
 
 
-def to_midge(name, value):
-    """TensorFlow's order [row][column][in][out] of a convolution to midge's [out][row][column][in]."""
+def to_float32(value):
     value = value.numpy() if hasattr(value, "numpy") else value
-    return np.ascontiguousarray(value.transpose(3, 0, 1, 2) if value.ndim == 4 else value).astype(np.float32)
+    return np.ascontiguousarray(value).astype(np.float32)
 
 
 def make(case, text, folder):
@@ -177,11 +176,11 @@ def make(case, text, folder):
         labels = generator.integers(0, logits.shape[-1], size=len(x))
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         total = tf.reduce_sum(loss)
-    tensors = {name: to_midge(name, value) for name, value in network.variables.items()}
+    tensors = {name: to_float32(value) for name, value in network.variables.items()}
     for name, value in network.variables.items():
-        tensors[f"gradient.{name}"] = to_midge(name, tape.gradient(total, value))
+        tensors[f"gradient.{name}"] = to_float32(tape.gradient(total, value))
     tensors |= {"images": x, "labels": labels.astype(np.int32)}
-    tensors |= {"logits": to_midge("", logits), "loss": to_midge("", loss)}
+    tensors |= {"logits": to_float32(logits), "loss": to_float32(loss)}
     tensors["input_gradient"] = tape.gradient(total, x64).numpy().astype(np.float32)
     framework = f"TensorFlow {tf.__version__}, float64"
     save_file(tensors, folder / f"{case}.safetensors", {"network": text, "framework": framework})

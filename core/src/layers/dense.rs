@@ -5,7 +5,8 @@
 //! out[u] = b[u] + sum over i of x[i] * w[i, u]      dx[i] = sum over u of w[i, u] * g[u]      dw[i, u] = x[i] * g[u]
 //! ```
 
-use super::masks::set_bits;
+use super::masks::{channels_of_word, set_bits};
+use super::sparse::{Outputs, add_live_rows, live_bits};
 use crate::element::Element;
 use crate::plan::{DenseStage, WORD_BITS};
 use crate::simd::{Kernel, Level, Simd};
@@ -19,8 +20,17 @@ pub(crate) struct Dense<'a, T> {
     pub bias: &'a [T],
 }
 
-/// Inputs whose rows of weights are added together, so that a sum is loaded and stored once for all of them.
-const ROWS: usize = 4;
+/// At most 32 inputs.
+struct Inputs<'a> {
+    /// Index of the first.
+    first: usize,
+    x: &'a [f32],
+    /// A bit for each that is not zero.
+    live: u32,
+}
+
+/// Units whose gradients are gathered together. More would not fit the registers of a small processor.
+const GROUP: usize = 4;
 
 impl<T: Element> Dense<'_, T> {
     /// Sets the sums to the bias, before the first input.
@@ -38,27 +48,25 @@ impl<T: Element> Dense<'_, T> {
         simd.call(Accumulate { dense: *self, first, x, sums });
     }
 
+    /// Blocks of `N` vectors of units from unit `u` on; returns where they end. Blocks of one vector also take what
+    /// is left.
     #[inline(always)]
-    fn add_inputs<S: Simd>(&self, simd: S, first: usize, x: &[f32], sums: &mut [f32]) {
+    fn blocks<S: Simd, const N: usize>(&self, simd: S, inputs: &Inputs<'_>, u: usize, sums: &mut [f32]) -> usize {
         let units = self.stage.units;
-        let mut rows: [(f32, &[T]); ROWS] = [(0.0, &[]); ROWS];
-        let mut count = 0;
-        for (i, x) in x.iter().enumerate() {
-            if *x == 0.0 {
-                continue;
+        let mut u = u;
+        while u + N * S::LANES <= units || N == 1 && u < units {
+            let weights = self.weights.get(inputs.first * units + u..).unwrap_or(&[]);
+            let mut block = [simd.splat(0.0); N];
+            for (n, sum) in block.iter_mut().enumerate() {
+                *sum = simd.load(sums.get(u + n * S::LANES..).unwrap_or(&[]));
             }
-            if let Some(row) = rows.get_mut(count) {
-                *row = (*x, span(self.weights, (first + i) * units, units));
+            add_live_rows(simd, &mut block, (inputs.x, inputs.live), (weights, units));
+            for (n, sum) in block.into_iter().enumerate() {
+                simd.store(sum, sums.get_mut(u + n * S::LANES..).unwrap_or(&mut []));
             }
-            count += 1;
-            if count == ROWS {
-                add_rows(simd, &rows, sums);
-                count = 0;
-            }
+            u += N * S::LANES;
         }
-        for row in rows.into_iter().take(count) {
-            add_rows(simd, &[row], sums);
-        }
+        u
     }
 
     /// ReLU after the last input; its bits go to `masks` unless that is empty.
@@ -90,14 +98,35 @@ impl<T: Element> Dense<'_, T> {
         target: &mut [f32],
     ) {
         let units = self.stage.units;
+        target.fill(0.0);
+        if S::LANES == 1 {
+            let mut group = Outputs::<GROUP>::NONE;
+            for (u, g) in gradient.iter().enumerate().filter(|(_, g)| **g != 0.0) {
+                if let Some(group) = group.push(u, *g) {
+                    self.add_group(&group, first, &wanted, target);
+                }
+            }
+            if let Some(group) = group.rest() {
+                self.add_group(&group, first, &wanted, target);
+            }
+            return;
+        }
         for (word, target) in target.chunks_mut(WORD_BITS).enumerate() {
-            target.fill(0.0);
             for bit in set_bits(wanted(word)) {
                 let row = span(self.weights, (first + word * WORD_BITS + bit) * units, units);
                 if let Some(target) = target.get_mut(bit) {
                     *target = dot(simd, row, gradient);
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    fn add_group(&self, group: &Outputs<GROUP>, first: usize, wanted: impl Fn(usize) -> u32, target: &mut [f32]) {
+        let (units, inputs) = (self.stage.units, target.len());
+        for (word, target) in target.chunks_mut(WORD_BITS).enumerate() {
+            let weights = self.weights.get((first + word * WORD_BITS) * units..).unwrap_or(&[]);
+            group.add_dots((weights, units), wanted(word) & channels_of_word(inputs, word), target);
         }
     }
 }
@@ -115,7 +144,17 @@ impl<T: Element> Kernel for Accumulate<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.dense.add_inputs(simd, self.first, self.x, self.sums);
+        let Self { dense, first, x, sums } = self;
+        for (word, x) in x.chunks(WORD_BITS).enumerate() {
+            let inputs = &Inputs { first: first + word * WORD_BITS, x, live: live_bits(simd, x) };
+            let u = if S::MANY_REGISTERS || S::LANES == 1 {
+                dense.blocks::<S, 16>(simd, inputs, 0, sums)
+            } else {
+                dense.blocks::<S, 8>(simd, inputs, 0, sums)
+            };
+            let u = dense.blocks::<S, 4>(simd, inputs, u, sums);
+            dense.blocks::<S, 1>(simd, inputs, u, sums);
+        }
     }
 }
 
@@ -126,34 +165,6 @@ pub(crate) fn mask_gradient(masks: &[u32], gradient: &mut [f32]) {
             if word >> bit & 1 == 0 {
                 *g = 0.0;
             }
-        }
-    }
-}
-
-/// `sums[u] += sum over r of x[r] * row[r][u]`, in the order of the rows.
-#[inline(always)]
-fn add_rows<S: Simd, T: Element, const R: usize>(simd: S, rows: &[(f32, &[T]); R], sums: &mut [f32]) {
-    let units = sums.len();
-    if rows.iter().any(|(_, row)| row.len() != units) {
-        return;
-    }
-    let mut factors = [simd.splat(0.0); R];
-    for r in 0..R {
-        factors[r] = simd.splat(rows[r].0);
-    }
-    let mut u = 0;
-    while u + S::LANES <= units {
-        let target = sums.get_mut(u..).unwrap_or(&mut []);
-        let mut sum = simd.load(target);
-        for r in 0..R {
-            sum = simd.mul_add(factors[r], simd.load(span(rows[r].1, u, S::LANES)), sum);
-        }
-        simd.store(sum, target.get_mut(..S::LANES).unwrap_or(&mut []));
-        u += S::LANES;
-    }
-    for (u, sum) in sums.iter_mut().enumerate().skip(u) {
-        for (x, row) in rows {
-            *sum += x * row.get(u).map_or(0.0, |w| w.to_f32());
         }
     }
 }
@@ -187,7 +198,7 @@ pub(crate) fn add_scaled_row(level: Level, x: f32, gradient: &[f32], target: &mu
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            add_rows(simd, &[(self.x, self.gradient)], self.target);
+            super::conv::add_scaled(simd, self.x, self.gradient, self.target);
         }
     }
     level.run(Row { x, gradient, target });

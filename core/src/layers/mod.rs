@@ -3,6 +3,8 @@
 pub(crate) mod conv;
 pub(crate) mod dense;
 pub(crate) mod masks;
+mod pool;
+pub(crate) mod sparse;
 
 pub(crate) use conv::Conv;
 pub(crate) use dense::Dense;

@@ -29,8 +29,8 @@ pub struct Model<'a, T> {
     network: &'a Network,
     parameters: heapless::Vec<Parameters<'a, T>, MAX_STAGES>,
     level: Level,
-    /// Convolution weights in blocks of `level.lanes()` filters; empty where they are read as stored.
-    packed: &'a [f32],
+    /// Convolution weights transposed for a backward pass with vectors, or empty.
+    transposed: &'a [f32],
 }
 
 /// What the network makes of an image.
@@ -55,7 +55,7 @@ pub struct InputGradient<'b> {
 
 impl<'a, T: Element> Model<'a, T> {
     /// A model from tensors: for each layer with weights, in order, `weight` and then, if it has one, `bias`.
-    /// Layouts: convolution `[filters][row][column][in channels]`, dense `[inputs][units]`.
+    /// Layouts: convolution `[row][column][in channels][filters]`, dense `[inputs][units]`.
     ///
     /// # Errors
     /// [`Error::Length`] if a tensor is missing, left over or of the wrong length.
@@ -77,31 +77,30 @@ impl<'a, T: Element> Model<'a, T> {
             let _ = parameters.push(stage);
         }
         check_len("tensors", tensors.len() - rest.len(), tensors.len())?;
-        Ok(Self { network, parameters, level: Level::detect(), packed: &[] })
+        Ok(Self { network, parameters, level: Level::detect(), transposed: &[] })
     }
 
-    /// Elements of the buffer for [`Self::with_packed`].
-    pub fn packed_len(network: &Network, level: Level) -> usize {
+    /// Elements of the buffer for [`Self::with_transposed`].
+    pub fn transposed_len(network: &Network) -> usize {
         let stages = (0..network.plan().spatial_count()).filter_map(|i| network.plan().spatial(i));
-        stages.map(|stage| conv::packed_len(stage, level.lanes())).sum()
+        stages.map(conv::transposed_len).sum()
     }
 
-    /// Rearranges the convolutions' weights so that vectors of filters are computed at once. Without this, only
-    /// the backward pass and the dense layers use vectors. The results are the same up to rounding.
+    /// Runs at `level`, and transposes the convolutions' weights so that the backward pass uses vectors there too;
+    /// without this it takes one value at a time. The results are the same up to rounding.
     ///
     /// # Errors
-    /// [`Error::Length`] if the buffer does not have [`Self::packed_len`] elements.
-    pub fn with_packed(mut self, level: Level, buffer: &'a mut [f32]) -> Result<Self, Error> {
-        check_len("packed weights", Self::packed_len(self.network, level), buffer.len())?;
+    /// [`Error::Length`] if the buffer does not have [`Self::transposed_len`] elements.
+    pub fn with_transposed(mut self, level: Level, buffer: &'a mut [f32]) -> Result<Self, Error> {
+        check_len("transposed weights", Self::transposed_len(self.network), buffer.len())?;
         let mut rest = &mut *buffer;
         for (i, parameters) in self.parameters.iter().enumerate() {
             if let Some(stage) = self.network.plan().spatial(i) {
-                let packed = take(&mut rest, conv::packed_len(stage, level.lanes()));
-                conv::pack(stage, level.lanes(), parameters.weights, packed);
+                conv::transpose(stage, parameters.weights, take(&mut rest, conv::transposed_len(stage)));
             }
         }
         self.level = level;
-        self.packed = buffer;
+        self.transposed = buffer;
         Ok(self)
     }
 
@@ -114,20 +113,15 @@ impl<'a, T: Element> Model<'a, T> {
         self.level
     }
 
-    /// The weights of spatial stage `index` as stored.
-    pub(crate) fn conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Conv<'s, T, T> {
+    /// The weights of spatial stage `index`.
+    pub(crate) fn conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Conv<'s, T> {
         let (weights, bias) = self.tensors(index);
-        Conv { stage, weights, bias }
-    }
-
-    /// The packed weights of spatial stage `index`, if the model was packed.
-    pub(crate) fn packed_conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Option<Conv<'s, f32, T>> {
-        if self.packed.is_empty() {
-            return None;
+        let mut conv = Conv { stage, weights, bias, transposed: &[] };
+        if !self.transposed.is_empty() {
+            let len = |i| self.network.plan().spatial(i).map_or(0, conv::transposed_len);
+            conv.transposed = span(self.transposed, (0..index).map(len).sum(), len(index));
         }
-        let len = |i| self.network.plan().spatial(i).map_or(0, |stage| conv::packed_len(stage, self.level.lanes()));
-        let weights = span(self.packed, (0..index).map(len).sum(), len(index));
-        Some(Conv { stage, weights, bias: self.tensors(index).1 })
+        conv
     }
 
     /// Stage `index`, counted among all stages, if it is dense.

@@ -8,7 +8,7 @@
 //! ```
 //! Metadata: `format` = `midge-1`; `network` = the architecture ([`Network`]'s text); `crc32` = CRC-32/ISO-HDLC, in hex, of that
 //! text followed by the tensors' bytes. Tensors are named `<layer>.weight` and `<layer>.bias`, with the layer's index
-//! in the architecture. Convolution weights are `[filters][row][column][in channels]`, dense weights
+//! in the architecture. Convolution weights are `[row][column][in channels][filters]`, dense weights
 //! `[inputs][units]`, biases `[units]`; all F32 or all F16.
 
 use core::fmt::{self, Display, Formatter};
@@ -368,7 +368,7 @@ impl<'a, T: Element> Model<'a, T> {
             return Err(ModelError::Oversized { expected, found: header.tensors.len() });
         }
         header.check_checksum()?;
-        let model = Self { network, parameters, level: Level::detect(), packed: &[] };
+        let model = Self { network, parameters, level: Level::detect(), transposed: &[] };
         model.check_finite()?;
         Ok(model)
     }

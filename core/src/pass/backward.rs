@@ -214,6 +214,8 @@ impl<T: Element> BackwardRows<'_, '_, T> {
         let target = span_mut(rows_before, before + row % slots * len, len);
         target.fill(0.0);
         let conv = self.model.conv(index, stage);
+        let before = index.saturating_sub(1);
+        let wanted = plan.spatial(before).map(|stage| masks_of_row(plan, self.masks, before, stage, row));
         let (first, last) = covering_rows(stage, row);
         for p in first..=last {
             let out = stage.output.row_len();
@@ -223,7 +225,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
                 gradient: span(rows, p % slots * out, out),
                 masks: masks_of_row(plan, self.masks, index, stage, p),
             };
-            simd.call(InputGradientRow { conv, output: &output, input_row: row, target: &mut *target });
+            simd.call(InputGradientRow { conv, output: &output, input_row: row, wanted, target: &mut *target });
         }
     }
 
@@ -238,7 +240,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
             if let Some(input_row) = padded.checked_sub(stage.pad_top()) {
                 let target = span_mut(image_gradient, input_row * len, len);
                 if !target.is_empty() {
-                    simd.call(InputGradientRow { conv, output: &output, input_row, target });
+                    simd.call(InputGradientRow { conv, output: &output, input_row, wanted: None, target });
                 }
             }
         }

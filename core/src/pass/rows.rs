@@ -2,13 +2,15 @@
 //!
 //! A stage keeps the padded input rows under one output row. As soon as they are there it makes that output
 //! row, straight into the next stage's rows, and the oldest rows give way to new ones. Training keeps all
-//! rows, because weight gradients read them again.
+//! rows, because weight gradients read them again. Beside each row lies a bit for each of its elements that tells
+//! whether it is worth multiplying.
 
 use crate::element::Element;
-use crate::layers::conv::{Columns, Window};
+use crate::layers::conv::{Columns, InputRow, Window};
+use crate::layers::sparse::live_bits;
 use crate::model::Model;
-use crate::plan::{MAX_EXTENT, MAX_STAGES, Spatial, Stages};
-use crate::simd::{Scalar, Simd};
+use crate::plan::{MAX_EXTENT, MAX_STAGES, Spatial, Stages, WORD_BITS};
+use crate::simd::Simd;
 use crate::span::{span, span_mut};
 
 /// Which input rows stay in memory.
@@ -22,7 +24,7 @@ pub(crate) enum Keep {
 
 impl Keep {
     /// Input rows that `stage` has room for.
-    pub(crate) const fn slots(self, stage: &Spatial) -> usize {
+    const fn slots(self, stage: &Spatial) -> usize {
         match self {
             Self::Window => stage.extent(),
             Self::All => stage.padded_height(),
@@ -37,46 +39,74 @@ impl Keep {
     /// Where the rows of stage `index` start.
     fn offset(self, plan: &Stages, index: usize) -> usize {
         let stages = (0..index).filter_map(|i| plan.spatial(i));
-        stages.map(|stage| self.slots(stage) * stage.padded_row_len()).sum()
+        stages.map(|stage| stage.rows_len(self.slots(stage))).sum()
     }
 
-    /// The rows of stage `index` under its output row `row`. Row numbers count padding rows.
+    /// The window of stage `index` under its output row `row`; `rows` are those of all stages, or of the first ones.
     #[inline(always)]
-    pub(crate) fn window<'b>(self, rows: &'b [f32], stage: &Spatial, row: usize) -> Window<'b> {
-        let len = stage.padded_row_len();
-        let mut window = Window { rows: [&[]; MAX_EXTENT], row };
-        for (i, slot) in window.rows.iter_mut().enumerate().take(stage.extent()) {
-            *slot = span(rows, (row * stage.step() + i) % self.slots(stage).max(1) * len, len);
+    pub(crate) fn window<'b>(self, plan: &Stages, rows: &'b [f32], index: usize, row: usize) -> Window<'b> {
+        let mut window = Window { rows: [InputRow { values: &[], live: &[] }; MAX_EXTENT], row };
+        let Some(stage) = plan.spatial(index) else { return window };
+        let slots = self.slots(stage);
+        let own = span(rows, self.offset(plan, index), stage.rows_len(slots));
+        let (values, live) = own.split_at_checked(stage.values_len(slots)).unwrap_or((&[], &[]));
+        let live: &[u32] = bytemuck::cast_slice(live);
+        let mut slot = row * stage.step() % slots.max(1);
+        for input in window.rows.iter_mut().take(stage.extent()) {
+            input.values = span(values, slot * stage.row_stride(), stage.padded_row_len());
+            input.live = span(live, slot * stage.row_words(), stage.row_words());
+            slot = if slot + 1 == slots { 0 } else { slot + 1 };
         }
         window
     }
 
-    /// The rows of stage `index` within those of all stages.
-    #[inline(always)]
-    pub(crate) fn of_stage<'b>(self, plan: &Stages, rows: &'b [f32], index: usize) -> &'b [f32] {
-        let start = self.offset(plan, index);
-        span(rows, start, self.offset(plan, index + 1) - start)
-    }
-
-    /// The content of padded row `row` of stage `index`, with zeros already around it, for writing; and the
-    /// rows of the stage before.
+    /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
     #[inline(always)]
     fn next_row<'b>(
         self,
         plan: &Stages,
         rows: &'b mut [f32],
-        index: usize,
-        stage: &Spatial,
+        (index, stage): (usize, &'b Spatial),
         row: usize,
-    ) -> (&'b [f32], &'b mut [f32]) {
+    ) -> (&'b [f32], NewRow<'b>) {
         let (before, own) = rows.split_at_mut_checked(self.offset(plan, index)).unwrap_or((&mut [], &mut []));
-        let before_start = index.checked_sub(1).map_or(0, |previous| self.offset(plan, previous));
-        let len = stage.padded_row_len();
-        let padded = span_mut(own, row % self.slots(stage).max(1) * len, len);
-        let (left, content) = (stage.pad_left() * stage.input.channels, stage.input.row_len());
-        span_mut(padded, 0, left).fill(0.0);
-        padded.get_mut(left + content..).unwrap_or(&mut []).fill(0.0);
-        (before.get(before_start..).unwrap_or(&[]), span_mut(padded, left, content))
+        let slots = self.slots(stage);
+        let slot = row % slots.max(1);
+        let (values, live) = own.split_at_mut_checked(stage.values_len(slots)).unwrap_or((&mut [], &mut []));
+        let live: &mut [u32] = bytemuck::cast_slice_mut(live);
+        let values = span_mut(values, slot * stage.row_stride(), stage.padded_row_len());
+        (before, NewRow { stage, values, live: span_mut(live, slot * stage.row_words(), stage.row_words()) })
+    }
+}
+
+/// A padded input row to be written.
+struct NewRow<'b> {
+    stage: &'b Spatial,
+    values: &'b mut [f32],
+    live: &'b mut [u32],
+}
+
+impl NewRow<'_> {
+    /// A row of padding.
+    fn clear(self) {
+        self.values.fill(0.0);
+        self.live.fill(0);
+    }
+
+    /// The row between its paddings.
+    fn content(&mut self) -> &mut [f32] {
+        let (left, content) = (self.stage.pad_left() * self.stage.input.channels, self.stage.input.row_len());
+        span_mut(self.values, 0, left).fill(0.0);
+        self.values.get_mut(left + content..).unwrap_or(&mut []).fill(0.0);
+        span_mut(self.values, left, content)
+    }
+
+    /// Notes which elements are not zero, after the content was written.
+    #[inline(always)]
+    fn finish<S: Simd>(self, simd: S) {
+        for (live, x) in self.live.iter_mut().zip(self.values.chunks(WORD_BITS)) {
+            *live = live_bits(simd, x);
+        }
     }
 }
 
@@ -138,17 +168,21 @@ impl<T: Element> ForwardRows<'_, '_, T> {
                         return;
                     }
                 } else {
-                    self.inner_row(simd, index, stage, row, &mut progress);
                     index += 1;
+                    if let (Some(next), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
+                        self.inner_row(simd, (index, next), state.received, (stage, row));
+                        state.received += 1;
+                    }
                 }
             } else if state.received < stage.pad_top() || state.received >= stage.pad_top() + stage.input.height {
-                self.keep.next_row(plan, self.rows, index, stage, state.received).1.fill(0.0);
+                self.keep.next_row(plan, self.rows, (index, stage), state.received).1.clear();
                 state.received += 1;
             } else if index == 0 {
                 let len = stage.input.row_len();
                 let image = span(self.image, (state.received - stage.pad_top()) * len, len);
-                let (_, target) = self.keep.next_row(plan, self.rows, index, stage, state.received);
-                target.iter_mut().zip(image).for_each(|(target, x)| *target = *x);
+                let (_, mut new) = self.keep.next_row(plan, self.rows, (index, stage), state.received);
+                new.content().iter_mut().zip(image).for_each(|(target, x)| *target = *x);
+                new.finish(simd);
                 state.received += 1;
             } else {
                 index -= 1;
@@ -156,33 +190,32 @@ impl<T: Element> ForwardRows<'_, '_, T> {
         }
     }
 
-    /// Makes output row `row` of a stage that has another one behind it.
+    /// Makes input row `target_row` of stage `index` from output row `row` of the stage before.
     #[inline(always)]
     fn inner_row<S: Simd>(
         &mut self,
         simd: S,
-        index: usize,
-        stage: &Spatial,
-        row: usize,
-        progress: &mut [Progress; MAX_STAGES],
+        target: (usize, &Spatial),
+        target_row: usize,
+        (stage, row): (&Spatial, usize),
     ) {
         let plan = self.model.network().plan();
-        let (Some(next), Some(state)) = (plan.spatial(index + 1), progress.get_mut(index + 1)) else {
-            return;
-        };
-        let (rows, target) = self.keep.next_row(plan, self.rows, index + 1, next, state.received);
-        state.received += 1;
-        let window = self.keep.window(rows, stage, row);
+        let index = target.0 - 1;
+        let (rows, mut new) = self.keep.next_row(plan, self.rows, target, target_row);
+        let window = &self.keep.window(plan, rows, index, row);
         let masks = row_masks(plan, self.masks, index, stage, row);
-        make(simd, self.model, (index, stage), &window, 0, (target, masks));
+        let conv = self.model.conv(index, stage);
+        simd.call(Columns { conv, window, first: 0, out: new.content(), masks });
+        new.finish(simd);
     }
 
     /// Makes output row `row` of the last spatial stage, in pieces that fit `tail`.
     #[inline(always)]
     fn last_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize, sink: &mut impl Sink) {
         let plan = self.model.network().plan();
-        let window = self.keep.window(self.keep.of_stage(plan, self.rows, index), stage, row);
+        let window = &self.keep.window(plan, self.rows, index, row);
         let masks = row_masks(plan, self.masks, index, stage, row);
+        let conv = self.model.conv(index, stage);
         let (channels, width) = (stage.output.channels, stage.output.width);
         let piece = (self.tail.len() / channels.max(1)).clamp(1, width);
         let mask_len = stage.planes() * stage.words();
@@ -191,8 +224,8 @@ impl<T: Element> ForwardRows<'_, '_, T> {
             let count = piece.min(width - first);
             let out = span_mut(self.tail, 0, count * channels);
             let masks = span_mut(masks, first * mask_len, count * mask_len);
-            make(simd, self.model, (index, stage), &window, first, (out, masks));
-            sink.accept(simd, (row * width + first) * channels, out);
+            simd.call(Columns { conv, window, first, out, masks });
+            sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
         }
     }
@@ -202,20 +235,4 @@ impl<T: Element> ForwardRows<'_, '_, T> {
 fn row_masks<'b>(plan: &Stages, masks: &'b mut [u32], index: usize, stage: &Spatial, row: usize) -> &'b mut [u32] {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     span_mut(masks, start, stage.mask_row_len())
-}
-
-/// Makes some columns of an output row of stage `index`, with packed weights if the model has them.
-#[inline(always)]
-fn make<S: Simd, T: Element>(
-    simd: S,
-    model: &Model<'_, T>,
-    (index, stage): (usize, &Spatial),
-    window: &Window<'_>,
-    first: usize,
-    (out, masks): (&mut [f32], &mut [u32]),
-) {
-    match model.packed_conv(index, stage) {
-        Some(conv) => simd.call(Columns { conv, window, first, out, masks }),
-        None => Scalar.call(Columns { conv: model.conv(index, stage), window, first, out, masks }),
-    }
 }

@@ -59,7 +59,8 @@ impl<'n> Training<'n> {
         rows + plan.mask_len() + self.features_len() + 2 * self.outputs_len()
     }
 
-    /// Elements of the convolutions' gradient: for each, in order, weight and bias.
+    /// Elements of the convolutions' gradient: for each, in order, weight (`[filter][row][column][in channel]`, so
+    /// that what a sample adds lies together) and bias.
     pub fn conv_parameters(&self) -> usize {
         let stages = self.network.plan().all().iter().take(self.network.plan().spatial_count());
         stages.map(Stage::parameters).map(|(weight, bias)| weight + bias).sum()
@@ -272,7 +273,7 @@ impl Observer for ConvGradient<'_> {
         let before = self.plan.all().iter().take(index).map(Stage::parameters).map(|(w, b)| w + b).sum();
         let own = span_mut(self.gradient, before, stage.weight_len() + stage.bias_len());
         let (weight, bias) = own.split_at_mut_checked(stage.weight_len()).unwrap_or((&mut [], &mut []));
-        let window = Keep::All.window(Keep::All.of_stage(self.plan, self.rows, index), stage, output.row);
+        let window = Keep::All.window(self.plan, self.rows, index, output.row);
         add_weight_gradient(simd, stage, &window, output, weight, bias);
     }
 }

@@ -30,6 +30,8 @@ pub(crate) trait Simd: Copy {
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// Bit `i` is set where lane `i` of `a` is greater than that of `b`.
     fn greater(self, a: Self::Vector, b: Self::Vector) -> u32;
+    /// Bit `i` is set where lane `i` is not zero.
+    fn not_zero(self, x: Self::Vector) -> u32;
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Sum of all lanes.
     fn sum(self, x: Self::Vector) -> f32;

@@ -39,6 +39,11 @@ impl Simd for Scalar {
         u32::from(a > b)
     }
     #[inline(always)]
+    fn not_zero(self, x: f32) -> u32 {
+        // Without the sign: an integer comparison is cheaper than one of floats.
+        u32::from(x.to_bits() << 1 != 0)
+    }
+    #[inline(always)]
     fn max(self, a: f32, b: f32) -> f32 {
         if a > b { a } else { b }
     }
@@ -88,6 +93,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn greater(self, a: [f32; 4], b: [f32; 4]) -> u32 {
         (0..4).map(|i| u32::from(a[i] > b[i]) << i).sum()
+    }
+    #[inline(always)]
+    fn not_zero(self, x: [f32; 4]) -> u32 {
+        (0..4).map(|i| u32::from(x[i] != 0.0) << i).sum()
     }
     #[inline(always)]
     fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {

@@ -98,6 +98,10 @@ impl Simd for Avx2 {
         proven!(_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b))) as u32
     }
     #[inline(always)]
+    fn not_zero(self, x: __m256) -> u32 {
+        proven!(_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, _mm256_setzero_ps()))) as u32
+    }
+    #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
         proven!(_mm256_max_ps(a, b))
     }
@@ -144,6 +148,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn greater(self, a: __m512, b: __m512) -> u32 {
         u32::from(proven!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)))
+    }
+    #[inline(always)]
+    fn not_zero(self, x: __m512) -> u32 {
+        u32::from(proven!(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, _mm512_setzero_ps())))
     }
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {

@@ -167,8 +167,8 @@ fn select(
 ) -> Result<(Dataset, Vec<usize>, usize)> {
     let mut labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     if arguments.label == Label::Predicted {
-        let mut packed = vec![0.0; weights.packed_len()];
-        let model = weights.model(&mut packed)?;
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed)?;
         let mut buffer = vec![0.0; weights.network.inference_len()];
         for (i, label) in labels.iter_mut().enumerate() {
             *label = loss::argmax(model.logits(data.image(i), &mut buffer)?);
@@ -252,8 +252,8 @@ fn write_results(
     labels: &[usize],
     attacked: &[Attacked],
 ) -> Result<()> {
-    let mut packed = vec![0.0; weights.packed_len()];
-    let model = weights.model(&mut packed)?;
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
     let mut buffer = vec![0.0; weights.network.gradient_len()];
     let mut results = Results::default();
     for (i, attacked) in attacked.iter().enumerate() {

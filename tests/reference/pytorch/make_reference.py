@@ -4,7 +4,7 @@ Requirements (Python 3.11): torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
     python make_reference.py            # writes <case>.safetensors beside this file
 
 Each file is one network: metadata `network` (the architecture in midge's words) and `framework`; tensors
-  <layer>.weight, <layer>.bias      convolutions [out][row][column][in], dense [in][out]; <layer> counts from 0 after input()
+  <layer>.weight, <layer>.bias      convolutions [row][column][in][out], dense [in][out]; <layer> counts from 0 after input()
   images, labels                    (N, H, W, C) in [0, 1] and (N,) as i32
   logits, loss, input_gradient      (N, classes), softmax cross-entropy (N,), gradient of each image's own loss (N, H, W, C)
   gradient.<layer>.weight, .bias    of the SUM of the N losses
@@ -120,8 +120,8 @@ def layer(name, arguments, x, weight, bias):
     """One layer; x is (N, C, H, W) before the flatten and (N, features) after it; weights are in midge's order."""
     if name == "conv2d":
         stride = int(arguments["stride"])
-        x = pad(x, weight.shape[1], stride, arguments["padding"], 0.0)
-        return F.conv2d(x, weight.permute(0, 3, 1, 2), bias, stride)
+        x = pad(x, weight.shape[0], stride, arguments["padding"], 0.0)
+        return F.conv2d(x, weight.permute(3, 2, 0, 1), bias, stride)
     if name == "maxpool2d":
         pool = int(arguments["pool"])
         return F.max_pool2d(pad(x, pool, pool, arguments["padding"], -torch.inf), pool)
@@ -152,7 +152,10 @@ def draw_parameters(shape, layers, generator):
             out = int(arguments[SHAPES[name]])
             kernel = int(arguments.get("kernel", 1))
             inputs = kernel * kernel * x.shape[1]
-            weight = generator.normal(size=(out, kernel, kernel, x.shape[1]) if name == "conv2d" else (inputs, out))
+            if name == "conv2d":
+                weight = generator.normal(size=(out, kernel, kernel, x.shape[1])).transpose(1, 2, 3, 0)
+            else:
+                weight = generator.normal(size=(inputs, out))
             drawn = {"weight": weight * np.sqrt(2 / inputs)}
             if arguments["bias"] == "true":
                 drawn["bias"] = generator.normal(size=out) * 0.2

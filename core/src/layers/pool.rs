@@ -1,0 +1,79 @@
+//! Max-pooling and ReLU of a block of at most 64 channels, one position of the window after the other.
+
+use super::masks::channels_of_word;
+use crate::plan::{Spatial, WORD_BITS};
+use crate::simd::Simd;
+
+/// The largest values so far and where they were found.
+pub(crate) struct Pooled<S: Simd, const N: usize> {
+    best: [S::Vector; N],
+    empty: bool,
+    /// One bit per channel of the block in each plane: alive, two bits of the winner's row, two of its column.
+    planes: [u64; 5],
+}
+
+impl<S: Simd, const N: usize> Pooled<S, N> {
+    #[inline(always)]
+    pub(crate) fn new(simd: S) -> Self {
+        debug_assert!(N * S::LANES <= u64::BITS as usize);
+        Self { best: [simd.splat(0.0); N], empty: true, planes: [0; 5] }
+    }
+
+    /// Takes the values at window row `wy` and column `wx`. Of equal values the first wins, so positions must come
+    /// in row-major order.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, simd: S, values: &[S::Vector; N], (wy, wx): (usize, usize)) {
+        let mut won = 0;
+        if self.empty {
+            self.empty = false;
+            self.best = *values;
+            won = u64::MAX >> (u64::BITS as usize).saturating_sub(N * S::LANES);
+        } else {
+            for (n, (value, best)) in values.iter().zip(&mut self.best).enumerate() {
+                won |= u64::from(simd.greater(*value, *best)) << (n * S::LANES);
+                *best = simd.max(*value, *best);
+            }
+        }
+        for (plane, bit) in self.planes.iter_mut().skip(1).zip([wy, wy >> 1, wx, wx >> 1]) {
+            *plane = *plane & !won | if bit & 1 == 1 { won } else { 0 };
+        }
+    }
+
+    /// Rectifies, writes the values of the channels from `first` on and, unless `masks` (`[planes][words]`) is
+    /// empty, their bits.
+    #[inline(always)]
+    pub(crate) fn finish(mut self, simd: S, stage: &Spatial, first: usize, out: &mut [f32], masks: &mut [u32]) {
+        for n in 0..N {
+            if stage.relu {
+                self.planes[0] |= u64::from(simd.greater(self.best[n], simd.splat(0.0))) << (n * S::LANES);
+                self.best[n] = simd.max(self.best[n], simd.splat(0.0));
+            }
+            simd.store(self.best[n], out.get_mut(first + n * S::LANES..).unwrap_or(&mut []));
+        }
+        if masks.is_empty() {
+            return;
+        }
+        let mut rows = masks.chunks_exact_mut(stage.words().max(1));
+        let mut put = |bits| rows.next().map_or((), |words| put_bits(words, stage.output.channels, first, bits));
+        if stage.relu {
+            put(self.planes[0]);
+        }
+        if stage.pool > 1 {
+            (0..stage.winner_bits()).for_each(|bit| put(self.planes[1 + bit]));
+            (0..stage.winner_bits()).for_each(|bit| put(self.planes[3 + bit]));
+        }
+    }
+}
+
+/// Adds the bits of the channels from `first` on to the words of a plane; lanes without a channel are dropped.
+#[inline(always)]
+fn put_bits(words: &mut [u32], channels: usize, first: usize, bits: u64) {
+    let (word, shift) = (first / WORD_BITS, first % WORD_BITS);
+    // A block does not start at a shift and reach into a second word: its length divides 64, and larger ones come
+    // first.
+    for (i, part) in [bits as u32, (bits >> WORD_BITS) as u32].into_iter().enumerate() {
+        if let Some(target) = words.get_mut(word + i) {
+            *target |= part << shift & channels_of_word(channels, word + i);
+        }
+    }
+}
