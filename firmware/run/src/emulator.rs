@@ -1,0 +1,51 @@
+//! QEMU and probe-rs as processes.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::log::Log;
+
+/// A program in the emulator.
+pub(crate) struct Run<'a> {
+    pub elf: &'a Path,
+    pub machine: &'a str,
+    pub cpu: &'a str,
+}
+
+impl Run<'_> {
+    /// Runs the program to its end; its exit code is the result.
+    pub(crate) fn start(&self, log: &mut Log) -> Result<ExitCode> {
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let elf = self.elf.canonicalize()?;
+        let mut command = Command::new("qemu-system-arm");
+        command.args(["-machine", self.machine, "-cpu", self.cpu, "-nographic", "-monitor", "none", "-serial", "none"]);
+        // One nanosecond per instruction: the emulated timers count instructions.
+        command.args(["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel"]);
+        // Files that the program writes land in the working directory.
+        command.arg(elf).current_dir(folder.path()).stdout(Stdio::piped()).stdin(Stdio::null());
+        let mut child =
+            command.spawn().context("qemu-system-arm does not start; is the package qemu-system-arm installed?")?;
+        let mut output = child.stdout.take().context("no output")?;
+        let mut bytes = [0; 4096];
+        loop {
+            match output.read(&mut bytes)? {
+                0 => break,
+                n => log.receive(&bytes[..n])?,
+            }
+        }
+        Ok(exit_code(child.wait()?))
+    }
+}
+
+/// Flashes a real board and shows its log.
+pub(crate) fn flash(elf: &Path, chip: &str) -> Result<ExitCode> {
+    let status = Command::new("probe-rs").args(["run", "--chip", chip]).arg(elf).status();
+    Ok(exit_code(status.context("probe-rs does not start; https://probe.rs says how to install it")?))
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1))
+}

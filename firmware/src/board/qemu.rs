@@ -1,0 +1,75 @@
+//! Arm's MPS2 boards in QEMU. The log goes to the host over semihosting.
+//!
+//! With `-icount shift=0` the emulator's clock advances one nanosecond per instruction, so a timer counts
+//! instructions.
+
+use cortex_m::peripheral::syst::SystClkSource;
+use defmt_semihosting as _;
+
+#[cfg(feature = "qemu")]
+mod machine {
+    /// Clock of the processor and of SysTick, in Hz.
+    pub(super) const CLOCK: u64 = 25_000_000;
+    /// Tells the runner which machine to emulate.
+    #[used]
+    #[unsafe(no_mangle)]
+    static MIDGE_BOARD_mps2_an386: u8 = 0;
+}
+#[cfg(feature = "qemu-an500")]
+mod machine {
+    pub(super) const CLOCK: u64 = 25_000_000;
+    #[used]
+    #[unsafe(no_mangle)]
+    static MIDGE_BOARD_mps2_an500: u8 = 0;
+}
+#[cfg(feature = "qemu-an505")]
+mod machine {
+    pub(super) const CLOCK: u64 = 20_000_000;
+    #[used]
+    #[unsafe(no_mangle)]
+    static MIDGE_BOARD_mps2_an505: u8 = 0;
+}
+
+/// What [`ticks`] counts.
+pub const TICK: &str = "instructions";
+const NANOSECONDS_PER_TICK: u64 = 1_000_000_000 / machine::CLOCK;
+const RELOAD: u32 = 0x00ff_ffff;
+
+/// Starts the timer; once, at the start.
+pub fn init() {
+    if let Some(mut peripherals) = cortex_m::Peripherals::take() {
+        peripherals.SYST.set_clock_source(SystClkSource::Core);
+        peripherals.SYST.set_reload(RELOAD);
+        peripherals.SYST.clear_current();
+        peripherals.SYST.enable_counter();
+    }
+}
+
+/// The timer's state, for [`ticks_since`].
+pub fn ticks() -> u32 {
+    cortex_m::peripheral::SYST::get_current()
+}
+
+/// Instructions since [`ticks`], to the nearest 50; at most 600 million.
+pub fn ticks_since(start: u32) -> u64 {
+    let now = cortex_m::peripheral::SYST::get_current();
+    u64::from(start.wrapping_sub(now) & RELOAD) * NANOSECONDS_PER_TICK
+}
+
+/// Ends the emulation with an exit code.
+pub fn exit(code: i32) -> ! {
+    semihosting::process::exit(code)
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    defmt::error!("{}", defmt::Display2Format(info));
+    exit(101)
+}
+
+/// Only reached if the program is broken.
+#[cortex_m_rt::exception]
+unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
+    defmt::error!("hard fault at {:#x}", frame.pc());
+    exit(102)
+}
