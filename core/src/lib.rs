@@ -22,7 +22,7 @@
 //! ```
 #![no_std]
 #![deny(unsafe_code)]
-#![cfg_attr(not(feature = "std"), forbid(unsafe_code))]
+#![cfg_attr(not(any(feature = "std", cortex_m_fpu)), forbid(unsafe_code))]
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;

@@ -5,8 +5,8 @@
 //! out[u] = b[u] + sum over i of x[i] * w[i, u]      dx[i] = sum over u of w[i, u] * g[u]      dw[i, u] = x[i] * g[u]
 //! ```
 
-use super::masks::{channels_of_word, set_bits};
-use super::sparse::{Outputs, add_live_rows, live_bits};
+use super::masks::set_bits;
+use super::sparse::{add_live_rows, live_bits, load_all, store_all};
 use crate::element::Element;
 use crate::plan::{DenseStage, WORD_BITS};
 use crate::simd::{Kernel, Level, Simd};
@@ -28,9 +28,6 @@ struct Inputs<'a> {
     /// A bit for each that is not zero.
     live: u32,
 }
-
-/// Units whose gradients are gathered together. More would not fit the registers of a small processor.
-const GROUP: usize = 4;
 
 impl<T: Element> Dense<'_, T> {
     /// Sets the sums to the bias, before the first input.
@@ -57,13 +54,9 @@ impl<T: Element> Dense<'_, T> {
         while u + N * S::LANES <= units || N == 1 && u < units {
             let weights = self.weights.get(inputs.first * units + u..).unwrap_or(&[]);
             let mut block = [simd.splat(0.0); N];
-            for (n, sum) in block.iter_mut().enumerate() {
-                *sum = simd.load(sums.get(u + n * S::LANES..).unwrap_or(&[]));
-            }
+            load_all(simd, sums.get(u..).unwrap_or(&[]), &mut block);
             add_live_rows(simd, &mut block, (inputs.x, inputs.live), (weights, units));
-            for (n, sum) in block.into_iter().enumerate() {
-                simd.store(sum, sums.get_mut(u + n * S::LANES..).unwrap_or(&mut []));
-            }
+            store_all(simd, &block, sums.get_mut(u..).unwrap_or(&mut []));
             u += N * S::LANES;
         }
         u
@@ -99,34 +92,19 @@ impl<T: Element> Dense<'_, T> {
     ) {
         let units = self.stage.units;
         target.fill(0.0);
-        if S::LANES == 1 {
-            let mut group = Outputs::<GROUP>::NONE;
-            for (u, g) in gradient.iter().enumerate().filter(|(_, g)| **g != 0.0) {
-                if let Some(group) = group.push(u, *g) {
-                    self.add_group(&group, first, &wanted, target);
+        for (word, target) in target.chunks_mut(WORD_BITS).enumerate() {
+            let row = |bit: usize| span(self.weights, (first + word * WORD_BITS + bit) * units, units);
+            let mut bits = set_bits(wanted(word));
+            // Two rows at a time share the gradient's loads; a last row alone is its own partner.
+            while let Some(a) = bits.next() {
+                let b = bits.next().unwrap_or(a);
+                let dots = dots(simd, [row(a), row(b)], gradient);
+                for (bit, dot) in [a, b].into_iter().zip(dots) {
+                    if let Some(target) = target.get_mut(bit) {
+                        *target = dot;
+                    }
                 }
             }
-            if let Some(group) = group.rest() {
-                self.add_group(&group, first, &wanted, target);
-            }
-            return;
-        }
-        for (word, target) in target.chunks_mut(WORD_BITS).enumerate() {
-            for bit in set_bits(wanted(word)) {
-                let row = span(self.weights, (first + word * WORD_BITS + bit) * units, units);
-                if let Some(target) = target.get_mut(bit) {
-                    *target = dot(simd, row, gradient);
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn add_group(&self, group: &Outputs<GROUP>, first: usize, wanted: impl Fn(usize) -> u32, target: &mut [f32]) {
-        let (units, inputs) = (self.stage.units, target.len());
-        for (word, target) in target.chunks_mut(WORD_BITS).enumerate() {
-            let weights = self.weights.get((first + word * WORD_BITS) * units..).unwrap_or(&[]);
-            group.add_dots((weights, units), wanted(word) & channels_of_word(inputs, word), target);
         }
     }
 }
@@ -169,10 +147,22 @@ pub(crate) fn mask_gradient(masks: &[u32], gradient: &mut [f32]) {
     }
 }
 
+/// Dot products of two rows with `x`.
+#[inline(always)]
+fn dots<S: Simd, T: Element>(simd: S, rows: [&[T]; 2], x: &[f32]) -> [f32; 2] {
+    let (start, done) = if S::LANES == 1 { T::dots(rows, x) } else { ([0.0; 2], 0) };
+    let x = x.get(done..).unwrap_or(&[]);
+    let [a, b] = rows.map(|row| dot(simd, row.get(done..).unwrap_or(&[]), x));
+    [start[0] + a, start[1] + b]
+}
+
 /// Dot product with four independent sums.
 #[inline(always)]
 fn dot<S: Simd, T: Element>(simd: S, a: &[T], b: &[f32]) -> f32 {
     const SUMS: usize = 4;
+    if a.is_empty() {
+        return 0.0;
+    }
     let mut sums = [simd.splat(0.0); SUMS];
     let mut tiles_a = a.chunks_exact(SUMS * S::LANES);
     let mut tiles_b = b.chunks_exact(SUMS * S::LANES);

@@ -30,6 +30,12 @@ impl RowMasks<'_> {
     pub(crate) fn winners(&self, column: usize, word: usize, wy: usize, wx: usize) -> u32 {
         let stage = self.stage;
         let words = stage.words();
+        if stage.relu && stage.pool == 2 {
+            // The usual case, without loops.
+            let at = column * 3 * words + word;
+            let plane = |index: usize| self.words.get(at + index * words).copied().unwrap_or(0);
+            return plane(0) & agree(plane(1), wy) & agree(plane(2), wx);
+        }
         let position = span(self.words, column * stage.planes() * words, stage.planes() * words);
         let plane = |index: usize| position.get(index * words + word).copied().unwrap_or(0);
         let mut mask = channels_of_word(stage.output.channels, word);

@@ -1,10 +1,12 @@
 //! Max-pooling and ReLU of a block of at most 64 channels, one position of the window after the other.
 
 use super::masks::channels_of_word;
+use super::sparse::{keep_greater, store_all};
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::Simd;
 
-/// The largest values so far and where they were found.
+/// The largest values so far and where they were found. With a ReLU the search starts at 0: what is not greater
+/// is dead.
 pub(crate) struct Pooled<S: Simd, const N: usize> {
     best: [S::Vector; N],
     empty: bool,
@@ -14,42 +16,32 @@ pub(crate) struct Pooled<S: Simd, const N: usize> {
 
 impl<S: Simd, const N: usize> Pooled<S, N> {
     #[inline(always)]
-    pub(crate) fn new(simd: S) -> Self {
+    pub(crate) fn new(simd: S, stage: &Spatial) -> Self {
         debug_assert!(N * S::LANES <= u64::BITS as usize);
-        Self { best: [simd.splat(0.0); N], empty: true, planes: [0; 5] }
+        Self { best: [simd.splat(0.0); N], empty: !stage.relu, planes: [0; 5] }
     }
 
     /// Takes the values at window row `wy` and column `wx`. Of equal values the first wins, so positions must come
     /// in row-major order.
     #[inline(always)]
-    pub(crate) fn add(&mut self, simd: S, values: &[S::Vector; N], (wy, wx): (usize, usize)) {
-        let mut won = 0;
-        if self.empty {
+    pub(crate) fn add(&mut self, simd: S, values: &mut [S::Vector; N], (wy, wx): (usize, usize)) {
+        let won = if self.empty {
             self.empty = false;
             self.best = *values;
-            won = u64::MAX >> (u64::BITS as usize).saturating_sub(N * S::LANES);
+            u64::MAX >> (u64::BITS as usize).saturating_sub(N * S::LANES)
         } else {
-            for (n, (value, best)) in values.iter().zip(&mut self.best).enumerate() {
-                won |= u64::from(simd.greater(*value, *best)) << (n * S::LANES);
-                *best = simd.max(*value, *best);
-            }
-        }
+            keep_greater(simd, &mut self.best, values)
+        };
+        self.planes[0] |= won;
         for (plane, bit) in self.planes.iter_mut().skip(1).zip([wy, wy >> 1, wx, wx >> 1]) {
             *plane = *plane & !won | if bit & 1 == 1 { won } else { 0 };
         }
     }
 
-    /// Rectifies, writes the values of the channels from `first` on and, unless `masks` (`[planes][words]`) is
-    /// empty, their bits.
+    /// Writes the values of the channels from `first` on and, unless `masks` (`[planes][words]`) is empty, their bits.
     #[inline(always)]
-    pub(crate) fn finish(mut self, simd: S, stage: &Spatial, first: usize, out: &mut [f32], masks: &mut [u32]) {
-        for n in 0..N {
-            if stage.relu {
-                self.planes[0] |= u64::from(simd.greater(self.best[n], simd.splat(0.0))) << (n * S::LANES);
-                self.best[n] = simd.max(self.best[n], simd.splat(0.0));
-            }
-            simd.store(self.best[n], out.get_mut(first + n * S::LANES..).unwrap_or(&mut []));
-        }
+    pub(crate) fn finish(self, simd: S, stage: &Spatial, first: usize, out: &mut [f32], masks: &mut [u32]) {
+        store_all(simd, &self.best, out.get_mut(first..).unwrap_or(&mut []));
         if masks.is_empty() {
             return;
         }

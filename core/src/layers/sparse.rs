@@ -10,6 +10,12 @@ use crate::plan::WORD_BITS;
 use crate::simd::Simd;
 use crate::span::span;
 
+/// Neighbouring outputs whose sums a scalar processor keeps in registers.
+pub(crate) const ROW: usize = 16;
+
+/// Outputs whose gradients are multiplied together: as many as leave a small processor enough registers.
+const GROUP: usize = 4;
+
 /// `sums[n] += sum over the set bits j of live of x[j] * weights[j * stride + n]`, in the order of the bits.
 #[inline(always)]
 pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
@@ -18,6 +24,12 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     (x, mut live): (&[f32], u32),
     (weights, stride): (&[T], usize),
 ) {
+    if N == ROW
+        && let Some(sums) = S::as_scalars(sums).and_then(|sums| sums.first_chunk_mut())
+        && T::add_live_rows(sums, (x, live), (weights, stride))
+    {
+        return;
+    }
     while live != 0 {
         let j = live.trailing_zeros() as usize;
         live &= live - 1;
@@ -37,47 +49,130 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     }
 }
 
-/// Some outputs and their gradients; unused places have gradient 0.
+/// Some outputs and their gradients, in the layout that assembly reads.
+#[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Outputs<const K: usize> {
-    index: [usize; K],
-    gradient: [f32; K],
-    count: usize,
+pub(crate) struct Group {
+    index: [usize; GROUP],
+    gradient: [f32; GROUP],
 }
 
-impl<const K: usize> Outputs<K> {
-    pub(crate) const NONE: Self = Self { index: [0; K], gradient: [0.0; K], count: 0 };
+/// Most groups in a list.
+const GROUPS: usize = 8;
 
-    /// Adds an output. Returns the group when it is full, and starts anew.
+/// A list of outputs and their gradients.
+pub(crate) struct Outputs {
+    groups: [Group; GROUPS],
+    count: usize,
+    /// One more than the largest index.
+    end: usize,
+}
+
+impl Outputs {
     #[inline(always)]
-    pub(crate) fn push(&mut self, index: usize, gradient: f32) -> Option<Self> {
-        if let (Some(i), Some(g)) = (self.index.get_mut(self.count), self.gradient.get_mut(self.count)) {
-            (*i, *g) = (index, gradient);
+    pub(crate) fn new() -> Self {
+        Self { groups: [Group { index: [0; GROUP], gradient: [0.0; GROUP] }; GROUPS], count: 0, end: 0 }
+    }
+
+    /// Adds an output; true if that makes the list full.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, index: usize, gradient: f32) -> bool {
+        if let Some(group) = self.groups.get_mut(self.count / GROUP) {
+            group.index[self.count % GROUP] = index;
+            group.gradient[self.count % GROUP] = gradient;
         }
+        self.end = self.end.max(index + 1);
         self.count += 1;
-        if self.count < K { None } else { Some(core::mem::replace(self, Self::NONE)) }
+        self.count == GROUPS * GROUP
     }
 
-    /// The last group, if there is anything in it.
-    pub(crate) fn rest(self) -> Option<Self> {
-        (self.count > 0).then_some(self)
-    }
-
-    /// `target[j] += sum over the outputs o of g[o] * weights[j * stride + o]` for the set bits j of `wanted`.
+    /// `target[j] += sum over the listed outputs o of g[o] * weights[j * stride + o]` for the set bits j of `wanted`.
+    /// The list is empty then.
     #[inline(always)]
-    pub(crate) fn add_dots<T: Element>(&self, (weights, stride): (&[T], usize), mut wanted: u32, target: &mut [f32]) {
+    pub(crate) fn add_dots<T: Element>(
+        &mut self,
+        (weights, stride): (&[T], usize),
+        mut wanted: u32,
+        target: &mut [f32],
+    ) {
+        let used = self.count.div_ceil(GROUP);
+        if let Some(last) = used.checked_sub(1).and_then(|last| self.groups.get_mut(last)) {
+            // What an earlier list left in the last group must not count.
+            for k in self.count - (used - 1) * GROUP..GROUP {
+                (last.index[k], last.gradient[k]) = (0, 0.0);
+            }
+        }
+        let (groups, end) = (self.groups.get(..used).unwrap_or(&[]), self.end);
+        (self.count, self.end) = (0, 0);
+        if T::add_dots((groups, end), (weights, stride), wanted, target) {
+            return;
+        }
         while wanted != 0 {
             let j = wanted.trailing_zeros() as usize;
             wanted &= wanted - 1;
-            let row = span(weights, j * stride, stride);
+            let row = weights.get(j * stride..).unwrap_or(&[]);
             let Some(target) = target.get_mut(j) else { return };
             let mut sum = *target;
-            for k in 0..K {
-                sum += self.gradient[k] * row.get(self.index[k]).map_or(0.0, |w| w.to_f32());
+            for group in groups {
+                for (index, g) in group.index.iter().zip(&group.gradient) {
+                    sum += g * row.get(*index).map_or(0.0, |w| w.to_f32());
+                }
             }
             *target = sum;
         }
     }
+}
+
+/// Fills the vectors from the front of `x`, with zeros beyond its end.
+#[inline(always)]
+pub(crate) fn load_all<S: Simd, T: Element, const N: usize>(simd: S, x: &[T], vectors: &mut [S::Vector; N]) {
+    match x.get(..N * S::LANES) {
+        Some(x) => {
+            for (vector, x) in vectors.iter_mut().zip(x.chunks_exact(S::LANES)) {
+                *vector = simd.load(x);
+            }
+        }
+        None => {
+            for (n, vector) in vectors.iter_mut().enumerate() {
+                *vector = simd.load(x.get(n * S::LANES..).unwrap_or(&[]));
+            }
+        }
+    }
+}
+
+/// Writes the vectors to the front of `out`, as far as it goes.
+#[inline(always)]
+pub(crate) fn store_all<S: Simd, const N: usize>(simd: S, vectors: &[S::Vector; N], out: &mut [f32]) {
+    match out.get_mut(..N * S::LANES) {
+        Some(out) => {
+            for (vector, out) in vectors.iter().zip(out.chunks_exact_mut(S::LANES)) {
+                simd.store(*vector, out);
+            }
+        }
+        None => {
+            for (vector, out) in vectors.iter().zip(out.chunks_mut(S::LANES)) {
+                simd.store(*vector, out);
+            }
+        }
+    }
+}
+
+/// Replaces each value of `best` by that of `x` where that is greater; bit `i` is set where lane `i` was replaced.
+#[inline(always)]
+pub(crate) fn keep_greater<S: Simd, const N: usize>(simd: S, best: &mut [S::Vector; N], x: &mut [S::Vector; N]) -> u64 {
+    #[cfg(cortex_m_fpu)]
+    if N == ROW
+        && let Some(best) = S::as_scalars(best).and_then(|best| best.first_chunk_mut())
+        && let Some(x) = S::as_scalars(x).and_then(|x| x.first_chunk_mut())
+    {
+        return u64::from(crate::simd::cortex_m::keep_greater(best, x));
+    }
+    let mut replaced = 0;
+    for (n, (x, best)) in x.iter().zip(best).enumerate() {
+        replaced |= u64::from(simd.greater(*x, *best)) << (n * S::LANES);
+        *best = simd.max(*x, *best);
+    }
+    replaced
 }
 
 /// A bit for each of the first 32 elements: set where it is not zero.

@@ -1,7 +1,8 @@
 //! Logits to the gradient of the loss with respect to the image.
 
+use super::Progress;
 use crate::element::Element;
-use crate::layers::conv::{GradientRow, InputGradientRow};
+use crate::layers::conv::{GradientRow, InputGradientRow, WindowGradients};
 use crate::layers::{RowMasks, dense};
 use crate::loss;
 use crate::model::Model;
@@ -118,15 +119,6 @@ impl Observer for Nothing {
     fn observe<S: Simd>(&mut self, _: S, _: usize, _: &GradientRow<'_>) {}
 }
 
-/// How far a stage has come.
-#[derive(Clone, Copy, Default)]
-struct Progress {
-    /// Rows of output gradient received.
-    received: usize,
-    /// Rows of input gradient made; for the first stage, rows of output gradient passed on.
-    made: usize,
-}
-
 impl<T: Element> BackwardRows<'_, '_, T> {
     /// Runs the walk; `observer` sees each stage's rows in order.
     #[inline(always)]
@@ -135,31 +127,30 @@ impl<T: Element> BackwardRows<'_, '_, T> {
         let mut progress = [Progress::default(); MAX_STAGES];
         let mut index = 0;
         while let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
-            let needed = if index == 0 { state.made } else { covering_rows(stage, state.made).1 };
-            if state.received <= needed {
+            // What a stage receives are rows of output gradient; what it makes are rows of input gradient, but the first
+            // stage passes its rows on one by one.
+            let needed = if index == 0 { state.made() } else { covering_rows(stage, state.made()).1 };
+            if state.received() <= needed {
                 if index + 1 < plan.spatial_count() {
                     index += 1;
                     continue;
                 }
-                let row = state.received;
-                state.received += 1;
+                let row = state.receive();
                 self.last_row(simd, index, stage, row);
                 observer.observe(simd, index, &self.gradient_row(index, stage, row));
             } else if index == 0 {
-                let row = state.made;
-                state.made += 1;
+                let row = state.make();
                 self.add_to_image(simd, stage, row);
                 if row + 1 == stage.output.height {
                     return;
                 }
             } else {
-                let row = state.made;
-                state.made += 1;
+                let row = state.make();
                 self.inner_row(simd, index, stage, row);
                 index -= 1;
                 if let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
                     observer.observe(simd, index, &self.gradient_row(index, stage, row));
-                    state.received += 1;
+                    state.receive();
                 }
             }
         }
@@ -235,6 +226,12 @@ impl<T: Element> BackwardRows<'_, '_, T> {
         let Some(image_gradient) = self.image_gradient.take() else { return };
         let output = self.gradient_row(0, stage, row);
         let conv = self.model.conv(0, stage);
+        let windows = WindowGradients { conv, output: &output, target: &mut *image_gradient };
+        if windows.suits::<S>() {
+            simd.call(windows);
+            self.image_gradient = Some(image_gradient);
+            return;
+        }
         let len = stage.input.row_len();
         for padded in row * stage.step()..row * stage.step() + stage.extent() {
             if let Some(input_row) = padded.checked_sub(stage.pad_top()) {

@@ -7,6 +7,35 @@ pub mod training;
 
 use crate::model::Model;
 
+/// How many rows a stage has received and made. No stage has more than 2^14 of them and a few of padding.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    received: u16,
+    made: u16,
+}
+
+impl Progress {
+    fn received(self) -> usize {
+        usize::from(self.received)
+    }
+
+    fn made(self) -> usize {
+        usize::from(self.made)
+    }
+
+    /// Counts a received row and returns its number.
+    fn receive(&mut self) -> usize {
+        self.received += 1;
+        usize::from(self.received - 1)
+    }
+
+    /// Counts a row that was made and returns its number.
+    fn make(&mut self) -> usize {
+        self.made += 1;
+        usize::from(self.made - 1)
+    }
+}
+
 /// The passes of a model with weights of one type. Written out for each type and not generic, so that they are
 /// compiled here once and not again in every crate that uses them.
 pub trait Passes: Sized {
@@ -22,9 +51,11 @@ pub trait Passes: Sized {
     );
 }
 
+// Not inlined, so that only the stack of the pass that runs is in use.
 macro_rules! passes {
     ($element:ty) => {
         impl Passes for $element {
+            #[inline(never)]
             fn forward(
                 model: &Model<'_, Self>,
                 image: &[f32],
@@ -35,6 +66,7 @@ macro_rules! passes {
                 forward::forward(model, image, logits, masks, work);
             }
 
+            #[inline(never)]
             fn backward(
                 model: &Model<'_, Self>,
                 (logits, label): (&[f32], usize),

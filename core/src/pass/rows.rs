@@ -5,11 +5,12 @@
 //! rows, because weight gradients read them again. Beside each row lies a bit for each of its elements that tells
 //! whether it is worth multiplying.
 
+use super::Progress;
 use crate::element::Element;
-use crate::layers::conv::{Columns, InputRow, Window};
+use crate::layers::conv::{Columns, Window};
 use crate::layers::sparse::live_bits;
 use crate::model::Model;
-use crate::plan::{MAX_EXTENT, MAX_STAGES, Spatial, Stages, WORD_BITS};
+use crate::plan::{MAX_STAGES, Spatial, Stages, WORD_BITS};
 use crate::simd::Simd;
 use crate::span::{span, span_mut};
 
@@ -42,22 +43,19 @@ impl Keep {
         stages.map(|stage| stage.rows_len(self.slots(stage))).sum()
     }
 
-    /// The window of stage `index` under its output row `row`; `rows` are those of all stages, or of the first ones.
+    /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
     #[inline(always)]
-    pub(crate) fn window<'b>(self, plan: &Stages, rows: &'b [f32], index: usize, row: usize) -> Window<'b> {
-        let mut window = Window { rows: [InputRow { values: &[], live: &[] }; MAX_EXTENT], row };
-        let Some(stage) = plan.spatial(index) else { return window };
-        let slots = self.slots(stage);
+    pub(crate) fn window<'b>(
+        self,
+        plan: &Stages,
+        rows: &'b [f32],
+        (index, stage): (usize, &'b Spatial),
+        row: usize,
+    ) -> Window<'b> {
+        let slots = self.slots(stage).max(1);
         let own = span(rows, self.offset(plan, index), stage.rows_len(slots));
         let (values, live) = own.split_at_checked(stage.values_len(slots)).unwrap_or((&[], &[]));
-        let live: &[u32] = bytemuck::cast_slice(live);
-        let mut slot = row * stage.step() % slots.max(1);
-        for input in window.rows.iter_mut().take(stage.extent()) {
-            input.values = span(values, slot * stage.row_stride(), stage.padded_row_len());
-            input.live = span(live, slot * stage.row_words(), stage.row_words());
-            slot = if slot + 1 == slots { 0 } else { slot + 1 };
-        }
-        window
+        Window { stage, values, live: bytemuck::cast_slice(live), slots, first: row * stage.step() % slots, row }
     }
 
     /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
@@ -138,15 +136,6 @@ impl Sink for &mut [f32] {
     }
 }
 
-/// How far a stage has come.
-#[derive(Clone, Copy, Default)]
-struct Progress {
-    /// Padded input rows written.
-    received: usize,
-    /// Output rows made.
-    made: usize,
-}
-
 impl<T: Element> ForwardRows<'_, '_, T> {
     /// Runs the spatial stages into `sink`.
     #[inline(always)]
@@ -159,9 +148,9 @@ impl<T: Element> ForwardRows<'_, '_, T> {
         let mut index = last;
         // One cursor walks up while rows are missing and down when one was made.
         while let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
-            if state.received >= state.made * stage.step() + stage.extent() {
-                let row = state.made;
-                state.made += 1;
+            let received = state.received();
+            if received >= state.made() * stage.step() + stage.extent() {
+                let row = state.make();
                 if index == last {
                     self.last_row(simd, index, stage, row, &mut sink);
                     if row + 1 == stage.output.height {
@@ -170,20 +159,17 @@ impl<T: Element> ForwardRows<'_, '_, T> {
                 } else {
                     index += 1;
                     if let (Some(next), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
-                        self.inner_row(simd, (index, next), state.received, (stage, row));
-                        state.received += 1;
+                        self.inner_row(simd, (index, next), state.receive(), (stage, row));
                     }
                 }
-            } else if state.received < stage.pad_top() || state.received >= stage.pad_top() + stage.input.height {
-                self.keep.next_row(plan, self.rows, (index, stage), state.received).1.clear();
-                state.received += 1;
+            } else if received < stage.pad_top() || received >= stage.pad_top() + stage.input.height {
+                self.keep.next_row(plan, self.rows, (index, stage), state.receive()).1.clear();
             } else if index == 0 {
                 let len = stage.input.row_len();
-                let image = span(self.image, (state.received - stage.pad_top()) * len, len);
-                let (_, mut new) = self.keep.next_row(plan, self.rows, (index, stage), state.received);
+                let image = span(self.image, (received - stage.pad_top()) * len, len);
+                let (_, mut new) = self.keep.next_row(plan, self.rows, (index, stage), state.receive());
                 new.content().iter_mut().zip(image).for_each(|(target, x)| *target = *x);
                 new.finish(simd);
-                state.received += 1;
             } else {
                 index -= 1;
             }
@@ -202,7 +188,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
         let plan = self.model.network().plan();
         let index = target.0 - 1;
         let (rows, mut new) = self.keep.next_row(plan, self.rows, target, target_row);
-        let window = &self.keep.window(plan, rows, index, row);
+        let window = &self.keep.window(plan, rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let conv = self.model.conv(index, stage);
         simd.call(Columns { conv, window, first: 0, out: new.content(), masks });
@@ -213,7 +199,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
     #[inline(always)]
     fn last_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize, sink: &mut impl Sink) {
         let plan = self.model.network().plan();
-        let window = &self.keep.window(plan, self.rows, index, row);
+        let window = &self.keep.window(plan, self.rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let conv = self.model.conv(index, stage);
         let (channels, width) = (stage.output.channels, stage.output.width);

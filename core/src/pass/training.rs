@@ -273,7 +273,7 @@ impl Observer for ConvGradient<'_> {
         let before = self.plan.all().iter().take(index).map(Stage::parameters).map(|(w, b)| w + b).sum();
         let own = span_mut(self.gradient, before, stage.weight_len() + stage.bias_len());
         let (weight, bias) = own.split_at_mut_checked(stage.weight_len()).unwrap_or((&mut [], &mut []));
-        let window = Keep::All.window(self.plan, self.rows, index, output.row);
+        let window = Keep::All.window(self.plan, self.rows, (index, stage), output.row);
         add_weight_gradient(simd, stage, &window, output, weight, bias);
     }
 }

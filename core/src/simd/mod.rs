@@ -4,6 +4,8 @@
 //! accumulate each output in the same order whatever the lanes, so that only the rounding of a fused
 //! multiply-add (and of a sum over lanes) can differ.
 
+#[cfg(cortex_m_fpu)]
+pub(crate) mod cortex_m;
 mod portable;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod x86;
@@ -35,6 +37,11 @@ pub(crate) trait Simd: Copy {
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Sum of all lanes.
     fn sum(self, x: Self::Vector) -> f32;
+    /// The vectors as numbers, if they have one lane.
+    #[inline(always)]
+    fn as_scalars(_: &mut [Self::Vector]) -> Option<&mut [f32]> {
+        None
+    }
     /// Runs `kernel` as a function of its own: one copy of it, however many places call it.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
 }

@@ -51,6 +51,10 @@ impl Simd for Scalar {
     fn sum(self, x: f32) -> f32 {
         x
     }
+    #[inline(always)]
+    fn as_scalars(x: &mut [f32]) -> Option<&mut [f32]> {
+        Some(x)
+    }
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)

@@ -1,0 +1,255 @@
+//! Convolution + ReLU + max-pooling in one go, forward and backward; the map before pooling never exists.
+//!
+//! Dimension letters: output row `p` and column `q`, window row `wy` and column `wx` inside a pooling
+//! window, kernel row `ky` and column `kx`, input channel `i`, output channel (filter) `o`.
+//!
+//! ```text
+//! out[p, q, o] = max over (wy, wx) of relu(b[o] + sum over (ky, kx, i) of w[ky, kx, i, o] * x[row, column, i])
+//!     row    = (p * pool + wy) * stride + ky - padding        column likewise
+//! ```
+//!
+//! In a row-major, channel-last row, the values under one kernel row are `kernel * channels` neighbours, and so are
+//! their rows of weights. So `kx` and `i` are one loop, here called a *run*.
+
+mod gather;
+mod scatter;
+mod weight_gradient;
+
+use super::RowMasks;
+use super::pool::Pooled;
+use super::sparse::{add_live_rows, bits_at, load_all};
+use crate::element::Element;
+use crate::plan::{MAX_EXTENT, Spatial, WORD_BITS};
+use crate::simd::{Kernel, Simd};
+use crate::span::{span, span_mut};
+pub(crate) use gather::WindowGradients;
+pub(crate) use scatter::add_scaled;
+pub(crate) use weight_gradient::add_weight_gradient;
+
+/// A spatial stage with its weights.
+#[derive(Clone, Copy)]
+pub(crate) struct Conv<'a, T> {
+    pub stage: &'a Spatial,
+    /// `[ky][kx][i][o]`
+    pub weights: &'a [T],
+    pub bias: &'a [T],
+    /// `[o][ky][kx][i]`, for a backward pass with vectors; or empty.
+    pub transposed: &'a [f32],
+}
+
+/// A padded input row.
+#[derive(Clone, Copy)]
+pub(crate) struct InputRow<'a> {
+    pub values: &'a [f32],
+    /// A bit per value: set where it is not zero.
+    pub live: &'a [u32],
+}
+
+/// The padded input rows under output row `row`, in the ring of rows that the stage keeps.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'a> {
+    pub stage: &'a Spatial,
+    pub values: &'a [f32],
+    pub live: &'a [u32],
+    /// Rows in the ring, and which of them is the window's first.
+    pub slots: usize,
+    pub first: usize,
+    pub row: usize,
+}
+
+impl<'a> Window<'a> {
+    /// Row `index` of the window.
+    #[inline(always)]
+    pub(crate) fn input_row(&self, index: usize) -> InputRow<'a> {
+        let slot = self.first + index;
+        let slot = if slot < self.slots { slot } else { slot - self.slots };
+        let (stride, words) = (self.stage.row_stride(), self.stage.row_words());
+        InputRow {
+            values: span(self.values, slot * stride, self.stage.padded_row_len()),
+            live: span(self.live, slot * words, words),
+        }
+    }
+}
+
+/// The rows of a window one by one.
+type InputRows<'a> = [InputRow<'a>; MAX_EXTENT];
+
+/// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
+/// (`[columns][planes][words]`); if it is empty, none are kept.
+pub(crate) struct Columns<'a, 'b, T> {
+    pub conv: Conv<'a, T>,
+    pub window: &'b Window<'b>,
+    pub first: usize,
+    pub out: &'b mut [f32],
+    pub masks: &'b mut [u32],
+}
+
+impl<T: Element> Kernel for Columns<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        self.masks.fill(0);
+        let rows = &mut [InputRow { values: &[], live: &[] }; MAX_EXTENT];
+        for (index, row) in rows.iter_mut().enumerate().take(self.conv.stage.extent()) {
+            *row = self.window.input_row(index);
+        }
+        // Blocks of filters outside, columns inside: the weights of a block stay in the cache.
+        let o = match S::LANES {
+            1 => self.blocks::<S, 16>(simd, rows, 0),
+            16.. => self.blocks::<S, 4>(simd, rows, 0),
+            _ => self.blocks::<S, 8>(simd, rows, 0),
+        };
+        let o = if S::LANES < 16 { self.blocks::<S, 4>(simd, rows, o) } else { o };
+        self.blocks::<S, 1>(simd, rows, o);
+    }
+}
+
+impl<T: Element> Columns<'_, '_, T> {
+    /// Blocks of `N` vectors of filters from filter `o` on; returns where they end. Blocks of one vector also take
+    /// what is left.
+    #[inline(always)]
+    fn blocks<S: Simd, const N: usize>(&mut self, simd: S, rows: &InputRows<'_>, mut o: usize) -> usize {
+        let stage = self.conv.stage;
+        let filters = stage.output.channels;
+        let mask_len = stage.planes() * stage.words();
+        while o + N * S::LANES <= filters || N == 1 && o < filters {
+            for (column, out) in self.out.chunks_exact_mut(filters).enumerate() {
+                let pooled = self.conv.pooled::<S, N>(simd, rows, (self.window.row, self.first + column), o);
+                let masks = span_mut(self.masks, column * mask_len, mask_len);
+                pooled.finish(simd, stage, o, out, masks);
+            }
+            o += N * S::LANES;
+        }
+        o
+    }
+}
+
+impl<T: Element> Conv<'_, T> {
+    /// The largest of each filter's values in the pooling window of output row `p` and column `q`.
+    #[inline(always)]
+    fn pooled<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        rows: &InputRows<'_>,
+        (p, q): (usize, usize),
+        o: usize,
+    ) -> Pooled<S, N> {
+        let stage = self.stage;
+        let mut pooled = Pooled::new(simd, stage);
+        let mut values = [simd.splat(0.0); N];
+        for wy in 0..stage.pool {
+            for wx in 0..stage.pool {
+                // Counted from the padded border, so that nothing is negative.
+                let (y, x) = (p * stage.pool + wy, q * stage.pool + wx);
+                let inside = |at: usize, pad: usize, size: usize| at >= pad && at < size + pad;
+                if inside(y, stage.pool_pad.0, stage.conv.0) && inside(x, stage.pool_pad.1, stage.conv.1) {
+                    let start = (q * stage.step() + wx * stage.stride) * stage.input.channels;
+                    let some = self.position::<S, N>(simd, (rows, wy * stage.stride, start), o, &mut values);
+                    // Zeros cannot win against the zero that a ReLU's search starts with.
+                    if some || !stage.relu {
+                        pooled.add(simd, &mut values, (wy, wx));
+                    }
+                }
+            }
+        }
+        pooled
+    }
+
+    /// The convolution at one position: window rows from `row` on, elements from `start` on. False if all values are
+    /// zero because nothing under the kernel is not.
+    #[inline(always)]
+    fn position<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        (rows, row, start): (&InputRows<'_>, usize, usize),
+        o: usize,
+        values: &mut [S::Vector; N],
+    ) -> bool {
+        let (stage, filters) = (self.stage, self.stage.output.channels);
+        if !stage.convolves {
+            let x = rows.get(row).map_or(&[][..], |row| span(row.values, start + o, filters - o));
+            load_all(simd, x, values);
+            return true;
+        }
+        let mut some = !self.bias.is_empty();
+        load_all(simd, self.bias.get(o..).unwrap_or(&[]), values);
+        let run = stage.kernel * stage.input.channels;
+        for (ky, row) in rows.iter().skip(row).take(stage.kernel).enumerate() {
+            let mut at = 0;
+            while at < run {
+                let live = bits_at(row.live, start + at, WORD_BITS.min(run - at));
+                if live != 0 {
+                    some = true;
+                    let x = row.values.get(start + at..).unwrap_or(&[]);
+                    let weights = self.weights.get((ky * run + at) * filters + o..).unwrap_or(&[]);
+                    add_live_rows(simd, values, (x, live), (weights, filters));
+                }
+                at += WORD_BITS;
+            }
+        }
+        some
+    }
+}
+
+/// The output gradient (`[q][o]`) and the bits of output row `row`.
+#[derive(Clone, Copy)]
+pub(crate) struct GradientRow<'a> {
+    pub row: usize,
+    pub gradient: &'a [f32],
+    pub masks: RowMasks<'a>,
+}
+
+/// Backward: adds what one output row contributes to the gradient of input row `input_row` (`[column][i]`).
+///
+/// Each pooling window passes gradient to one position, a dead ReLU to none.
+pub(crate) struct InputGradientRow<'a, 'b, T> {
+    pub conv: Conv<'a, T>,
+    pub output: &'b GradientRow<'b>,
+    pub input_row: usize,
+    /// The bits of the input row, if a stage made it: who is dead needs no gradient.
+    pub wanted: Option<RowMasks<'b>>,
+    pub target: &'b mut [f32],
+}
+
+impl<T: Element> Kernel for InputGradientRow<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        if self.conv.stage.convolves && (S::LANES == 1 || self.conv.transposed.is_empty()) {
+            self.gather();
+        } else {
+            self.scatter(simd);
+        }
+    }
+}
+
+impl<T: Element> InputGradientRow<'_, '_, T> {
+    /// For each row of the pooling windows that has the input row under its kernel: that row, and the kernel's row.
+    #[inline(always)]
+    fn kernel_rows(&self) -> impl Iterator<Item = (usize, usize)> + Clone + use<T> {
+        let stage = self.conv.stage;
+        let (kernel, stride) = (stage.kernel, stage.stride);
+        let above = (self.input_row + stage.pad_top()).wrapping_sub(self.output.row * stage.step());
+        (0..stage.pool).filter_map(move |wy| {
+            let ky = above.wrapping_sub(wy * stride);
+            (ky < kernel).then_some((wy, ky))
+        })
+    }
+}
+
+/// Elements of a stage's transposed weights.
+pub(crate) const fn transposed_len(stage: &Spatial) -> usize {
+    stage.weight_len()
+}
+
+/// Stored weights `[ky][kx][i][o]` to `[o][ky][kx][i]`.
+pub(crate) fn transpose<T: Element>(stage: &Spatial, weights: &[T], transposed: &mut [f32]) {
+    let taps = (stage.kernel * stage.kernel * stage.input.channels).max(1);
+    for (o, filter) in transposed.chunks_exact_mut(taps).enumerate() {
+        for (target, w) in filter.iter_mut().zip(weights.iter().skip(o).step_by(stage.output.channels)) {
+            *target = w.to_f32();
+        }
+    }
+}
