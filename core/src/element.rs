@@ -3,13 +3,10 @@
 use bytemuck::Pod;
 use half::f16;
 
-use crate::layers::sparse::{Group, ROW};
+use crate::layers::sparse::{Outputs, ROW};
 use crate::pass::Passes;
 #[cfg(cortex_m_fpu)]
 use crate::simd::cortex_m;
-
-/// Groups of outputs with their gradients, and one more than the largest index.
-type Groups<'a> = (&'a [Group], usize);
 
 /// Type of stored weights: `f32` or [`f16`](struct@f16).
 pub trait Element: Pod + Passes + Send + Sync + 'static {
@@ -31,7 +28,7 @@ pub trait Element: Pod + Passes + Send + Sync + 'static {
     #[doc(hidden)]
     #[inline(always)]
     #[allow(private_interfaces, reason = "only called in this crate")]
-    fn add_dots(_outputs: Groups<'_>, _weights: (&[Self], usize), _wanted: u32, _target: &mut [f32]) -> bool {
+    fn add_dots(_outputs: &mut Outputs, _weights: (&[Self], usize), _wanted: u32, _target: &mut [f32]) -> bool {
         false
     }
 
@@ -55,7 +52,7 @@ macro_rules! processor_kernels {
         #[cfg(cortex_m_fpu)]
         #[inline(always)]
         #[allow(private_interfaces, reason = "only called in this crate")]
-        fn add_dots(outputs: Groups<'_>, weights: (&[Self], usize), wanted: u32, target: &mut [f32]) -> bool {
+        fn add_dots(outputs: &mut Outputs, weights: (&[Self], usize), wanted: u32, target: &mut [f32]) -> bool {
             cortex_m::$add_dots(outputs, weights, wanted, target)
         }
         #[cfg(cortex_m_fpu)]

@@ -40,7 +40,7 @@ impl<S: Simd, const N: usize> Pooled<S, N> {
 
     /// Writes the values of the channels from `first` on and, unless `masks` (`[planes][words]`) is empty, their bits.
     #[inline(always)]
-    pub(crate) fn finish(self, simd: S, stage: &Spatial, first: usize, out: &mut [f32], masks: &mut [u32]) {
+    pub(crate) fn finish(&self, simd: S, stage: &Spatial, first: usize, out: &mut [f32], masks: &mut [u32]) {
         store_all(simd, &self.best, out.get_mut(first..).unwrap_or(&mut []));
         if masks.is_empty() {
             return;

@@ -13,8 +13,12 @@ use crate::span::span;
 /// Neighbouring outputs whose sums a scalar processor keeps in registers.
 pub(crate) const ROW: usize = 16;
 
-/// Outputs whose gradients are multiplied together: as many as leave a small processor enough registers.
+/// Outputs that assembly takes together.
+#[cfg(cortex_m_fpu)]
 const GROUP: usize = 4;
+
+/// Most outputs in a list: whole groups, and little on the stack.
+pub(crate) const OUTPUTS: usize = 20;
 
 /// `sums[n] += sum over the set bits j of live of x[j] * weights[j * stride + n]`, in the order of the bits.
 #[inline(always)]
@@ -49,41 +53,42 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     }
 }
 
-/// Some outputs and their gradients, in the layout that assembly reads.
+/// A list of outputs and their gradients, in the layout that assembly reads.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct Group {
-    index: [usize; GROUP],
-    gradient: [f32; GROUP],
-}
-
-/// Most groups in a list.
-const GROUPS: usize = 8;
-
-/// A list of outputs and their gradients.
 pub(crate) struct Outputs {
-    groups: [Group; GROUPS],
+    index: [usize; OUTPUTS],
+    gradient: [f32; OUTPUTS],
     count: usize,
-    /// One more than the largest index.
     end: usize,
 }
 
 impl Outputs {
+    /// An empty list of outputs below `end`.
     #[inline(always)]
-    pub(crate) fn new() -> Self {
-        Self { groups: [Group { index: [0; GROUP], gradient: [0.0; GROUP] }; GROUPS], count: 0, end: 0 }
+    pub(crate) fn new(end: usize) -> Self {
+        Self { index: [0; OUTPUTS], gradient: [0.0; OUTPUTS], count: 0, end }
     }
 
     /// Adds an output; true if that makes the list full.
     #[inline(always)]
     pub(crate) fn push(&mut self, index: usize, gradient: f32) -> bool {
-        if let Some(group) = self.groups.get_mut(self.count / GROUP) {
-            group.index[self.count % GROUP] = index;
-            group.gradient[self.count % GROUP] = gradient;
+        if let (Some(i), Some(g)) = (self.index.get_mut(self.count), self.gradient.get_mut(self.count))
+            && index < self.end
+        {
+            (*i, *g) = (index, gradient);
+            self.count += 1;
         }
-        self.end = self.end.max(index + 1);
-        self.count += 1;
-        self.count == GROUPS * GROUP
+        self.count == OUTPUTS
+    }
+
+    /// The number of outputs after filling the last group with gradients of 0, and what every index is below.
+    #[cfg(cortex_m_fpu)]
+    pub(crate) fn whole_groups(&mut self) -> (usize, usize) {
+        let whole = self.count.next_multiple_of(GROUP);
+        for k in self.count..whole.min(OUTPUTS) {
+            (self.index[k], self.gradient[k]) = (0, 0.0);
+        }
+        (whole, self.end)
     }
 
     /// `target[j] += sum over the listed outputs o of g[o] * weights[j * stride + o]` for the set bits j of `wanted`.
@@ -95,30 +100,16 @@ impl Outputs {
         mut wanted: u32,
         target: &mut [f32],
     ) {
-        let used = self.count.div_ceil(GROUP);
-        if let Some(last) = used.checked_sub(1).and_then(|last| self.groups.get_mut(last)) {
-            // What an earlier list left in the last group must not count.
-            for k in self.count - (used - 1) * GROUP..GROUP {
-                (last.index[k], last.gradient[k]) = (0, 0.0);
-            }
-        }
-        let (groups, end) = (self.groups.get(..used).unwrap_or(&[]), self.end);
-        (self.count, self.end) = (0, 0);
-        if T::add_dots((groups, end), (weights, stride), wanted, target) {
-            return;
-        }
-        while wanted != 0 {
+        let done = T::add_dots(self, (weights, stride), wanted, target);
+        let count = core::mem::take(&mut self.count);
+        while wanted != 0 && !done {
             let j = wanted.trailing_zeros() as usize;
             wanted &= wanted - 1;
             let row = weights.get(j * stride..).unwrap_or(&[]);
             let Some(target) = target.get_mut(j) else { return };
-            let mut sum = *target;
-            for group in groups {
-                for (index, g) in group.index.iter().zip(&group.gradient) {
-                    sum += g * row.get(*index).map_or(0.0, |w| w.to_f32());
-                }
+            for (index, g) in self.index.iter().zip(&self.gradient).take(count) {
+                *target += g * row.get(*index).map_or(0.0, |w| w.to_f32());
             }
-            *target = sum;
         }
     }
 }

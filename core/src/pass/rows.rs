@@ -191,7 +191,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
         let window = &self.keep.window(plan, rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let conv = self.model.conv(index, stage);
-        simd.call(Columns { conv, window, first: 0, out: new.content(), masks });
+        Columns { conv, window, first: 0, out: new.content(), masks }.run(simd);
         new.finish(simd);
     }
 
@@ -210,7 +210,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
             let count = piece.min(width - first);
             let out = span_mut(self.tail, 0, count * channels);
             let masks = span_mut(masks, first * mask_len, count * mask_len);
-            simd.call(Columns { conv, window, first, out, masks });
+            Columns { conv, window, first, out, masks }.run(simd);
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
         }

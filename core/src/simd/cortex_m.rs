@@ -9,7 +9,7 @@ use core::arch::asm;
 
 use half::f16;
 
-use crate::layers::sparse::{Group, ROW};
+use crate::layers::sparse::{OUTPUTS, Outputs, ROW};
 
 /// Whether a load of several words may start at `weights` and at every multiple of `stride` elements from there.
 #[inline(always)]
@@ -155,19 +155,21 @@ pub(crate) fn add_live_rows_f16(
 /// [`Outputs::add_dots`](crate::layers::sparse::Outputs::add_dots) for f32; false if the slices are too short.
 #[inline(always)]
 pub(crate) fn add_dots_f32(
-    (groups, end): (&[Group], usize),
+    outputs: &mut Outputs,
     (weights, stride): (&[f32], usize),
     wanted: u32,
     target: &mut [f32],
 ) -> bool {
-    if wanted == 0 || groups.is_empty() {
+    let (count, end) = outputs.whole_groups();
+    if wanted == 0 || count == 0 {
         return true;
     }
     if !all_there(wanted, target, weights, stride, end) {
         return false;
     }
-    let groups = groups.as_ptr_range();
-    // SAFETY: `all_there` checked every address of weights and targets, `end` being beyond every index of the groups.
+    let indices = (&raw const *outputs).cast::<usize>();
+    // SAFETY: `all_there` checked every address of weights and targets, every index being below `end`. The list starts
+    // with its indices, of which there are `count`; the gradients follow.
     #[allow(unsafe_code, reason = "inline assembly")]
     unsafe {
         asm!(
@@ -178,10 +180,11 @@ pub(crate) fn add_dots_f32(
             "mla {weights}, {j}, {stride}, {weights}",
             "add {target}, {target}, {j}, lsl #2",
             "vldr s8, [{target}]",
-            "mov {j}, {groups}",
+            "mov {j}, {indices}",
+            "add {g}, {indices}, #{gradients}",
             "3:",
             "ldmia {j}!, {{r0, r1, r2, r3}}",
-            "vldmia {j}!, {{s0-s3}}",
+            "vldmia {g}!, {{s0-s3}}",
             "ldr r0, [{weights}, r0, lsl #2]",
             "ldr r1, [{weights}, r1, lsl #2]",
             "ldr r2, [{weights}, r2, lsl #2]",
@@ -207,8 +210,10 @@ pub(crate) fn add_dots_f32(
             stride = in(reg) stride * size_of::<f32>(),
             weights = inout(reg) weights.as_ptr() => _,
             target = inout(reg) target.as_mut_ptr() => _,
-            groups = in(reg) groups.start,
-            end = in(reg) groups.end,
+            indices = in(reg) indices,
+            end = in(reg) indices.wrapping_add(count),
+            g = out(reg) _,
+            gradients = const OUTPUTS * size_of::<usize>(),
             out("r0") _, out("r1") _, out("r2") _, out("r3") _,
             out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _, out("s5") _, out("s6") _, out("s7") _,
             out("s8") _,
@@ -221,19 +226,21 @@ pub(crate) fn add_dots_f32(
 /// [`Outputs::add_dots`](crate::layers::sparse::Outputs::add_dots) for f16; false if the slices are too short.
 #[inline(always)]
 pub(crate) fn add_dots_f16(
-    (groups, end): (&[Group], usize),
+    outputs: &mut Outputs,
     (weights, stride): (&[f16], usize),
     wanted: u32,
     target: &mut [f32],
 ) -> bool {
-    if wanted == 0 || groups.is_empty() {
+    let (count, end) = outputs.whole_groups();
+    if wanted == 0 || count == 0 {
         return true;
     }
     if !all_there(wanted, target, weights, stride, end) {
         return false;
     }
-    let groups = groups.as_ptr_range();
-    // SAFETY: `all_there` checked every address of weights and targets, `end` being beyond every index of the groups.
+    let indices = (&raw const *outputs).cast::<usize>();
+    // SAFETY: `all_there` checked every address of weights and targets, every index being below `end`. The list starts
+    // with its indices, of which there are `count`; the gradients follow.
     #[allow(unsafe_code, reason = "inline assembly")]
     unsafe {
         asm!(
@@ -244,10 +251,11 @@ pub(crate) fn add_dots_f16(
             "mla {weights}, {j}, {stride}, {weights}",
             "add {target}, {target}, {j}, lsl #2",
             "vldr s8, [{target}]",
-            "mov {j}, {groups}",
+            "mov {j}, {indices}",
+            "add {g}, {indices}, #{gradients}",
             "3:",
             "ldmia {j}!, {{r0, r1, r2, r3}}",
-            "vldmia {j}!, {{s0-s3}}",
+            "vldmia {g}!, {{s0-s3}}",
             "ldrh r0, [{weights}, r0, lsl #1]",
             "ldrh r1, [{weights}, r1, lsl #1]",
             "ldrh r2, [{weights}, r2, lsl #1]",
@@ -277,8 +285,10 @@ pub(crate) fn add_dots_f16(
             stride = in(reg) stride * size_of::<f16>(),
             weights = inout(reg) weights.as_ptr() => _,
             target = inout(reg) target.as_mut_ptr() => _,
-            groups = in(reg) groups.start,
-            end = in(reg) groups.end,
+            indices = in(reg) indices,
+            end = in(reg) indices.wrapping_add(count),
+            g = out(reg) _,
+            gradients = const OUTPUTS * size_of::<usize>(),
             out("r0") _, out("r1") _, out("r2") _, out("r3") _,
             out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _, out("s5") _, out("s6") _, out("s7") _,
             out("s8") _,

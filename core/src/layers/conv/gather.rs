@@ -16,7 +16,8 @@ impl<T: Element> InputGradientRow<'_, '_, T> {
         let (conv, output) = (self.conv, self.output);
         let (channels, filters) = (conv.stage.input.channels, conv.stage.output.channels);
         let rows = self.kernel_rows();
-        let mut outputs = Outputs::new();
+        // Indices count from the first channel's weights to the last tap's.
+        let mut outputs = Outputs::new(conv.stage.weight_len() - (channels - 1) * filters);
         for column in 0..conv.stage.input.width {
             for word in 0..channels.div_ceil(WORD_BITS) {
                 let wanted = self.wanted.map_or(channels_of_word(channels, word), |masks| masks.alive(column, word));
@@ -92,6 +93,22 @@ impl<T: Element> WindowGradients<'_, '_, T> {
         stage.convolves && taps <= WORD_BITS && (S::LANES == 1 || self.conv.transposed.is_empty())
     }
 
+    /// One place of a pooling window.
+    #[inline(always)]
+    fn window(&mut self, (q, wy, wx): (usize, usize, usize), outputs: &mut Outputs) {
+        let (conv, output, stage) = (self.conv, self.output, self.conv.stage);
+        if (0..stage.words()).all(|word| output.masks.winners(q, word, wy, wx) == 0) {
+            return;
+        }
+        let taps = stage.kernel * stage.kernel * stage.input.channels;
+        let (weights, wanted) = ((conv.weights, stage.output.channels), channels_of_word(taps, 0));
+        let mut gradient = [0.0; WORD_BITS];
+        list_winners(output, (q, wy, wx), 0, outputs, |full| full.add_dots(weights, wanted, &mut gradient));
+        outputs.add_dots(weights, wanted, &mut gradient);
+        let (row, column) = (output.row * stage.step() + wy * stage.stride, q * stage.step() + wx * stage.stride);
+        self.add(row, column, gradient.get(..taps).unwrap_or(&[]));
+    }
+
     /// Adds the gradients under one kernel, `[ky][kx][i]`, to the input, leaving out the padding.
     #[inline(always)]
     fn add(&mut self, row: usize, column: usize, gradient: &[f32]) {
@@ -115,26 +132,14 @@ impl<T: Element> Kernel for WindowGradients<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, _: S) {
-        let (conv, output, stage) = (self.conv, self.output, self.conv.stage);
-        let taps = stage.kernel * stage.kernel * stage.input.channels;
-        let (weights, wanted) = ((conv.weights, stage.output.channels), channels_of_word(taps, 0));
-        let mut outputs = Outputs::new();
-        for (q, wy, wx) in windows(stage) {
-            if (0..stage.words()).all(|word| output.masks.winners(q, word, wy, wx) == 0) {
-                continue;
+        let stage = self.conv.stage;
+        let mut outputs = Outputs::new(stage.output.channels);
+        for q in 0..stage.output.width {
+            for wy in 0..stage.pool {
+                for wx in 0..stage.pool {
+                    self.window((q, wy, wx), &mut outputs);
+                }
             }
-            let mut gradient = [0.0; WORD_BITS];
-            list_winners(output, (q, wy, wx), 0, &mut outputs, |full| full.add_dots(weights, wanted, &mut gradient));
-            outputs.add_dots(weights, wanted, &mut gradient);
-            let (row, column) = (output.row * stage.step() + wy * stage.stride, q * stage.step() + wx * stage.stride);
-            self.add(row, column, gradient.get(..taps).unwrap_or(&[]));
         }
     }
-}
-
-/// Every column of the output with every place of its pooling window.
-#[inline(always)]
-fn windows(stage: &Spatial) -> impl Iterator<Item = (usize, usize, usize)> {
-    let (width, pool) = (stage.output.width, stage.pool);
-    (0..width).flat_map(move |q| (0..pool).flat_map(move |wy| (0..pool).map(move |wx| (q, wy, wx))))
 }

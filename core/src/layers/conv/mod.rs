@@ -84,40 +84,52 @@ pub(crate) struct Columns<'a, 'b, T> {
     pub masks: &'b mut [u32],
 }
 
-impl<T: Element> Kernel for Columns<'_, '_, T> {
-    type Output = ();
-
+impl<T: Element> Columns<'_, '_, T> {
+    /// Blocks of filters outside, columns inside: the weights of a block stay in the cache.
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    pub(crate) fn run<S: Simd>(mut self, simd: S) {
         self.masks.fill(0);
-        let rows = &mut [InputRow { values: &[], live: &[] }; MAX_EXTENT];
-        for (index, row) in rows.iter_mut().enumerate().take(self.conv.stage.extent()) {
-            *row = self.window.input_row(index);
-        }
-        // Blocks of filters outside, columns inside: the weights of a block stay in the cache.
+        let columns = &mut self;
         let o = match S::LANES {
-            1 => self.blocks::<S, 16>(simd, rows, 0),
-            16.. => self.blocks::<S, 4>(simd, rows, 0),
-            _ => self.blocks::<S, 8>(simd, rows, 0),
+            1 => simd.call(Blocks::<T, 16> { columns, o: 0 }),
+            16.. => simd.call(Blocks::<T, 4> { columns, o: 0 }),
+            _ => simd.call(Blocks::<T, 8> { columns, o: 0 }),
         };
-        let o = if S::LANES < 16 { self.blocks::<S, 4>(simd, rows, o) } else { o };
-        self.blocks::<S, 1>(simd, rows, o);
+        let filters = self.conv.stage.output.channels;
+        let columns = &mut self;
+        let o = if S::LANES < 16 && o < filters { simd.call(Blocks::<T, 4> { columns, o }) } else { o };
+        if o < filters {
+            simd.call(Blocks::<T, 1> { columns: &mut self, o });
+        }
     }
 }
 
-impl<T: Element> Columns<'_, '_, T> {
-    /// Blocks of `N` vectors of filters from filter `o` on; returns where they end. Blocks of one vector also take
-    /// what is left.
+/// Blocks of `N` vectors of filters from filter `o` on; returns where they end. Blocks of one vector also take what is
+/// left. Each `N` is a function of its own, so that only its own stack is in use.
+struct Blocks<'c, 'a, 'b, T, const N: usize> {
+    columns: &'c mut Columns<'a, 'b, T>,
+    o: usize,
+}
+
+impl<T: Element, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
+    type Output = usize;
+
     #[inline(always)]
-    fn blocks<S: Simd, const N: usize>(&mut self, simd: S, rows: &InputRows<'_>, mut o: usize) -> usize {
-        let stage = self.conv.stage;
+    fn run<S: Simd>(self, simd: S) -> usize {
+        let Self { columns, mut o } = self;
+        let stage = columns.conv.stage;
         let filters = stage.output.channels;
         let mask_len = stage.planes() * stage.words();
+        let rows = &mut [InputRow { values: &[], live: &[] }; MAX_EXTENT];
+        for (index, row) in rows.iter_mut().enumerate().take(stage.extent()) {
+            *row = columns.window.input_row(index);
+        }
         while o + N * S::LANES <= filters || N == 1 && o < filters {
-            for (column, out) in self.out.chunks_exact_mut(filters).enumerate() {
-                let pooled = self.conv.pooled::<S, N>(simd, rows, (self.window.row, self.first + column), o);
-                let masks = span_mut(self.masks, column * mask_len, mask_len);
-                pooled.finish(simd, stage, o, out, masks);
+            for (column, out) in columns.out.chunks_exact_mut(filters).enumerate() {
+                let place = (columns.window.row, columns.first + column);
+                let mut pooled = Pooled::<S, N>::new(simd, stage);
+                columns.conv.pool(simd, rows, place, o, &mut pooled);
+                pooled.finish(simd, stage, o, out, span_mut(columns.masks, column * mask_len, mask_len));
             }
             o += N * S::LANES;
         }
@@ -126,17 +138,17 @@ impl<T: Element> Columns<'_, '_, T> {
 }
 
 impl<T: Element> Conv<'_, T> {
-    /// The largest of each filter's values in the pooling window of output row `p` and column `q`.
+    /// Finds the largest of each filter's values in the pooling window of output row `p` and column `q`.
     #[inline(always)]
-    fn pooled<S: Simd, const N: usize>(
+    fn pool<S: Simd, const N: usize>(
         &self,
         simd: S,
         rows: &InputRows<'_>,
         (p, q): (usize, usize),
         o: usize,
-    ) -> Pooled<S, N> {
+        pooled: &mut Pooled<S, N>,
+    ) {
         let stage = self.stage;
-        let mut pooled = Pooled::new(simd, stage);
         let mut values = [simd.splat(0.0); N];
         for wy in 0..stage.pool {
             for wx in 0..stage.pool {
@@ -153,7 +165,6 @@ impl<T: Element> Conv<'_, T> {
                 }
             }
         }
-        pooled
     }
 
     /// The convolution at one position: window rows from `row` on, elements from `start` on. False if all values are
