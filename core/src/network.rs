@@ -324,6 +324,8 @@ impl Layer {
 /// Number of windows along one axis and how many elements the first one hangs over the border.
 /// Zero windows if a `Valid` window does not fit.
 pub(crate) const fn window_count(n: usize, kernel: usize, stride: usize, padding: Padding) -> (usize, usize) {
+    // Never 0 in a network that passed its check.
+    let stride = if stride == 0 { 1 } else { stride };
     match padding {
         Padding::Valid if n < kernel => (0, 0),
         Padding::Valid => ((n - kernel) / stride + 1, 0),

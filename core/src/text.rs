@@ -76,19 +76,49 @@ impl FromStr for Network {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let mut words = text.split(' ');
-        let input = words.next().and_then(parse_input).ok_or(ParseError::Input)?;
+        let (input, words) = read(text)?;
         let mut layers: heapless::Vec<Layer, MAX_LAYERS> = heapless::Vec::new();
-        for (layer, word) in words.enumerate() {
-            let parsed = parse_layer(word).ok_or(ParseError::Layer { layer })?;
-            layers.push(parsed).map_err(|_| ParseError::Network(NetworkError::TooManyLayers))?;
+        for layer in words {
+            layers.push(layer?).map_err(|_| ParseError::Network(NetworkError::TooManyLayers))?;
         }
         Network::try_new(input, &layers).map_err(ParseError::Network)
     }
 }
 
+impl Network {
+    /// Whether `text` is this network. Unlike parsing it, this needs hardly any stack.
+    pub(crate) fn is_written_as(&self, text: &str) -> Result<bool, ParseError> {
+        let (input, words) = read(text)?;
+        let mut own = self.layers().iter();
+        let mut same = input == self.input();
+        for layer in words {
+            same &= own.next() == Some(&layer?);
+        }
+        Ok(same && own.next().is_none())
+    }
+}
+
+/// The input's shape and the layers of a text.
+fn read(text: &str) -> Result<(Shape, impl Iterator<Item = Result<Layer, ParseError>>), ParseError> {
+    let mut words = split(text, b' ');
+    let input = words.next().and_then(parse_input).ok_or(ParseError::Input)?;
+    Ok((input, words.enumerate().map(|(layer, word)| parse_layer(word).ok_or(ParseError::Layer { layer }))))
+}
+
+/// The parts of a text between separators. (The standard library's has checks that can panic in theory.)
+fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    core::iter::from_fn(move || {
+        let text = rest?;
+        let end = text.bytes().position(|byte| byte == separator);
+        rest = end.and_then(|end| text.get(end + 1..));
+        text.get(..end.unwrap_or(text.len()))
+    })
+}
+
 fn parse_input(word: &str) -> Option<Shape> {
-    let mut sizes = word.strip_prefix("input(")?.strip_suffix(')')?.split(',').map(str::parse);
+    let sizes = word.strip_prefix("input(")?.strip_suffix(')')?;
+    let mut sizes = split(sizes, b',').map(str::parse);
     let shape = Shape::hwc(sizes.next()?.ok()?, sizes.next()?.ok()?, sizes.next()?.ok()?);
     sizes.next().is_none().then_some(shape)
 }
@@ -131,7 +161,7 @@ fn parse_layer(word: &str) -> Option<Layer> {
 
 fn parse_arguments(layer: &str, text: &str) -> Option<Arguments> {
     let mut arguments = Arguments::default();
-    for argument in text.split(',').filter(|argument| !argument.is_empty()) {
+    for argument in split(text, b',').filter(|argument| !argument.is_empty()) {
         let (key, value) = argument.split_once('=')?;
         match (layer, key) {
             ("conv2d", "filters") | ("dense", "units") => set(&mut arguments.count, value.parse().ok())?,

@@ -51,8 +51,11 @@ impl<S: Simd, const N: usize> Pooled<S, N> {
             put(self.planes[0]);
         }
         if stage.pool > 1 {
-            (0..stage.winner_bits()).for_each(|bit| put(self.planes[1 + bit]));
-            (0..stage.winner_bits()).for_each(|bit| put(self.planes[3 + bit]));
+            let [_, rows @ .., c, d] = self.planes;
+            [rows, [c, d]]
+                .iter()
+                .flat_map(|planes| planes.iter().take(stage.winner_bits()))
+                .for_each(|bits| put(*bits));
         }
     }
 }

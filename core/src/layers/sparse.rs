@@ -46,8 +46,8 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
         }
         let row = span(weights, j * stride, N * S::LANES);
         if row.len() == N * S::LANES {
-            for n in 0..N {
-                sums[n] = simd.mul_add(x, simd.load(&row[n * S::LANES..]), sums[n]);
+            for (sum, w) in sums.iter_mut().zip(row.chunks_exact(S::LANES)) {
+                *sum = simd.mul_add(x, simd.load(w), *sum);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A network with weights that stay where they are, in flash or in a file's bytes.
 
+mod json;
 mod safetensors;
 
 pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, ModelError, checksum};
@@ -114,6 +115,7 @@ impl<'a, T: Element> Model<'a, T> {
     }
 
     /// The weights of spatial stage `index`.
+    #[inline(never)]
     pub(crate) fn conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Conv<'s, T> {
         let (weights, bias) = self.tensors(index);
         let mut conv = Conv { stage, weights, bias, transposed: &[] };
@@ -125,6 +127,7 @@ impl<'a, T: Element> Model<'a, T> {
     }
 
     /// Stage `index`, counted among all stages, if it is dense.
+    #[inline(never)]
     pub(crate) fn dense(&self, index: usize) -> Option<Dense<'_, T>> {
         let stage = self.network.plan().dense(index)?;
         let (weights, bias) = self.tensors(index);

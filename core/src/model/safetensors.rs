@@ -13,9 +13,7 @@
 
 use core::fmt::{self, Display, Formatter};
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json_core::de::Deserializer;
-
+use super::json::Json;
 use super::{Model, Parameters};
 use crate::element::Element;
 use crate::network::Network;
@@ -175,12 +173,10 @@ struct Metadata<'a> {
 }
 
 /// A tensor's entry.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Entry<'a> {
     dtype: &'a str,
     shape: heapless::Vec<usize, 4>,
-    data_offsets: (usize, usize),
+    data_offsets: heapless::Vec<usize, 2>,
 }
 
 impl<'a> Header<'a> {
@@ -244,8 +240,8 @@ impl<'a> Header<'a> {
                 found = Some(entry);
             }
         })?;
-        let Entry { dtype, shape: found, data_offsets: (start, end) } =
-            found.ok_or(ModelError::Missing { layer, tensor: name })?;
+        let Entry { dtype, shape: found, data_offsets } = found.ok_or(ModelError::Missing { layer, tensor: name })?;
+        let [start, end] = *data_offsets else { return Err(ModelError::Offsets { layer }) };
         if dtype != T::DTYPE {
             return Err(ModelError::DType { layer, expected: T::DTYPE });
         }
@@ -275,60 +271,47 @@ fn is_named(key: &str, layer: usize, name: &str) -> bool {
 fn visit<'a>(
     json: &'a [u8],
     metadata: &mut Metadata<'a>,
-    on_tensor: impl FnMut(&'a str, Entry<'a>),
+    mut on_tensor: impl FnMut(&'a str, Entry<'a>),
 ) -> Result<(), ModelError> {
-    let mut deserializer = Deserializer::new(json, None);
-    deserializer.deserialize_map(Entries { metadata, on_tensor }).map_err(|_| ModelError::Header)?;
-    deserializer.end().map(|_| ()).map_err(|_| ModelError::Header)
-}
-
-struct Entries<'m, 'a, F> {
-    metadata: &'m mut Metadata<'a>,
-    on_tensor: F,
-}
-
-impl<'a, F: FnMut(&'a str, Entry<'a>)> Visitor<'a> for Entries<'_, 'a, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("the entries of a safetensors header")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<&'a str>()? {
-            if key == "__metadata__" {
-                *self.metadata = map.next_value()?;
-            } else {
-                (self.on_tensor)(key, map.next_value()?);
-            }
+    let mut json = Json::new(json);
+    let read = json.object(|key, json| {
+        if key == "__metadata__" {
+            *metadata = read_metadata(json)?;
+        } else {
+            on_tensor(key, read_entry(json)?);
         }
-        Ok(())
-    }
+        Some(())
+    });
+    read.and_then(|()| json.end()).ok_or(ModelError::Header)
 }
 
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Metadata<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Texts;
-        impl<'de> Visitor<'de> for Texts {
-            type Value = Metadata<'de>;
-            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of texts")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut metadata = Metadata::default();
-                while let Some((key, value)) = map.next_entry::<&'de str, &'de str>()? {
-                    match key {
-                        METADATA_FORMAT => metadata.format = Some(value),
-                        METADATA_NETWORK => metadata.network = Some(value),
-                        METADATA_CHECKSUM => metadata.checksum = Some(value),
-                        _ => {}
-                    }
-                }
-                Ok(metadata)
-            }
+fn read_metadata<'a>(json: &mut Json<'a>) -> Option<Metadata<'a>> {
+    let mut metadata = Metadata::default();
+    json.object(|key, json| {
+        let value = json.text()?;
+        match key {
+            METADATA_FORMAT => metadata.format = Some(value),
+            METADATA_NETWORK => metadata.network = Some(value),
+            METADATA_CHECKSUM => metadata.checksum = Some(value),
+            _ => {}
         }
-        deserializer.deserialize_map(Texts)
-    }
+        Some(())
+    })?;
+    Some(metadata)
+}
+
+fn read_entry<'a>(json: &mut Json<'a>) -> Option<Entry<'a>> {
+    let (mut dtype, mut shape, mut data_offsets) = (None, None, None);
+    json.object(|key, json| {
+        match key {
+            "dtype" => dtype = Some(json.text()?),
+            "shape" => shape = Some(json.numbers()?),
+            "data_offsets" => data_offsets = Some(json.numbers()?),
+            _ => return None,
+        }
+        Some(())
+    })?;
+    Some(Entry { dtype: dtype?, shape: shape?, data_offsets: data_offsets? })
 }
 
 impl<'a, T: Element> Model<'a, T> {
@@ -345,7 +328,7 @@ impl<'a, T: Element> Model<'a, T> {
     /// See [`ModelError`]; every malformed file has one.
     pub fn from_safetensors(network: &'a Network, bytes: &'a [u8]) -> Result<Self, ModelError> {
         let header = Header::read(bytes)?;
-        if header.network()? != *network {
+        if !network.is_written_as(header.network_text()?).map_err(ModelError::Network)? {
             return Err(ModelError::OtherNetwork);
         }
         let mut parameters = heapless::Vec::new();

@@ -157,6 +157,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
     }
 
     /// The rows kept for stage `index`: where they start and how many.
+    #[inline(never)]
     fn ring(plan: &Stages, index: usize) -> (usize, usize) {
         let len = |i: usize| plan.spatial(i).map_or(0, |s| Stages::gradient_slots(s, i) * s.output.row_len());
         let slots = plan.spatial(index).map_or(1, |s| Stages::gradient_slots(s, index));
@@ -246,12 +247,14 @@ impl<T: Element> BackwardRows<'_, '_, T> {
 }
 
 /// The bits of output row `row` of stage `index`.
+#[inline(never)]
 fn masks_of_row<'s>(plan: &Stages, masks: &'s [u32], index: usize, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     RowMasks { stage, words: span(masks, start, stage.mask_row_len()) }
 }
 
 /// The first and the last output row whose window contains input row `row`; the first is larger if none does.
+#[inline(never)]
 fn covering_rows(stage: &Spatial, row: usize) -> (usize, usize) {
     let padded = row + stage.pad_top();
     let first = (padded + 1).saturating_sub(stage.extent()).div_ceil(stage.step());

@@ -4,6 +4,8 @@
 //! row, straight into the next stage's rows, and the oldest rows give way to new ones. Training keeps all
 //! rows, because weight gradients read them again. Beside each row lies a bit for each of its elements that tells
 //! whether it is worth multiplying.
+//!
+//! What is done once a row is not inlined: on a device its code would be there many times.
 
 use super::Progress;
 use crate::element::Element;
@@ -38,13 +40,14 @@ impl Keep {
     }
 
     /// Where the rows of stage `index` start.
+    #[inline(never)]
     fn offset(self, plan: &Stages, index: usize) -> usize {
         let stages = (0..index).filter_map(|i| plan.spatial(i));
         stages.map(|stage| stage.rows_len(self.slots(stage))).sum()
     }
 
     /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn window<'b>(
         self,
         plan: &Stages,
@@ -59,7 +62,7 @@ impl Keep {
     }
 
     /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
-    #[inline(always)]
+    #[inline(never)]
     fn next_row<'b>(
         self,
         plan: &Stages,
@@ -86,12 +89,14 @@ struct NewRow<'b> {
 
 impl NewRow<'_> {
     /// A row of padding.
+    #[inline(never)]
     fn clear(self) {
         self.values.fill(0.0);
         self.live.fill(0);
     }
 
     /// The row between its paddings.
+    #[inline(never)]
     fn content(&mut self) -> &mut [f32] {
         let (left, content) = (self.stage.pad_left() * self.stage.input.channels, self.stage.input.row_len());
         span_mut(self.values, 0, left).fill(0.0);
@@ -203,7 +208,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
         let masks = row_masks(plan, self.masks, index, stage, row);
         let conv = self.model.conv(index, stage);
         let (channels, width) = (stage.output.channels, stage.output.width);
-        let piece = (self.tail.len() / channels.max(1)).clamp(1, width);
+        let piece = (self.tail.len() / channels.max(1)).max(1).min(width);
         let mask_len = stage.planes() * stage.words();
         let mut first = 0;
         while first < width {
@@ -218,6 +223,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
 }
 
 /// The bits of output row `row` of stage `index`, or nothing if none are kept.
+#[inline(never)]
 fn row_masks<'b>(plan: &Stages, masks: &'b mut [u32], index: usize, stage: &Spatial, row: usize) -> &'b mut [u32] {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     span_mut(masks, start, stage.mask_row_len())

@@ -34,6 +34,7 @@ pub(crate) struct Stages {
 
 impl Stages {
     /// All stages.
+    #[inline(never)]
     pub(crate) fn all(&self) -> &[Stage] {
         self.stages.get(..self.count).unwrap_or(&[])
     }
@@ -44,6 +45,7 @@ impl Stages {
     }
 
     /// The spatial stage `index`.
+    #[inline(never)]
     pub(crate) fn spatial(&self, index: usize) -> Option<&Spatial> {
         match self.stages.get(..self.spatial)?.get(index) {
             Some(Stage { kind: Kind::Spatial(stage), .. }) => Some(stage),
@@ -52,6 +54,7 @@ impl Stages {
     }
 
     /// Stage `index`, counted among all stages, if it is dense.
+    #[inline(never)]
     pub(crate) fn dense(&self, index: usize) -> Option<&DenseStage> {
         match self.all().get(index) {
             Some(Stage { kind: Kind::Dense(stage), .. }) => Some(stage),
@@ -65,14 +68,16 @@ impl Stages {
     }
 
     /// The part of the network's bits that belongs to stage `index`.
+    #[inline(never)]
     pub(crate) fn mask_range(&self, index: usize) -> core::ops::Range<usize> {
         let (before, after) = self.all().split_at_checked(index).unwrap_or((&[], &[]));
         let start = before.iter().map(Stage::mask_len).sum();
         start..start + after.first().map_or(0, Stage::mask_len)
     }
 
+    #[inline(never)]
     pub(crate) const fn classes(&self) -> usize {
-        if self.count == 0 {
+        if self.count == 0 || self.count > MAX_STAGES {
             return self.input.len();
         }
         match &self.stages[self.count - 1].kind {
@@ -83,7 +88,7 @@ impl Stages {
 
     pub(crate) const fn parameters(&self) -> usize {
         let (mut sum, mut i) = (0, 0);
-        while i < self.count {
+        while i < self.count && i < MAX_STAGES {
             let (weight, bias) = self.stages[i].parameters();
             sum += weight + bias;
             i += 1;
@@ -93,7 +98,7 @@ impl Stages {
 
     pub(crate) const fn multiply_adds(&self) -> usize {
         let (mut sum, mut i) = (0, 0);
-        while i < self.count {
+        while i < self.count && i < MAX_STAGES {
             sum += match &self.stages[i].kind {
                 Kind::Spatial(s) => s.conv.0 * s.conv.1 * s.weight_len(),
                 Kind::Dense(d) => d.inputs * d.units,
@@ -104,9 +109,10 @@ impl Stages {
     }
 
     /// Words of ReLU and winner bits of the whole network.
+    #[inline(never)]
     pub(crate) const fn mask_len(&self) -> usize {
         let (mut sum, mut i) = (0, 0);
-        while i < self.count {
+        while i < self.count && i < MAX_STAGES {
             sum += self.stages[i].mask_len();
             i += 1;
         }
@@ -114,9 +120,10 @@ impl Stages {
     }
 
     /// Windows of input rows of all spatial stages.
+    #[inline(never)]
     pub(crate) const fn forward_rows_len(&self) -> usize {
         let (mut sum, mut i) = (0, 0);
-        while i < self.spatial {
+        while i < self.spatial && i < MAX_STAGES {
             if let Kind::Spatial(s) = &self.stages[i].kind {
                 sum += s.rows_len(s.extent());
             }
@@ -127,9 +134,10 @@ impl Stages {
 
     /// Output gradients of all spatial stages: the rows that one input row needs. The first stage adds to the
     /// whole image's gradient instead, so one row is enough there.
+    #[inline(never)]
     pub(crate) const fn backward_rows_len(&self) -> usize {
         let (mut sum, mut i) = (0, 0);
-        while i < self.spatial {
+        while i < self.spatial && i < MAX_STAGES {
             if let Kind::Spatial(s) = &self.stages[i].kind {
                 sum += Self::gradient_slots(s, i) * s.output.row_len();
             }
@@ -145,7 +153,7 @@ impl Stages {
 
     /// One position of the last spatial stage, on its way to the dense layers.
     pub(crate) const fn tail_len(&self) -> usize {
-        if self.spatial == 0 {
+        if self.spatial == 0 || self.spatial > MAX_STAGES {
             return 0;
         }
         match &self.stages[self.spatial - 1].kind {
@@ -156,10 +164,11 @@ impl Stages {
 
     /// Largest number of units among the dense stages number `parity`, `parity + 2`, ...; the last stage
     /// counts only if `with_last`. Two such buffers take turns as input and output.
+    #[inline(never)]
     pub(crate) const fn dense_len(&self, parity: usize, with_last: bool) -> usize {
         let end = if with_last { self.count } else { self.count.saturating_sub(1) };
         let (mut largest, mut i) = (0, self.spatial + parity);
-        while i < end {
+        while i < end && i < MAX_STAGES {
             if let Kind::Dense(d) = &self.stages[i].kind {
                 largest = max(largest, d.units);
             }

@@ -27,7 +27,8 @@ pub(crate) struct Spatial {
 impl Spatial {
     /// Input rows between one output row and the next.
     pub(crate) const fn step(&self) -> usize {
-        self.pool * self.stride
+        // Never 0; the maximum says so to the compiler.
+        max(self.pool * self.stride, 1)
     }
 
     /// Input rows under one output row.

@@ -44,7 +44,8 @@ impl<T: Element> InputGradientRow<'_, '_, T> {
 /// The kernel columns over an input column, each with the column of the output and of the pooling window.
 #[inline(always)]
 fn over_column(stage: &Spatial, column: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    let &Spatial { kernel, stride, pool, .. } = stage;
+    // Neither is 0; this says so to the compiler.
+    let (kernel, stride, pool) = (stage.kernel, stage.stride.max(1), stage.pool.max(1));
     let (padded, width) = (column + stage.pad_left(), stage.output.width);
     (0..kernel).filter_map(move |kx| {
         let start = padded.checked_sub(kx)?;
@@ -116,7 +117,7 @@ impl<T: Element> WindowGradients<'_, '_, T> {
         let (channels, input) = (stage.input.channels, stage.input);
         let cut = stage.pad_left().saturating_sub(column);
         let column = column.saturating_sub(stage.pad_left());
-        for (ky, gradient) in gradient.chunks_exact(stage.kernel * channels).enumerate() {
+        for (ky, gradient) in gradient.chunks_exact((stage.kernel * channels).max(1)).enumerate() {
             let Some(row) = (row + ky).checked_sub(stage.pad_top()).filter(|row| *row < input.height) else { continue };
             let count = (stage.kernel - cut.min(stage.kernel)).min(input.width.saturating_sub(column));
             let target = span_mut(self.target, (row * input.width + column) * channels, count * channels);

@@ -125,7 +125,7 @@ impl<T: Element, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
             *row = columns.window.input_row(index);
         }
         while o + N * S::LANES <= filters || N == 1 && o < filters {
-            for (column, out) in columns.out.chunks_exact_mut(filters).enumerate() {
+            for (column, out) in columns.out.chunks_exact_mut(filters.max(1)).enumerate() {
                 let place = (columns.window.row, columns.first + column);
                 let mut pooled = Pooled::<S, N>::new(simd, stage);
                 columns.conv.pool(simd, rows, place, o, &mut pooled);

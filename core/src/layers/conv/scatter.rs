@@ -20,7 +20,7 @@ impl<T: Element> InputGradientRow<'_, '_, T> {
                     let winners = Winners { masks: output.masks, q, wy, wx, gradient };
                     let place = Place::new(stage, ky, q * stage.step() + wx * stage.stride);
                     let target = place.target(stage, self.target);
-                    if stage.convolves {
+                    if S::LANES > 1 && stage.convolves {
                         winners.add_filters(simd, &self.conv, &place, target);
                     } else {
                         winners.pass_through(target);
