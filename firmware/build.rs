@@ -11,7 +11,13 @@ use safetensors::{SafeTensors, serialize};
 const MODEL: &str = "../host-trainer/assets/plain.safetensors";
 
 /// Cargo feature and linker script of each board.
-const BOARDS: [(&str, &str); 3] = [("QEMU", "mps2-an386"), ("QEMU_AN500", "mps2-an500"), ("QEMU_AN505", "mps2-an505")];
+const BOARDS: [(&str, &str); 5] = [
+    ("QEMU", "mps2-an386"),
+    ("QEMU_AN500", "mps2-an500"),
+    ("QEMU_AN505", "mps2-an505"),
+    ("PICO2", "pico2"),
+    ("NUCLEO_H743ZI", "nucleo-h743zi"),
+];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));

@@ -5,7 +5,7 @@
 //! out[u] = b[u] + sum over i of x[i] * w[i, u]      dx[i] = sum over u of w[i, u] * g[u]      dw[i, u] = x[i] * g[u]
 //! ```
 
-use super::masks::set_bits;
+use super::masks::{channels_of_word, set_bits};
 use super::sparse::{add_live_rows, live_bits, load_all, store_all};
 use crate::element::Element;
 use crate::plan::{DenseStage, WORD_BITS};
@@ -45,13 +45,14 @@ impl<T: Element> Dense<'_, T> {
         simd.call(Accumulate { dense: *self, first, x, sums });
     }
 
-    /// Blocks of `N` vectors of units from unit `u` on; returns where they end. Blocks of one vector also take what
-    /// is left.
+    /// Blocks of `N` vectors of units from unit `u` on; returns where they end. The last size to be tried also
+    /// takes what is left.
     #[inline(always)]
     fn blocks<S: Simd, const N: usize>(&self, simd: S, inputs: &Inputs<'_>, u: usize, sums: &mut [f32]) -> usize {
         let units = self.stage.units;
         let mut u = u;
-        while u + N * S::LANES <= units || N == 1 && u < units {
+        let is_last = N == 1 || S::LANES == 1;
+        while u + N * S::LANES <= units || is_last && u < units {
             let weights = self.weights.get(inputs.first * units + u..).unwrap_or(&[]);
             let mut block = [simd.splat(0.0); N];
             load_all(simd, sums.get(u..).unwrap_or(&[]), &mut block);
@@ -80,21 +81,42 @@ impl<T: Element> Dense<'_, T> {
         }
     }
 
-    /// Gradient of the inputs `first .. first + target.len()`; `wanted` has a bit for each, the others become 0.
+    /// Gradient of the inputs `first .. first + target.len()`. `wanted` has a bit for each, the others become 0; if it is
+    /// empty, all are wanted.
     #[inline(always)]
     pub(crate) fn input_gradient<S: Simd>(
         &self,
         simd: S,
         gradient: &[f32],
         first: usize,
-        wanted: impl Fn(usize) -> u32,
+        wanted: &[u32],
         target: &mut [f32],
     ) {
-        let units = self.stage.units;
+        simd.call(InputGradient { dense: *self, gradient, first, wanted, target });
+    }
+}
+
+/// [`Dense::input_gradient`] as a function of its own.
+struct InputGradient<'a, 'b, T> {
+    dense: Dense<'a, T>,
+    gradient: &'b [f32],
+    first: usize,
+    wanted: &'b [u32],
+    target: &'b mut [f32],
+}
+
+impl<T: Element> Kernel for InputGradient<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { dense, gradient, first, wanted, target } = self;
+        let units = dense.stage.units;
         target.fill(0.0);
         for (word, target) in target.chunks_mut(WORD_BITS).enumerate() {
-            let row = |bit: usize| span(self.weights, (first + word * WORD_BITS + bit) * units, units);
-            let mut bits = set_bits(wanted(word));
+            let row = |bit: usize| span(dense.weights, (first + word * WORD_BITS + bit) * units, units);
+            let wanted = if wanted.is_empty() { u32::MAX } else { wanted.get(word).copied().unwrap_or(0) };
+            let mut bits = set_bits(wanted & channels_of_word(target.len(), 0));
             // Two rows at a time share the gradient's loads; a last row alone is its own partner.
             while let Some(a) = bits.next() {
                 let b = bits.next().unwrap_or(a);
@@ -130,8 +152,10 @@ impl<T: Element> Kernel for Accumulate<'_, '_, T> {
             } else {
                 dense.blocks::<S, 8>(simd, inputs, 0, sums)
             };
-            let u = dense.blocks::<S, 4>(simd, inputs, u, sums);
-            dense.blocks::<S, 1>(simd, inputs, u, sums);
+            if S::LANES > 1 {
+                let u = dense.blocks::<S, 4>(simd, inputs, u, sums);
+                dense.blocks::<S, 1>(simd, inputs, u, sums);
+            }
         }
     }
 }

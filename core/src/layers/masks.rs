@@ -24,6 +24,13 @@ impl RowMasks<'_> {
         if stage.relu { all & self.words.get(index).copied().unwrap_or(0) } else { all }
     }
 
+    /// All words of [`Self::alive`], or nothing if the stage has no ReLU and all channels are alive.
+    #[inline(always)]
+    pub(crate) fn alive_words(&self, column: usize) -> &[u32] {
+        let stage = self.stage;
+        if stage.relu { span(self.words, column * stage.planes() * stage.words(), stage.words()) } else { &[] }
+    }
+
     /// The channels `32 * word ..` that are alive at output column `column` and whose window was won by
     /// row `wy`, column `wx`.
     #[inline(always)]

@@ -8,7 +8,6 @@
 use crate::element::Element;
 use crate::plan::WORD_BITS;
 use crate::simd::Simd;
-use crate::span::span;
 
 /// Neighbouring outputs whose sums a scalar processor keeps in registers.
 pub(crate) const ROW: usize = 16;
@@ -20,7 +19,8 @@ const GROUP: usize = 4;
 /// Most outputs in a list: whole groups, and little on the stack.
 pub(crate) const OUTPUTS: usize = 20;
 
-/// `sums[n] += sum over the set bits j of live of x[j] * weights[j * stride + n]`, in the order of the bits.
+/// `sums[n] += sum over the set bits j of live of x[j] * weights[j * stride + n]`, in the order of the bits. The last
+/// outputs may be beyond the end of a row; their sums mean nothing.
 #[inline(always)]
 pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     simd: S,
@@ -38,15 +38,14 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
         let j = live.trailing_zeros() as usize;
         live &= live - 1;
         let x = simd.splat(x.get(j).copied().unwrap_or(0.0));
-        if N == 1 {
-            // May reach into the next row, or be cut at the end of the tensor: lanes that nobody stores.
-            let row = weights.get(j * stride..).unwrap_or(&[]);
-            sums[0] = simd.mul_add(x, simd.load(row), sums[0]);
-            continue;
-        }
-        let row = span(weights, j * stride, N * S::LANES);
-        if row.len() == N * S::LANES {
+        let row = weights.get(j * stride..).unwrap_or(&[]);
+        if let Some(row) = row.get(..N * S::LANES) {
             for (sum, w) in sums.iter_mut().zip(row.chunks_exact(S::LANES)) {
+                *sum = simd.mul_add(x, simd.load(w), *sum);
+            }
+        } else {
+            // The end of the tensor: what is missing are outputs that do not exist, and nobody stores their sums.
+            for (sum, w) in sums.iter_mut().zip(row.chunks(S::LANES)) {
                 *sum = simd.mul_add(x, simd.load(w), *sum);
             }
         }

@@ -44,7 +44,7 @@ impl<T: Element> Kernel for Backward<'_, '_, T> {
         let flat = dense_stages(simd, model, logits, label, masks, work);
         if plan.spatial_count() == 0 {
             return match model.dense(0) {
-                Some(dense) => dense.input_gradient(simd, flat, 0, |_| u32::MAX, gradient),
+                Some(dense) => dense.input_gradient(simd, flat, 0, &[], gradient),
                 None => gradient.iter_mut().zip(flat).for_each(|(g, flat)| *g = *flat),
             };
         }
@@ -79,8 +79,7 @@ fn dense_stages<'b, S: Simd, T: Element>(
     dense::mask_gradient(mask(count - 1), span_mut(output, 0, logits.len()));
     for index in (first + 1..count).rev() {
         if let Some(dense) = model.dense(index) {
-            let alive = mask(index - 1);
-            let wanted = |word: usize| if alive.is_empty() { u32::MAX } else { alive.get(word).copied().unwrap_or(0) };
+            let wanted = mask(index - 1);
             let target = span_mut(input, 0, dense.stage.inputs);
             dense.input_gradient(simd, span(output, 0, dense.stage.units), 0, wanted, target);
         }
@@ -191,7 +190,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
         };
         for (column, target) in target.chunks_exact_mut(channels.max(1)).enumerate() {
             let first = row * len + column * channels;
-            dense.input_gradient(simd, self.flat, first, |word| masks.alive(column, word), target);
+            dense.input_gradient(simd, self.flat, first, masks.alive_words(column), target);
         }
     }
 

@@ -58,7 +58,8 @@ impl Keep {
         let slots = self.slots(stage).max(1);
         let own = span(rows, self.offset(plan, index), stage.rows_len(slots));
         let (values, live) = own.split_at_checked(stage.values_len(slots)).unwrap_or((&[], &[]));
-        Window { stage, values, live: bytemuck::cast_slice(live), slots, first: row * stage.step() % slots, row }
+        let lengths = [stage.padded_row_len(), stage.row_stride(), stage.row_words()];
+        Window { values, live: bytemuck::cast_slice(live), lengths, slots, first: row * stage.step() % slots, row }
     }
 
     /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).

@@ -238,8 +238,7 @@ impl SamplePass<'_, '_> {
             let Some(dense) = model.dense(index) else { return };
             let (before, own) = parts.gradients.split_at_mut_checked(end).unwrap_or((&mut [], &mut []));
             end = end.saturating_sub(dense.stage.inputs);
-            let alive = mask(index - 1);
-            let wanted = |word: usize| if alive.is_empty() { u32::MAX } else { alive.get(word).copied().unwrap_or(0) };
+            let wanted = mask(index - 1);
             let target = span_mut(before, end, dense.stage.inputs);
             dense.input_gradient(simd, span(own, 0, dense.stage.units), 0, wanted, target);
         }

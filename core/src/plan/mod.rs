@@ -13,9 +13,6 @@ pub(crate) use stage::{DenseStage, Kind, Spatial, Stage};
 /// Most stages of a network.
 pub(crate) const MAX_STAGES: usize = 20;
 
-/// Most input rows under one output row: a 7x7 convolution with stride 2 under a 3x3 pooling.
-pub(crate) const MAX_EXTENT: usize = 2 * 2 + 7;
-
 /// Lanes of a word of ReLU or winner bits.
 pub(crate) const WORD_BITS: usize = 32;
 

@@ -3,7 +3,10 @@
 
 mod board;
 mod emulator;
+mod expected;
 mod log;
+mod results;
+mod size;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,9 +21,15 @@ use board::{Board, Place};
 struct Arguments {
     /// The program, as cargo built it
     elf: PathBuf,
-    /// Also write the log's plain lines to this file
+    /// Write the benchmark's results to this file
     #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
+    record: Option<PathBuf>,
+    /// Print what the program takes of flash besides its model instead of running it; fail if it is more
+    #[arg(long, value_name = "BYTES")]
+    flash: Option<u64>,
+    /// Fail if the benchmark's results are worse than those in this file
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -36,12 +45,23 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let name = arguments.elf.display();
     let elf = std::fs::read(&arguments.elf).with_context(|| format!("{name}: cannot be read"))?;
+    if let Some(most) = arguments.flash {
+        size::check(&elf, most).with_context(|| name.to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let board = Board::of(&elf).with_context(|| format!("{name}: not a program of midge's firmware"))?;
     match board.place {
         Place::Qemu { cpu } => {
             let run = emulator::Run { elf: &arguments.elf, machine: board.name, cpu };
-            let mut log = log::Log::new(&elf, arguments.log.as_deref())?;
-            run.start(&mut log)
+            let mut log = log::Log::new(&elf)?;
+            let code = run.start(&mut log)?;
+            if let Some(path) = &arguments.record {
+                results::record(path, &log.lines)?;
+            }
+            if let Some(path) = &arguments.check {
+                results::check(path, &log.lines)?;
+            }
+            Ok(code)
         }
         Place::Probe { chip } => emulator::flash(&arguments.elf, chip),
     }

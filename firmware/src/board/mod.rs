@@ -1,6 +1,25 @@
-//! One board, chosen by cargo feature.
+//! One board, chosen by cargo feature; build.rs refuses none or several.
 
 #[cfg(feature = "emulated")]
 mod qemu;
 #[cfg(feature = "emulated")]
 pub use qemu::*;
+
+#[cfg(feature = "hardware")]
+mod button;
+#[cfg(feature = "hardware")]
+mod display;
+#[cfg(feature = "hardware")]
+mod hardware;
+#[cfg(feature = "hardware")]
+pub use hardware::*;
+
+#[cfg(feature = "pico2")]
+mod pico2;
+#[cfg(feature = "pico2")]
+pub use pico2::*;
+
+#[cfg(feature = "nucleo-h743zi")]
+mod nucleo_h743zi;
+#[cfg(feature = "nucleo-h743zi")]
+pub use nucleo_h743zi::*;

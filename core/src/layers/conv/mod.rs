@@ -17,9 +17,9 @@ mod weight_gradient;
 
 use super::RowMasks;
 use super::pool::Pooled;
-use super::sparse::{add_live_rows, bits_at, load_all};
+use super::sparse::{ROW, add_live_rows, bits_at, load_all};
 use crate::element::Element;
-use crate::plan::{MAX_EXTENT, Spatial, WORD_BITS};
+use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
 use crate::span::{span, span_mut};
 pub(crate) use gather::WindowGradients;
@@ -48,9 +48,10 @@ pub(crate) struct InputRow<'a> {
 /// The padded input rows under output row `row`, in the ring of rows that the stage keeps.
 #[derive(Clone, Copy)]
 pub(crate) struct Window<'a> {
-    pub stage: &'a Spatial,
     pub values: &'a [f32],
     pub live: &'a [u32],
+    /// Elements of a row, elements from one row to the next, and words of a row.
+    pub lengths: [usize; 3],
     /// Rows in the ring, and which of them is the window's first.
     pub slots: usize,
     pub first: usize,
@@ -63,16 +64,10 @@ impl<'a> Window<'a> {
     pub(crate) fn input_row(&self, index: usize) -> InputRow<'a> {
         let slot = self.first + index;
         let slot = if slot < self.slots { slot } else { slot - self.slots };
-        let (stride, words) = (self.stage.row_stride(), self.stage.row_words());
-        InputRow {
-            values: span(self.values, slot * stride, self.stage.padded_row_len()),
-            live: span(self.live, slot * words, words),
-        }
+        let [len, stride, words] = self.lengths;
+        InputRow { values: span(self.values, slot * stride, len), live: span(self.live, slot * words, words) }
     }
 }
-
-/// The rows of a window one by one.
-type InputRows<'a> = [InputRow<'a>; MAX_EXTENT];
 
 /// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
 /// (`[columns][planes][words]`); if it is empty, none are kept.
@@ -91,21 +86,21 @@ impl<T: Element> Columns<'_, '_, T> {
         self.masks.fill(0);
         let columns = &mut self;
         let o = match S::LANES {
-            1 => simd.call(Blocks::<T, 16> { columns, o: 0 }),
+            1 => simd.call(Blocks::<T, ROW> { columns, o: 0 }),
             16.. => simd.call(Blocks::<T, 4> { columns, o: 0 }),
             _ => simd.call(Blocks::<T, 8> { columns, o: 0 }),
         };
         let filters = self.conv.stage.output.channels;
         let columns = &mut self;
-        let o = if S::LANES < 16 && o < filters { simd.call(Blocks::<T, 4> { columns, o }) } else { o };
-        if o < filters {
+        let o = if S::LANES > 1 && S::LANES < 16 && o < filters { simd.call(Blocks::<T, 4> { columns, o }) } else { o };
+        if S::LANES > 1 && o < filters {
             simd.call(Blocks::<T, 1> { columns: &mut self, o });
         }
     }
 }
 
-/// Blocks of `N` vectors of filters from filter `o` on; returns where they end. Blocks of one vector also take what is
-/// left. Each `N` is a function of its own, so that only its own stack is in use.
+/// Blocks of `N` vectors of filters from filter `o` on; returns where they end. The last size to be tried also takes
+/// what is left. Each `N` is a function of its own, so that only its own stack is in use.
 struct Blocks<'c, 'a, 'b, T, const N: usize> {
     columns: &'c mut Columns<'a, 'b, T>,
     o: usize,
@@ -120,15 +115,11 @@ impl<T: Element, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
         let stage = columns.conv.stage;
         let filters = stage.output.channels;
         let mask_len = stage.planes() * stage.words();
-        let rows = &mut [InputRow { values: &[], live: &[] }; MAX_EXTENT];
-        for (index, row) in rows.iter_mut().enumerate().take(stage.extent()) {
-            *row = columns.window.input_row(index);
-        }
-        while o + N * S::LANES <= filters || N == 1 && o < filters {
+        let is_last = N == 1 || S::LANES == 1;
+        while o + N * S::LANES <= filters || is_last && o < filters {
             for (column, out) in columns.out.chunks_exact_mut(filters.max(1)).enumerate() {
-                let place = (columns.window.row, columns.first + column);
                 let mut pooled = Pooled::<S, N>::new(simd, stage);
-                columns.conv.pool(simd, rows, place, o, &mut pooled);
+                columns.conv.pool(simd, columns.window, columns.first + column, o, &mut pooled);
                 pooled.finish(simd, stage, o, out, span_mut(columns.masks, column * mask_len, mask_len));
             }
             o += N * S::LANES;
@@ -138,13 +129,13 @@ impl<T: Element, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
 }
 
 impl<T: Element> Conv<'_, T> {
-    /// Finds the largest of each filter's values in the pooling window of output row `p` and column `q`.
+    /// Finds the largest of each filter's values in the pooling window of output column `q`.
     #[inline(always)]
     fn pool<S: Simd, const N: usize>(
         &self,
         simd: S,
-        rows: &InputRows<'_>,
-        (p, q): (usize, usize),
+        window: &Window<'_>,
+        q: usize,
         o: usize,
         pooled: &mut Pooled<S, N>,
     ) {
@@ -153,11 +144,11 @@ impl<T: Element> Conv<'_, T> {
         for wy in 0..stage.pool {
             for wx in 0..stage.pool {
                 // Counted from the padded border, so that nothing is negative.
-                let (y, x) = (p * stage.pool + wy, q * stage.pool + wx);
+                let (y, x) = (window.row * stage.pool + wy, q * stage.pool + wx);
                 let inside = |at: usize, pad: usize, size: usize| at >= pad && at < size + pad;
                 if inside(y, stage.pool_pad.0, stage.conv.0) && inside(x, stage.pool_pad.1, stage.conv.1) {
                     let start = (q * stage.step() + wx * stage.stride) * stage.input.channels;
-                    let some = self.position::<S, N>(simd, (rows, wy * stage.stride, start), o, &mut values);
+                    let some = self.position::<S, N>(simd, (window, wy * stage.stride, start), o, &mut values);
                     // Zeros cannot win against the zero that a ReLU's search starts with.
                     if some || !stage.relu {
                         pooled.add(simd, &mut values, (wy, wx));
@@ -173,20 +164,21 @@ impl<T: Element> Conv<'_, T> {
     fn position<S: Simd, const N: usize>(
         &self,
         simd: S,
-        (rows, row, start): (&InputRows<'_>, usize, usize),
+        (window, row, start): (&Window<'_>, usize, usize),
         o: usize,
         values: &mut [S::Vector; N],
     ) -> bool {
         let (stage, filters) = (self.stage, self.stage.output.channels);
         if !stage.convolves {
-            let x = rows.get(row).map_or(&[][..], |row| span(row.values, start + o, filters - o));
+            let x = span(window.input_row(row).values, start + o, filters.saturating_sub(o));
             load_all(simd, x, values);
             return true;
         }
         let mut some = !self.bias.is_empty();
         load_all(simd, self.bias.get(o..).unwrap_or(&[]), values);
         let run = stage.kernel * stage.input.channels;
-        for (ky, row) in rows.iter().skip(row).take(stage.kernel).enumerate() {
+        for ky in 0..stage.kernel {
+            let row = window.input_row(row + ky);
             let mut at = 0;
             while at < run {
                 let live = bits_at(row.live, start + at, WORD_BITS.min(run - at));

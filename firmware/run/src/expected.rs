@@ -1,0 +1,66 @@
+//! What the host computes, for the device's self-test to compare with.
+//!
+//! ```text
+//! u32 number of cases, then for each case, all little endian:
+//!     f32 image[784]   u32 label   f32 logits[10]   f32 input_gradient[784]
+//!     for FGSM, MI-FGSM and OTCM at eps 0.2:   f32 adversarial[784]   u32 predicted class
+//! ```
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use midge_core::Model;
+use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_trainer::bundled;
+use midge_trainer::data::{Dataset, Split, mnist};
+
+/// The same as in the self-test.
+const EPS: f32 = 0.2;
+/// Images of the MNIST test set, if it is there.
+const MNIST_IMAGES: usize = 64;
+
+/// Writes the cases: the bundled digits and, with `MIDGE_DATA` naming MNIST's folder, its first test images.
+pub(crate) fn write(path: &Path) -> Result<()> {
+    let weights = bundled::model("plain").context("no bundled model")??;
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
+    let mut cases = vec![bundled::digits()?];
+    match std::env::var_os("MIDGE_DATA") {
+        Some(folder) => cases.push(mnist::from_folder(Path::new(&folder), Split::Test)?.slice(0, Some(MNIST_IMAGES))?),
+        None => println!("NOT RUN: no MNIST images are compared, because MIDGE_DATA is not set"),
+    }
+    let count: usize = cases.iter().map(Dataset::len).sum();
+    let mut bytes = u32::try_from(count)?.to_le_bytes().to_vec();
+    for data in &cases {
+        for i in 0..data.len() {
+            case(&model, data.image(i), data.label(i), &mut bytes)?;
+        }
+    }
+    std::fs::write(path, bytes).with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+fn case(model: &Model<'_, f32>, image: &[f32], label: usize, bytes: &mut Vec<u8>) -> Result<()> {
+    let network = model.network();
+    let mut buffer = vec![0.0; network.attack_len()];
+    put(bytes, image);
+    bytes.extend(u32::try_from(label)?.to_le_bytes());
+    let result = model.input_gradient(image, label, &mut buffer)?;
+    put(bytes, result.logits);
+    put(bytes, result.gradient);
+    let mut adversarial = vec![0.0; image.len()];
+    for attack in 0..3 {
+        let (out, buffer) = (&mut adversarial, &mut buffer);
+        let outcome = match attack {
+            0 => Fgsm { eps: EPS }.attack(model, image, label, out, buffer)?,
+            1 => MiFgsm::new(EPS).attack(model, image, label, out, buffer)?,
+            _ => Otcm { eps: EPS, target: Target::Next }.attack(model, image, label, out, buffer)?,
+        };
+        put(bytes, &adversarial);
+        bytes.extend(u32::try_from(outcome.after.class)?.to_le_bytes());
+    }
+    Ok(())
+}
+
+fn put(bytes: &mut Vec<u8>, values: &[f32]) {
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+}

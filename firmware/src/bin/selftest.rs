@@ -1,0 +1,154 @@
+//! Compares this processor's results with the host's: logits, input gradients, all three attacks, f32 and f16 weights.
+//! The runner writes what the host computes to `selftest.bin` (`run/src/expected.rs`). Exit code 1 if anything is off.
+#![no_std]
+#![no_main]
+
+use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_core::{Element, Error, MNIST_CNN, Model};
+use midge_firmware::{board, embedded};
+use semihosting::fs::File;
+use semihosting::io::Read;
+use static_cell::StaticCell;
+
+const PIXELS: usize = MNIST_CNN.input().len();
+const CLASSES: usize = MNIST_CNN.classes();
+/// The same as on the host.
+const EPS: f32 = 0.2;
+/// Largest difference of a logit.
+const LOGITS: f32 = 1e-4;
+/// Largest difference of a gradient, relative to the image's largest.
+const GRADIENT: f32 = 1e-3;
+/// One pixel in so many may differ: a gradient near zero may have either sign.
+const ONE_IN: usize = 1000;
+
+/// One case as the host wrote it.
+struct Case {
+    image: [f32; PIXELS],
+    label: usize,
+    logits: [f32; CLASSES],
+    gradient: [f32; PIXELS],
+    adversarial: [[f32; PIXELS]; 3],
+    predicted: [usize; 3],
+}
+
+struct Buffers {
+    case: Case,
+    adversarial: [f32; PIXELS],
+    work: [f32; MNIST_CNN.attack_len()],
+}
+
+static BUFFERS: StaticCell<Buffers> = StaticCell::new();
+
+/// How far device and host are apart.
+#[derive(Default)]
+struct Differences {
+    cases: usize,
+    logits: f32,
+    gradient: f32,
+    pixels: [usize; 3],
+    classes: usize,
+}
+
+impl Differences {
+    fn compare<T: Element>(&mut self, model: &Model<'_, T>, buffers: &mut Buffers) -> Result<(), Error> {
+        let Buffers { case, adversarial, work } = buffers;
+        let result = model.input_gradient(&case.image, case.label, work)?;
+        self.cases += 1;
+        self.logits = self.logits.max(largest_difference(result.logits, &case.logits));
+        let largest = case.gradient.iter().fold(f32::MIN_POSITIVE, |a, g| a.max(g.abs()));
+        self.gradient = self.gradient.max(largest_difference(result.gradient, &case.gradient) / largest);
+        self.classes += usize::from(class(result.logits) != class(&case.logits));
+        for attack in 0..3 {
+            let (image, label) = (&case.image, case.label);
+            let outcome = match attack {
+                0 => Fgsm { eps: EPS }.attack(model, image, label, adversarial, work)?,
+                1 => MiFgsm::new(EPS).attack(model, image, label, adversarial, work)?,
+                _ => Otcm { eps: EPS, target: Target::Next }.attack(model, image, label, adversarial, work)?,
+            };
+            let expected = &case.adversarial[attack];
+            // Rounding may differ in the last place; a pixel that took another way is off by much more.
+            let differ = |(a, b): &(&f32, &f32)| (*a - *b).abs() > 1e-5;
+            self.pixels[attack] += adversarial.iter().zip(expected).filter(differ).count();
+            self.classes += usize::from(outcome.after.class != case.predicted[attack]);
+        }
+        Ok(())
+    }
+
+    fn report(&self, dtype: &str) -> bool {
+        let pixels = self.cases * PIXELS;
+        let [fgsm, mi_fgsm, otcm] = self.pixels;
+        defmt::println!(
+            "selftest dtype={} cases={} logits={} gradient={} pixels={} fgsm={} mi_fgsm={} otcm={} classes={}",
+            dtype, self.cases, self.logits, self.gradient, pixels, fgsm, mi_fgsm, otcm, self.classes
+        );
+        let few = self.pixels.iter().all(|differ| differ * ONE_IN <= pixels);
+        self.cases > 0 && self.classes == 0 && self.logits <= LOGITS && self.gradient <= GRADIENT && few
+    }
+}
+
+fn class(logits: &[f32]) -> usize {
+    midge_core::loss::argmax(logits)
+}
+
+/// NaN counts as infinitely far.
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |largest, d| if d <= largest { largest } else if d > largest { d } else { f32::INFINITY })
+}
+
+fn floats(file: &mut File, values: &mut [f32]) {
+    for value in values {
+        *value = f32::from_le_bytes(word(file));
+    }
+}
+
+fn number(file: &mut File) -> usize {
+    u32::from_le_bytes(word(file)) as usize
+}
+
+fn word(file: &mut File) -> [u8; 4] {
+    let mut word = [0; 4];
+    match file.read(&mut word) {
+        Ok(4) => word,
+        _ => panic!("selftest.bin is too short"),
+    }
+}
+
+fn read(file: &mut File, case: &mut Case) {
+    floats(file, &mut case.image);
+    case.label = number(file);
+    floats(file, &mut case.logits);
+    floats(file, &mut case.gradient);
+    for attack in 0..3 {
+        floats(file, &mut case.adversarial[attack]);
+        case.predicted[attack] = number(file);
+    }
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let _ = board::init();
+    let buffers = BUFFERS.init_with(|| Buffers {
+        case: Case {
+            image: [0.0; PIXELS],
+            label: 0,
+            logits: [0.0; CLASSES],
+            gradient: [0.0; PIXELS],
+            adversarial: [[0.0; PIXELS]; 3],
+            predicted: [0; 3],
+        },
+        adversarial: [0.0; PIXELS],
+        work: [0.0; MNIST_CNN.attack_len()],
+    });
+    let Ok(mut file) = File::open(c"selftest.bin") else { panic!("the runner writes selftest.bin") };
+    let (f32, f16) = (embedded::model_f32(), embedded::model());
+    let (mut wide, mut narrow) = (Differences::default(), Differences::default());
+    for _ in 0..number(&mut file) {
+        read(&mut file, &mut buffers.case);
+        if let Err(error) = wide.compare(&f32, buffers).and_then(|()| narrow.compare(&f16, buffers)) {
+            panic!("{}", defmt::Display2Format(&error));
+        }
+    }
+    let (wide, narrow) = (wide.report("f32"), narrow.report("f16"));
+    board::exit(i32::from(!(wide && narrow)))
+}

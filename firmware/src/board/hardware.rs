@@ -1,0 +1,86 @@
+//! What all real boards share: the log over RTT, time in clock cycles, and how programs end.
+
+use cortex_m::peripheral::{DCB, DWT};
+use defmt_rtt as _;
+use embedded_hal::delay::DelayNs;
+
+use super::{Button, CLOCK, Screen};
+
+/// What a program finds on the board.
+pub struct Board {
+    /// The display.
+    pub screen: Screen,
+    /// The user's button.
+    pub button: Button,
+}
+
+/// Whether programs that show something go on for ever.
+pub const ENDLESS: bool = true;
+
+/// What [`ticks`] counts.
+pub const TICK: &str = "cycles";
+
+/// Starts the cycle counter; before the first [`ticks`].
+pub(super) fn start_counter(dcb: &mut DCB, dwt: &mut DWT) {
+    dcb.enable_trace();
+    // Cortex-M7 locks it; elsewhere this does nothing.
+    DWT::unlock();
+    dwt.enable_cycle_counter();
+}
+
+/// The counter's state, for [`ticks_since`].
+pub fn ticks() -> u32 {
+    DWT::cycle_count()
+}
+
+/// Clock cycles since [`ticks`]; the counter wraps after 2^32, some 10 to 28 seconds.
+pub fn ticks_since(start: u32) -> u64 {
+    u64::from(ticks().wrapping_sub(start))
+}
+
+/// Leaves on the display what is there.
+pub fn show_for(milliseconds: u32) {
+    Wait.delay_ms(milliseconds);
+}
+
+/// Waits by counting cycles.
+pub(super) struct Wait;
+
+impl DelayNs for Wait {
+    fn delay_ns(&mut self, nanoseconds: u32) {
+        let cycles = u64::from(nanoseconds) * u64::from(CLOCK) / 1_000_000_000;
+        let start = ticks();
+        while ticks_since(start) < cycles {}
+    }
+}
+
+/// Ends the program. A probe learns the exit code; without one, the board stands still.
+pub fn exit(code: i32) -> ! {
+    if code == 0 {
+        defmt::info!("done");
+    } else {
+        defmt::error!("exit code {}", code);
+    }
+    // Waits until the probe has read the log, if one is reading.
+    defmt::flush();
+    if DCB::is_debugger_attached() {
+        // A breakpoint, which is a fault if no debugger is there.
+        semihosting::process::exit(code)
+    }
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    defmt::error!("{}", defmt::Display2Format(info));
+    exit(101)
+}
+
+/// Only reached if the program is broken.
+#[cortex_m_rt::exception]
+unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
+    defmt::error!("hard fault at {:#x}", frame.pc());
+    exit(102)
+}
