@@ -26,7 +26,34 @@ no_std() {
 # The README's first command, from a folder that it may write to.
 demo() { cargo run --release -- demo --out target/midge-demo.png; }
 
-if [ $# -eq 0 ]; then set -- fmt clippy docs no_std demo test; fi
+# The firmware on emulated boards: the same results as on the host, no panic, no more code, RAM or instructions.
+firmware() (
+    rustup target add "${targets[@]}"
+    command -v flip-link > /dev/null || cargo install --locked flip-link
+    cd firmware
+    cargo fmt -- --check
+    cargo clippy --release --bins -- -D warnings
+    # Does not link if the core can reach a panic.
+    cargo run --release --bin minimal -- --flash 38000
+    cargo run --release --bin selftest
+    cargo run --release --bin bench -- --check ../benches/device.txt
+    # Other processors, on the bundled digits only.
+    unset MIDGE_DATA
+    cargo run --release --no-default-features --features qemu-an500 --bin selftest
+    cargo run --release --no-default-features --features qemu-an505 --target thumbv8m.main-none-eabihf --bin selftest
+)
+
+# The real boards: everything has to fit.
+boards() (
+    rustup target add "${targets[@]}"
+    command -v flip-link > /dev/null || cargo install --locked flip-link
+    cd firmware
+    cargo clippy --release --no-default-features --features pico2 --target thumbv8m.main-none-eabihf --bins -- -D warnings
+    cargo build --release --no-default-features --features pico2 --target thumbv8m.main-none-eabihf --bins
+    cargo build --release --no-default-features --features nucleo-h743zi --bins
+)
+
+if [ $# -eq 0 ]; then set -- fmt clippy docs no_std demo test firmware boards; fi
 for job in "$@"; do
     echo "== $job"
     "$job"

@@ -79,7 +79,15 @@ impl Differences {
         let [fgsm, mi_fgsm, otcm] = self.pixels;
         defmt::println!(
             "selftest dtype={} cases={} logits={} gradient={} pixels={} fgsm={} mi_fgsm={} otcm={} classes={}",
-            dtype, self.cases, self.logits, self.gradient, pixels, fgsm, mi_fgsm, otcm, self.classes
+            dtype,
+            self.cases,
+            self.logits,
+            self.gradient,
+            pixels,
+            fgsm,
+            mi_fgsm,
+            otcm,
+            self.classes
         );
         let few = self.pixels.iter().all(|differ| differ * ONE_IN <= pixels);
         self.cases > 0 && self.classes == 0 && self.logits <= LOGITS && self.gradient <= GRADIENT && few
@@ -93,7 +101,15 @@ fn class(logits: &[f32]) -> usize {
 /// NaN counts as infinitely far.
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-    differences.fold(0.0, |largest, d| if d <= largest { largest } else if d > largest { d } else { f32::INFINITY })
+    differences.fold(0.0, |largest, d| {
+        if d <= largest {
+            largest
+        } else if d > largest {
+            d
+        } else {
+            f32::INFINITY
+        }
+    })
 }
 
 fn floats(file: &mut File, values: &mut [f32]) {
