@@ -30,11 +30,13 @@ demo() { cargo run --release -- demo --out target/midge-demo.png; }
 firmware() (
     rustup target add "${targets[@]}"
     command -v flip-link > /dev/null || cargo install --locked flip-link
+    cargo test --package midge-run
     cd firmware
     cargo fmt -- --check
     cargo clippy --release --bins -- -D warnings
     # Does not link if the core can reach a panic.
     cargo run --release --bin minimal -- --flash 38000
+    cargo run --release --bin demo
     cargo run --release --bin selftest
     cargo run --release --bin bench -- --check ../benches/device.txt
     # Other processors, on the bundled digits only.

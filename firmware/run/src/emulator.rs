@@ -8,12 +8,15 @@ use anyhow::{Context, Result};
 
 use crate::expected;
 use crate::log::Log;
+use crate::screen;
 
 /// A program in the emulator.
 pub(crate) struct Run<'a> {
     pub elf: &'a Path,
     pub machine: &'a str,
     pub cpu: &'a str,
+    /// Folder for every picture on the screen.
+    pub screens: Option<&'a Path>,
 }
 
 impl Run<'_> {
@@ -43,7 +46,13 @@ impl Run<'_> {
                 n => log.receive(&bytes[..n]),
             }
         }
-        Ok(exit_code(child.wait()?))
+        let code = exit_code(child.wait()?);
+        let last = Path::new("midge-screen.png");
+        let pictures = screen::save(&folder.path().join("midge-screen.bin"), last, self.screens)?;
+        if pictures > 0 {
+            println!("screen: {} (the last of {pictures} pictures)", last.display());
+        }
+        Ok(code)
     }
 }
 

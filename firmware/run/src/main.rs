@@ -6,6 +6,7 @@ mod emulator;
 mod expected;
 mod log;
 mod results;
+mod screen;
 mod size;
 
 use std::path::PathBuf;
@@ -21,6 +22,9 @@ use board::{Board, Place};
 struct Arguments {
     /// The program, as cargo built it
     elf: PathBuf,
+    /// Write every picture on the screen to this folder, not only the last to midge-screen.png
+    #[arg(long, value_name = "FOLDER")]
+    screens: Option<PathBuf>,
     /// Write the benchmark's results to this file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -52,7 +56,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let board = Board::of(&elf).with_context(|| format!("{name}: not a program of midge's firmware"))?;
     match board.place {
         Place::Qemu { cpu } => {
-            let run = emulator::Run { elf: &arguments.elf, machine: board.name, cpu };
+            let run =
+                emulator::Run { elf: &arguments.elf, machine: board.name, cpu, screens: arguments.screens.as_deref() };
             let mut log = log::Log::new(&elf)?;
             let code = run.start(&mut log)?;
             if let Some(path) = &arguments.record {

@@ -83,7 +83,8 @@ fn line(dtype: &str, Work { name, buffers }: Work, image: &str, cost: Cost) {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    board::init();
+    // The timer; nothing is shown.
+    let _ = board::init();
     let buffers = BUFFERS.init_with(|| Buffers {
         image: [0.0; PIXELS],
         adversarial: [0.0; PIXELS],

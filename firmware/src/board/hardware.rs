@@ -14,6 +14,11 @@ pub struct Board {
     pub button: Button,
 }
 
+impl Board {
+    /// Ends a picture: nothing is left to do, pixels show as they arrive.
+    pub fn present(&mut self) {}
+}
+
 /// Whether programs that show something go on for ever.
 pub const ENDLESS: bool = true;
 

@@ -1,6 +1,8 @@
 //! One board, chosen by cargo feature; build.rs refuses none or several.
 
 #[cfg(feature = "emulated")]
+mod emulated_screen;
+#[cfg(feature = "emulated")]
 mod qemu;
 #[cfg(feature = "emulated")]
 pub use qemu::*;

@@ -6,6 +6,8 @@
 use cortex_m::peripheral::syst::SystClkSource;
 use defmt_semihosting as _;
 
+pub use super::emulated_screen::Screen;
+
 #[cfg(feature = "qemu")]
 mod machine {
     /// Clock of the processor and of SysTick, in Hz.
@@ -35,14 +37,49 @@ pub const TICK: &str = "instructions";
 const NANOSECONDS_PER_TICK: u64 = 1_000_000_000 / machine::CLOCK;
 const RELOAD: u32 = 0x00ff_ffff;
 
+/// What a program finds on the board.
+pub struct Board {
+    /// The display.
+    pub screen: Screen,
+    /// The user's button.
+    pub button: Button,
+}
+
+impl Board {
+    /// Ends a picture.
+    pub fn present(&mut self) {
+        self.screen.present();
+    }
+}
+
+/// A button that is pressed now and then, by nobody.
+pub struct Button {
+    asked: u32,
+}
+
+impl Button {
+    /// Whether it was pressed since last asked: every fifteenth time.
+    pub fn pressed(&mut self) -> bool {
+        self.asked += 1;
+        self.asked.is_multiple_of(15)
+    }
+}
+
+/// Whether programs that show something go on for ever.
+pub const ENDLESS: bool = false;
+
+/// Nobody watches: returns at once.
+pub fn show_for(_milliseconds: u32) {}
+
 /// Starts the timer; once, at the start.
-pub fn init() {
+pub fn init() -> Board {
     if let Some(mut peripherals) = cortex_m::Peripherals::take() {
         peripherals.SYST.set_clock_source(SystClkSource::Core);
         peripherals.SYST.set_reload(RELOAD);
         peripherals.SYST.clear_current();
         peripherals.SYST.enable_counter();
     }
+    Board { screen: Screen::new(), button: Button { asked: 0 } }
 }
 
 /// The timer's state, for [`ticks_since`].

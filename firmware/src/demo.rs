@@ -1,0 +1,115 @@
+//! The demo: every bundled digit, every attack, on the screen and in the log.
+
+use midge_core::attack::{Fgsm, MiFgsm, Otcm, Outcome, Target};
+use midge_core::{Error, MNIST_CNN, Model, f16};
+use static_cell::StaticCell;
+
+use crate::board::{self, Board};
+use crate::screen::{CLASSES, Scene, View, draw};
+use crate::{embedded, measure};
+
+const PIXELS: usize = MNIST_CNN.input().len();
+/// The button goes from one to the next.
+const EPS: [f32; 4] = [0.2, 0.3, 0.05, 0.1];
+/// How long a picture stays.
+const MILLISECONDS: u32 = 2500;
+
+/// All memory that attacks take, besides the stack.
+struct Buffers {
+    image: [f32; PIXELS],
+    adversarial: [f32; PIXELS],
+    work: [f32; MNIST_CNN.attack_len()],
+}
+
+static BUFFERS: StaticCell<Buffers> = StaticCell::new();
+
+const ATTACKS: [&str; 3] = ["FGSM", "MI-FGSM", "OTCM"];
+
+fn attack(
+    name: &str,
+    model: &Model<'_, f16>,
+    (eps, label): (f32, usize),
+    Buffers { image, adversarial, work }: &mut Buffers,
+) -> Result<Outcome, Error> {
+    match name {
+        "FGSM" => Fgsm { eps }.attack(model, image, label, adversarial, work),
+        "MI-FGSM" => MiFgsm::new(eps).attack(model, image, label, adversarial, work),
+        _ => Otcm { eps, target: Target::LeastLikely }.attack(model, image, label, adversarial, work),
+    }
+}
+
+fn view(model: &Model<'_, f16>, image: &[f32], work: &mut [f32]) -> Result<View, Error> {
+    let result = model.classify(image, work)?;
+    let mut probabilities = [0.0; CLASSES];
+    probabilities.iter_mut().zip(result.probabilities).for_each(|(target, p)| *target = *p);
+    Ok(View { class: result.class, probabilities })
+}
+
+/// To whole parts, for the log.
+fn rounded(x: f32, parts: f32) -> f32 {
+    (x * parts + 0.5) as u32 as f32 / parts
+}
+
+/// One attack on the digit in `buffers`, measured, logged and drawn.
+fn show(
+    board: &mut Board,
+    model: &Model<'_, f16>,
+    name: &'static str,
+    (eps, label): (f32, usize),
+    buffers: &mut Buffers,
+) -> Result<(), Error> {
+    let before = view(model, &buffers.image, &mut buffers.work)?;
+    let (outcome, cost) = measure::measure(|| attack(name, model, (eps, label), buffers));
+    let outcome = outcome?;
+    let after = view(model, &buffers.adversarial, &mut buffers.work)?;
+    let percent = |view: &View| rounded(100.0 * view.probabilities[view.class], 10.0);
+    defmt::println!(
+        "digit {}  {}  eps {}  \"{}\" {} %  ->  \"{}\" {} %  largest change {}  {} {}",
+        label,
+        name,
+        eps,
+        before.class,
+        percent(&before),
+        after.class,
+        percent(&after),
+        rounded(outcome.largest_change, 1000.0),
+        cost.ticks,
+        board::TICK
+    );
+    let Buffers { image, adversarial, .. } = buffers;
+    let scene = Scene { attack: name, eps, label, image, adversarial, before, after, ticks: cost.ticks };
+    if draw(&mut board.screen, &scene).is_err() {
+        defmt::error!("the screen does not answer");
+    }
+    board.present();
+    Ok(())
+}
+
+/// Runs the demo: forever on a board, once through all digits in the emulator.
+pub fn run(mut board: Board) -> ! {
+    let buffers = BUFFERS.init_with(|| Buffers {
+        image: [0.0; PIXELS],
+        adversarial: [0.0; PIXELS],
+        work: [0.0; MNIST_CNN.attack_len()],
+    });
+    let model = embedded::model();
+    let mut eps = 0;
+    loop {
+        for index in 0..embedded::DIGITS {
+            let label = embedded::digit(index, &mut buffers.image);
+            for name in ATTACKS {
+                if board.button.pressed() {
+                    eps = (eps + 1) % EPS.len();
+                    defmt::println!("button: eps is now {}", EPS[eps]);
+                }
+                if let Err(error) = show(&mut board, &model, name, (EPS[eps], label), buffers) {
+                    panic!("{}: {}", name, defmt::Display2Format(&error));
+                }
+                board::show_for(MILLISECONDS);
+            }
+        }
+        if !board::ENDLESS {
+            board::exit(0);
+        }
+    }
+}
