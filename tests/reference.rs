@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use midge_core::training::Training;
-use midge_core::{Level, Model, Network};
+use midge_core::batch::Batch;
+use midge_core::{Level, Model, Network, loss};
 use midge_trainer::weights::tensor_infos;
 use safetensors::SafeTensors;
 
@@ -91,6 +91,7 @@ fn logits_loss_and_input_gradient() {
         case.at_every_level(|name, model| {
             let (pixels, classes) = (model.network().input().len(), model.network().classes());
             let mut buffer = vec![f32::NAN; model.network().gradient_len()];
+            let (mut all_logits, mut all_gradients) = (Vec::new(), Vec::new());
             for (i, label) in labels.iter().enumerate() {
                 let image = &images[i * pixels..][..pixels];
                 let alone = model.logits(image, &mut buffer).unwrap().to_vec();
@@ -100,7 +101,18 @@ fn logits_loss_and_input_gradient() {
                 assert_close(&format!("{name}: loss"), &[result.loss], &losses[i..=i], 1e-5);
                 let expected = &gradients[i * pixels..][..pixels];
                 assert_close(&format!("{name}: image {i} gradient"), result.gradient, expected, 1e-5);
+                all_logits.extend_from_slice(result.logits);
+                all_gradients.extend_from_slice(result.gradient);
             }
+            // Together, in a batch with room for one more.
+            let batch = Batch::gradient(model.network(), labels.len() + 1);
+            let mut buffer = vec![f32::NAN; batch.buffer_len()];
+            batch.forward(model, &images.chunks(pixels).collect::<Vec<_>>(), &mut buffer).unwrap();
+            fill_logit_gradient(&batch, classes, &labels, &mut buffer);
+            assert_eq!(batch.logits(&buffer)[..all_logits.len()], all_logits, "{name}: batch");
+            let mut gradients = vec![f32::NAN; all_gradients.len()];
+            batch.input_gradient(model, labels.len(), &mut buffer, &mut gradients).unwrap();
+            assert_eq!(gradients, all_gradients, "{name}: batch");
         });
     }
 }
@@ -112,23 +124,28 @@ fn weight_gradients() {
         let infos = tensor_infos(&case.network);
         let expected: Vec<Vec<f32>> = infos.iter().map(|i| case.floats(&format!("gradient.{}", i.name))).collect();
         case.at_every_level(|name, model| {
-            let training = Training::new(model.network());
-            let pixels = model.network().input().len();
-            let mut conv = vec![0.0; training.conv_parameters()];
-            let mut buffers = vec![vec![f32::NAN; training.buffer_len()]; labels.len()];
-            for ((image, label), buffer) in images.chunks(pixels).zip(&labels).zip(&mut buffers) {
-                training.sample(model, image, *label, buffer, &mut conv).unwrap();
+            // In two parts, as threads would.
+            let images: Vec<&[f32]> = images.chunks(model.network().input().len()).collect();
+            let batch = Batch::training(model.network(), labels.len());
+            let mut conv = vec![vec![0.0; batch.conv_parameters()]];
+            let mut buffers = vec![vec![f32::NAN; batch.buffer_len()]; 2];
+            let cut = labels.len() / 3;
+            let parts = [(&images[..cut], &labels[..cut]), (&images[cut..], &labels[cut..])];
+            for ((images, labels), buffer) in parts.iter().zip(&mut buffers) {
+                batch.forward(model, images, buffer).unwrap();
+                fill_logit_gradient(&batch, model.network().classes(), labels, buffer);
+                batch.weight_gradient(model, images.len(), buffer, (&mut conv, labels.len().max(1))).unwrap();
             }
-            let mut found = conv;
-            for (layer, (inputs, units, bias)) in training.dense_layers().enumerate() {
+            let parts = [(cut, buffers[0].as_slice()), (labels.len() - cut, buffers[1].as_slice())];
+            let mut found = conv.remove(0);
+            for (layer, (inputs, units, bias)) in batch.dense_layers().enumerate() {
                 let mut weight = vec![0.0; inputs * units];
-                // In two parts, as threads would.
                 let (front, back) = weight.split_at_mut(inputs / 2 * units);
-                training.add_dense_gradient(layer, &buffers, 0, front);
-                training.add_dense_gradient(layer, &buffers, inputs / 2, back);
+                batch.add_dense_gradient(layer, &parts, 0, front);
+                batch.add_dense_gradient(layer, &parts, inputs / 2, back);
                 found.extend(weight);
                 let mut gradient = vec![0.0; if bias { units } else { 0 }];
-                training.add_dense_bias_gradient(layer, &buffers, &mut gradient);
+                batch.add_dense_bias_gradient(layer, &parts, &mut gradient);
                 found.extend(gradient);
             }
             let mut rest = found.as_slice();
@@ -141,6 +158,13 @@ fn weight_gradients() {
             assert!(rest.is_empty());
         });
     }
+}
+
+/// The gradient of every sample's cross-entropy.
+fn fill_logit_gradient(batch: &Batch<'_>, classes: usize, labels: &[usize], buffer: &mut [f32]) {
+    let (logits, gradient) = batch.logit_gradient(buffer);
+    let rows = logits.chunks(classes).zip(gradient.chunks_mut(classes)).zip(labels);
+    rows.for_each(|((logits, gradient), label)| loss::cross_entropy_gradient(logits, *label, gradient));
 }
 
 /// `[row][column][in][out]` to `[out][row][column][in]`, the order of a convolution's gradient.

@@ -49,6 +49,6 @@ pub use model::{
     checksum,
 };
 pub use network::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, Network, NetworkError, Padding, Shape};
-pub use pass::training;
+pub use pass::batch;
 pub use simd::Level;
 pub use text::ParseError;

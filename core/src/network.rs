@@ -282,6 +282,19 @@ impl Network {
         self.gradient_len() + self.input.len()
     }
 
+    /// Elements with which [`Model::input_gradient`](crate::Model::input_gradient) and the one-step attacks are fastest, if
+    /// the model has transposed weights.
+    #[cfg(feature = "std")]
+    pub fn fast_gradient_len(&self) -> usize {
+        self.gradient_len().max(crate::batch::Batch::gradient(self, 1).buffer_len() + self.input.len())
+    }
+
+    /// The same for an attack with momentum.
+    #[cfg(feature = "std")]
+    pub fn fast_attack_len(&self) -> usize {
+        self.fast_gradient_len() + self.input.len()
+    }
+
     pub(crate) const fn plan(&self) -> &Stages {
         &self.stages
     }

@@ -1,14 +1,14 @@
 //! The lecture's recipe: Glorot uniform weights, categorical cross-entropy, plain SGD on shuffled batches.
 //!
-//! The same seed gives the same weights on any number of threads: a batch is cut into fixed groups of samples
-//! whose convolution gradients are added in order, and every row of a dense layer is updated by one thread.
+//! The same seed gives the same weights on any number of threads: the samples' convolution gradients are summed in fixed
+//! groups, and every row of a dense layer is updated by one thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use indicatif::ProgressBar;
-use midge_core::training::Training;
-use midge_core::{Error, Layer, Network};
+use midge_core::batch::Batch;
+use midge_core::{Error, Layer, Level, Model, Network, loss};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
@@ -133,7 +133,9 @@ struct Trainer<'w> {
     weights: &'w mut Weights,
     learning_rate: f32,
     transposed: Vec<f32>,
-    /// One per sample of a batch.
+    /// Samples that one thread takes together.
+    part: usize,
+    /// One per part of a batch.
     buffers: Vec<Vec<f32>>,
     /// One per group of samples.
     conv_gradients: Vec<Vec<f32>>,
@@ -141,87 +143,104 @@ struct Trainer<'w> {
 
 impl<'w> Trainer<'w> {
     fn new(weights: &'w mut Weights, recipe: &Recipe) -> Self {
-        let training = Training::new(&weights.network);
-        let (buffer, conv) = (training.buffer_len(), training.conv_parameters());
+        let part = recipe.batch_size.div_ceil(rayon::current_num_threads()).next_multiple_of(GROUP);
+        let batch = Batch::training(&weights.network, part);
         Self {
             learning_rate: recipe.learning_rate,
             transposed: vec![0.0; weights.transposed_len()],
-            buffers: vec![vec![0.0; buffer]; recipe.batch_size],
-            conv_gradients: vec![vec![0.0; conv]; recipe.batch_size.div_ceil(GROUP)],
+            part,
+            buffers: vec![vec![0.0; batch.buffer_len()]; recipe.batch_size.div_ceil(part)],
+            conv_gradients: vec![vec![0.0; batch.conv_parameters()]; recipe.batch_size.div_ceil(GROUP)],
             weights,
         }
     }
 
     /// One update; returns the sum of losses and the number of correct predictions.
-    fn step(&mut self, data: &Dataset, batch: &[usize]) -> Result<(f64, usize), Error> {
-        let sums = self.passes(data, batch)?;
-        self.update_convolutions(batch.len());
-        self.update_dense(batch.len());
+    fn step(&mut self, data: &Dataset, samples: &[usize]) -> Result<(f64, usize), Error> {
+        let sums = self.passes(data, samples)?;
+        self.update_convolutions(samples.len());
+        self.update_dense(samples.len());
         Ok(sums)
     }
 
     /// Forward and backward of every sample.
-    fn passes(&mut self, data: &Dataset, batch: &[usize]) -> Result<(f64, usize), Error> {
-        let training = Training::new(&self.weights.network);
+    fn passes(&mut self, data: &Dataset, samples: &[usize]) -> Result<(f64, usize), Error> {
+        let network = &self.weights.network;
         let tensors: Vec<&[f32]> = self.weights.tensors.iter().map(Vec::as_slice).collect();
-        let model = midge_core::Model::from_tensors(&self.weights.network, &tensors)?;
-        let model = model.with_transposed(midge_core::Level::detect(), &mut self.transposed)?;
-        let groups = batch.par_chunks(GROUP).zip(self.buffers.par_chunks_mut(GROUP)).zip(&mut self.conv_gradients);
-        let sums: Result<Vec<(f64, usize)>, Error> = groups
-            .map(|((samples, buffers), gradient)| {
-                gradient.fill(0.0);
-                let (mut loss, mut correct) = (0.0, 0);
-                for (&i, buffer) in samples.iter().zip(buffers) {
-                    let sample = training.sample(&model, data.image(i), data.label(i), buffer, gradient)?;
-                    loss += f64::from(sample.loss);
-                    correct += usize::from(sample.class == data.label(i));
-                }
-                Ok((loss, correct))
-            })
-            .collect();
-        Ok(sums?.into_iter().fold((0.0, 0), |a, b| (a.0 + b.0, a.1 + b.1)))
+        let model = Model::from_tensors(network, &tensors)?;
+        let model = model.with_transposed(Level::detect(), &mut self.transposed)?;
+        let batch = Batch::training(network, self.part);
+        let gradients = self.conv_gradients.par_chunks_mut(self.part / GROUP);
+        let parts = samples.par_chunks(self.part).zip(&mut self.buffers).zip(gradients);
+        let results = parts.map(|((samples, buffer), gradients)| {
+            gradients.iter_mut().for_each(|gradient| gradient.fill(0.0));
+            let images: Vec<&[f32]> = samples.iter().map(|i| data.image(*i)).collect();
+            batch.forward(&model, &images, buffer)?;
+            let (logits, gradient) = batch.logit_gradient(buffer);
+            let classes = network.classes();
+            let rows = logits.chunks(classes).zip(gradient.chunks_mut(classes)).zip(samples);
+            let results = rows.map(|((logits, gradient), i)| {
+                let label = data.label(*i);
+                loss::cross_entropy_gradient(logits, label, gradient);
+                (loss::cross_entropy(logits, label), loss::argmax(logits) == label)
+            });
+            let results: Vec<(f32, bool)> = results.collect();
+            batch.weight_gradient(&model, samples.len(), buffer, (gradients, GROUP))?;
+            Ok(results)
+        });
+        let results: Result<Vec<_>, Error> = results.collect();
+        // In the order of the samples, so that the sum does not depend on the parts.
+        let results = results?.into_iter().flatten();
+        Ok(results.fold((0.0, 0), |sums, (loss, correct)| (sums.0 + f64::from(loss), sums.1 + usize::from(correct))))
     }
 
-    fn update_convolutions(&mut self, batch: usize) {
-        let step = self.learning_rate / batch as f32;
-        let groups = &self.conv_gradients[..batch.div_ceil(GROUP)];
-        let convolutions = groups.first().map_or(0, Vec::len);
-        let mut at = 0;
+    fn update_convolutions(&mut self, samples: usize) {
+        let step = self.learning_rate / samples as f32;
+        let Some((sum, others)) = self.conv_gradients[..samples.div_ceil(GROUP)].split_first_mut() else { return };
+        for gradient in others {
+            sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += *g);
+        }
+        let mut rest = sum.as_slice();
         for (info, tensor) in tensor_infos(&self.weights.network).iter().zip(&mut self.weights.tensors) {
-            if at == convolutions {
+            if rest.is_empty() {
                 break;
             }
+            let (gradient, others) = rest.split_at(tensor.len());
             // Gradients have the filters first, weights have them last; a bias is the same either way.
             let filters = info.shape.last().copied().unwrap_or(1);
-            let taps = tensor.len() / filters;
-            for (k, weight) in tensor.iter_mut().enumerate() {
-                let k = at + k % filters * taps + k / filters;
-                let gradient: f32 = groups.iter().map(|group| group[k]).sum();
-                *weight -= step * gradient;
+            for (o, gradient) in gradient.chunks_exact(tensor.len() / filters).enumerate() {
+                let weights = tensor[o..].iter_mut().step_by(filters);
+                weights.zip(gradient).for_each(|(weight, g)| *weight -= step * g);
             }
-            at += tensor.len();
+            rest = others;
         }
     }
 
-    fn update_dense(&mut self, batch: usize) {
+    fn update_dense(&mut self, samples: usize) {
         let Weights { network, tensors, .. } = &mut *self.weights;
-        let training = Training::new(network);
-        let step = self.learning_rate / batch as f32;
-        let buffers = &self.buffers[..batch];
-        let layers: Vec<_> = training.dense_layers().collect();
+        let batch = Batch::training(network, self.part);
+        let step = self.learning_rate / samples as f32;
+        let counts = (0..samples).step_by(self.part).map(|first| self.part.min(samples - first));
+        let parts: Vec<(usize, &[f32])> = counts.zip(self.buffers.iter().map(Vec::as_slice)).collect();
+        let layers: Vec<_> = batch.dense_layers().collect();
         let count: usize = layers.iter().map(|(_, _, bias)| 1 + usize::from(*bias)).sum();
         let first = tensors.len() - count;
         let mut tensors = tensors[first..].iter_mut();
         for (layer, (_, units, bias)) in layers.into_iter().enumerate() {
             let Some(weights) = tensors.next() else { return };
-            weights.par_chunks_mut(ROWS * units).enumerate().for_each(|(chunk, weights)| {
-                let mut gradient = vec![0.0; weights.len()];
-                training.add_dense_gradient(layer, buffers, chunk * ROWS, &mut gradient);
-                descend(weights, &gradient, step);
-            });
+            let rows = weights.par_chunks_mut(ROWS * units).enumerate();
+            rows.for_each_init(
+                || vec![0.0; ROWS * units],
+                |gradient, (chunk, weights)| {
+                    let gradient = &mut gradient[..weights.len()];
+                    gradient.fill(0.0);
+                    batch.add_dense_gradient(layer, &parts, chunk * ROWS, gradient);
+                    descend(weights, gradient, step);
+                },
+            );
             if let Some(weights) = tensors.next_if(bias) {
                 let mut gradient = vec![0.0; units];
-                training.add_dense_bias_gradient(layer, buffers, &mut gradient);
+                batch.add_dense_bias_gradient(layer, &parts, &mut gradient);
                 descend(weights, &gradient, step);
             }
         }

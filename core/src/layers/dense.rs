@@ -4,13 +4,19 @@
 //! ```text
 //! out[u] = b[u] + sum over i of x[i] * w[i, u]      dx[i] = sum over u of w[i, u] * g[u]      dw[i, u] = x[i] * g[u]
 //! ```
+//!
+//! Several samples at a time share the loads of weights, which otherwise take longer than the arithmetic. Each sum has
+//! the same order as for one sample, so the results are the same to the bit.
 
-use super::masks::{channels_of_word, set_bits};
-use super::sparse::{add_live_rows, live_bits, load_all, store_all};
+use super::masks::{channels_of_word, take_bit};
+use super::sparse::{add_shared_rows, live_bits, load_all, store_all};
 use crate::element::Element;
 use crate::plan::{DenseStage, WORD_BITS};
-use crate::simd::{Kernel, Level, Simd};
-use crate::span::span;
+use crate::simd::{Kernel, Simd};
+use crate::span::{span, span_mut};
+
+/// Samples that share each load of a weight.
+const SAMPLES: usize = 4;
 
 /// A dense layer with its weights.
 #[derive(Clone, Copy)]
@@ -18,15 +24,6 @@ pub(crate) struct Dense<'a, T> {
     pub stage: &'a DenseStage,
     pub weights: &'a [T],
     pub bias: &'a [T],
-}
-
-/// At most 32 inputs.
-struct Inputs<'a> {
-    /// Index of the first.
-    first: usize,
-    x: &'a [f32],
-    /// A bit for each that is not zero.
-    live: u32,
 }
 
 impl<T: Element> Dense<'_, T> {
@@ -45,22 +42,10 @@ impl<T: Element> Dense<'_, T> {
         simd.call(Accumulate { dense: *self, first, x, sums });
     }
 
-    /// Blocks of `N` vectors of units from unit `u` on; returns where they end. The last size to be tried also
-    /// takes what is left.
+    /// [`Self::accumulate`] for all inputs of several samples: `x` is `[sample][input]`, `sums` `[sample][unit]`.
     #[inline(always)]
-    fn blocks<S: Simd, const N: usize>(&self, simd: S, inputs: &Inputs<'_>, u: usize, sums: &mut [f32]) -> usize {
-        let units = self.stage.units;
-        let mut u = u;
-        let is_last = N == 1 || S::LANES == 1;
-        while u + N * S::LANES <= units || is_last && u < units {
-            let weights = self.weights.get(inputs.first * units + u..).unwrap_or(&[]);
-            let mut block = [simd.splat(0.0); N];
-            load_all(simd, sums.get(u..).unwrap_or(&[]), &mut block);
-            add_live_rows(simd, &mut block, (inputs.x, inputs.live), (weights, units));
-            store_all(simd, &block, sums.get_mut(u..).unwrap_or(&mut []));
-            u += N * S::LANES;
-        }
-        u
+    pub(crate) fn accumulate_batch<S: Simd>(&self, simd: S, x: &[f32], sums: &mut [f32]) {
+        simd.call(AccumulateBatch { dense: *self, x, sums });
     }
 
     /// ReLU after the last input; its bits go to `masks` unless that is empty.
@@ -94,41 +79,126 @@ impl<T: Element> Dense<'_, T> {
     ) {
         simd.call(InputGradient { dense: *self, gradient, first, wanted, target });
     }
-}
 
-/// [`Dense::input_gradient`] as a function of its own.
-struct InputGradient<'a, 'b, T> {
-    dense: Dense<'a, T>,
-    gradient: &'b [f32],
-    first: usize,
-    wanted: &'b [u32],
-    target: &'b mut [f32],
-}
-
-impl<T: Element> Kernel for InputGradient<'_, '_, T> {
-    type Output = ();
+    /// Gradient of all inputs of several samples: `gradient` is `[sample][unit]`, `target` `[sample][input]`. If inputs
+    /// are those that a ReLU made, `x` (`[sample][input]`), the gradients of some that are zero are left out and
+    /// the others mean nothing; if `x` is empty, all are computed.
+    #[inline(always)]
+    pub(crate) fn input_gradient_batch<S: Simd>(&self, simd: S, gradient: &[f32], x: &[f32], target: &mut [f32]) {
+        simd.call(InputGradientBatch { dense: *self, gradient, x, target });
+    }
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { dense, gradient, first, wanted, target } = self;
-        let units = dense.stage.units;
-        target.fill(0.0);
-        for (word, target) in target.chunks_mut(WORD_BITS).enumerate() {
-            let row = |bit: usize| span(dense.weights, (first + word * WORD_BITS + bit) * units, units);
-            let wanted = if wanted.is_empty() { u32::MAX } else { wanted.get(word).copied().unwrap_or(0) };
-            let mut bits = set_bits(wanted & channels_of_word(target.len(), 0));
-            // Two rows at a time share the gradient's loads; a last row alone is its own partner.
-            while let Some(a) = bits.next() {
-                let b = bits.next().unwrap_or(a);
-                let dots = dots(simd, [row(a), row(b)], gradient);
-                for (bit, dot) in [a, b].into_iter().zip(dots) {
-                    if let Some(target) = target.get_mut(bit) {
-                        *target = dot;
+    fn matrix(&self) -> Matrix<'_, T> {
+        Matrix { rows: self.weights, width: self.stage.units }
+    }
+
+    /// Dot products of the weights of the inputs `first ..` whose bit is set in `wanted` with the gradients of `P`
+    /// samples, `R` inputs at a time; those of sample `p` go to `target[p * stride ..]`.
+    #[inline(always)]
+    fn input_dots<S: Simd, const R: usize, const P: usize>(
+        &self,
+        simd: S,
+        (first, mut wanted): (usize, u32),
+        gradient: [&[f32]; P],
+        (target, stride): (&mut [f32], usize),
+    ) {
+        let units = self.stage.units;
+        while wanted != 0 {
+            let (mut bits, mut rows) = ([0; R], [&[][..]; R]);
+            for r in 0..R {
+                // Where no input is left, the last one is computed again.
+                bits[r] = if wanted != 0 { take_bit(&mut wanted) } else { bits[r.saturating_sub(1)] };
+                rows[r] = span(self.weights, (first + bits[r]) * units, units);
+            }
+            let dots = dots(simd, rows, gradient);
+            for (bit, dots) in bits.iter().zip(&dots) {
+                for (p, dot) in dots.iter().enumerate() {
+                    if let Some(target) = target.get_mut(p * stride + bit) {
+                        *target = *dot;
                     }
                 }
             }
         }
     }
+}
+
+/// A matrix of weights, or of anything that is multiplied like them.
+#[derive(Clone, Copy)]
+struct Matrix<'a, T> {
+    rows: &'a [T],
+    /// Elements of a row.
+    width: usize,
+}
+
+impl<T: Element> Matrix<'_, T> {
+    /// Adds the products of at most 32 rows, from `first` on, with `P` vectors `x` to `P` sums (`[p][width]`).
+    #[inline(always)]
+    fn add_products<S: Simd, const P: usize>(&self, simd: S, first: usize, x: [&[f32]; P], sums: &mut [f32]) {
+        let mut live = 0;
+        for x in x {
+            live |= live_bits(simd, x);
+        }
+        let inputs = &Inputs { first, x, live };
+        if S::LANES == 1 {
+            self.blocks::<S, P, 16>(simd, inputs, 0, sums);
+            return;
+        }
+        let u = match (P, S::MANY_REGISTERS) {
+            (1, true) => self.blocks::<S, P, 16>(simd, inputs, 0, sums),
+            (1, false) => self.blocks::<S, P, 8>(simd, inputs, 0, sums),
+            (_, true) => self.blocks::<S, P, 4>(simd, inputs, 0, sums),
+            (_, false) => self.blocks::<S, P, 2>(simd, inputs, 0, sums),
+        };
+        let u = self.blocks::<S, P, 2>(simd, inputs, u, sums);
+        self.blocks::<S, P, 1>(simd, inputs, u, sums);
+    }
+
+    /// Blocks of `N` vectors of units from unit `u` on; returns where they end. The last size to be tried also
+    /// takes what is left.
+    #[inline(always)]
+    fn blocks<S: Simd, const P: usize, const N: usize>(
+        &self,
+        simd: S,
+        inputs: &Inputs<'_, P>,
+        mut u: usize,
+        sums: &mut [f32],
+    ) -> usize {
+        let units = self.width;
+        let is_last = N == 1 || S::LANES == 1;
+        while u + N * S::LANES <= units || is_last && u < units {
+            let weights = self.rows.get(inputs.first * units + u..).unwrap_or(&[]);
+            let mut block = [[simd.splat(0.0); N]; P];
+            for (p, block) in block.iter_mut().enumerate() {
+                load_all(simd, span(sums, p * units + u, units - u), block);
+            }
+            add_shared_rows(simd, &mut block, (inputs.x, inputs.live), (weights, units));
+            for (p, block) in block.iter().enumerate() {
+                store_all(simd, block, span_mut(sums, p * units + u, units - u));
+            }
+            u += N * S::LANES;
+        }
+        u
+    }
+}
+
+/// At most 32 inputs of `P` samples.
+struct Inputs<'a, const P: usize> {
+    /// Index of the first.
+    first: usize,
+    x: [&'a [f32]; P],
+    /// A bit for each that is not zero in some sample.
+    live: u32,
+}
+
+/// The `len` elements from `start` on of the first samples of a matrix whose rows have `width` elements.
+#[inline(always)]
+fn parts<const P: usize>(matrix: &[f32], width: usize, start: usize, len: usize) -> [&[f32]; P] {
+    let mut parts = [&[][..]; P];
+    for (p, part) in parts.iter_mut().enumerate() {
+        *part = span(matrix, p * width + start, len);
+    }
+    parts
 }
 
 /// [`Dense::accumulate`] as a function of its own.
@@ -146,16 +216,178 @@ impl<T: Element> Kernel for Accumulate<'_, '_, T> {
     fn run<S: Simd>(self, simd: S) {
         let Self { dense, first, x, sums } = self;
         for (word, x) in x.chunks(WORD_BITS).enumerate() {
-            let inputs = &Inputs { first: first + word * WORD_BITS, x, live: live_bits(simd, x) };
-            let u = if S::MANY_REGISTERS || S::LANES == 1 {
-                dense.blocks::<S, 16>(simd, inputs, 0, sums)
-            } else {
-                dense.blocks::<S, 8>(simd, inputs, 0, sums)
-            };
-            if S::LANES > 1 {
-                let u = dense.blocks::<S, 4>(simd, inputs, u, sums);
-                dense.blocks::<S, 1>(simd, inputs, u, sums);
+            dense.matrix().add_products(simd, first + word * WORD_BITS, [x], sums);
+        }
+    }
+}
+
+/// [`Dense::accumulate_batch`] as a function of its own.
+struct AccumulateBatch<'a, 'b, T> {
+    dense: Dense<'a, T>,
+    x: &'b [f32],
+    sums: &'b mut [f32],
+}
+
+impl<T: Element> Kernel for AccumulateBatch<'_, '_, T> {
+    type Output = ();
+
+    /// Inputs outside: their weights stay in the cache for all samples.
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { dense, x, sums } = self;
+        let DenseStage { inputs, units, .. } = *dense.stage;
+        let samples = sums.len() / units.max(1);
+        for first in (0..inputs).step_by(WORD_BITS) {
+            let len = WORD_BITS.min(inputs - first);
+            let mut sample = 0;
+            while sample < samples {
+                let x = x.get(sample * inputs..).unwrap_or(&[]);
+                let sums = sums.get_mut(sample * units..).unwrap_or(&mut []);
+                if sample + SAMPLES <= samples {
+                    dense.matrix().add_products::<S, SAMPLES>(simd, first, parts(x, inputs, first, len), sums);
+                    sample += SAMPLES;
+                } else {
+                    dense.matrix().add_products::<S, 1>(simd, first, parts(x, inputs, first, len), sums);
+                    sample += 1;
+                }
             }
+        }
+    }
+}
+
+/// [`Dense::input_gradient`] as a function of its own.
+struct InputGradient<'a, 'b, T> {
+    dense: Dense<'a, T>,
+    gradient: &'b [f32],
+    first: usize,
+    wanted: &'b [u32],
+    target: &'b mut [f32],
+}
+
+impl<T: Element> Kernel for InputGradient<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { dense, gradient, first, wanted, target } = self;
+        target.fill(0.0);
+        for (word, target) in target.chunks_mut(WORD_BITS).enumerate() {
+            let wanted = if wanted.is_empty() { u32::MAX } else { wanted.get(word).copied().unwrap_or(0) };
+            let wanted = (first + word * WORD_BITS, wanted & channels_of_word(target.len(), 0));
+            // Enough sums at a time to hide what an addition takes; a scalar processor only shares loads.
+            if S::LANES == 1 {
+                dense.input_dots::<S, 2, 1>(simd, wanted, [gradient], (target, 0));
+            } else {
+                dense.input_dots::<S, 8, 1>(simd, wanted, [gradient], (target, 0));
+            }
+        }
+    }
+}
+
+/// [`Dense::input_gradient_batch`] as a function of its own.
+struct InputGradientBatch<'a, 'b, T> {
+    dense: Dense<'a, T>,
+    gradient: &'b [f32],
+    x: &'b [f32],
+    target: &'b mut [f32],
+}
+
+impl<T: Element> InputGradientBatch<'_, '_, T> {
+    /// At most 32 inputs of `P` samples, from sample `sample` on.
+    #[inline(always)]
+    fn samples<S: Simd, const R: usize, const P: usize>(&mut self, simd: S, sample: usize, first: usize) {
+        let DenseStage { inputs, units, .. } = *self.dense.stage;
+        let len = WORD_BITS.min(inputs - first);
+        let mut wanted = channels_of_word(len, 0);
+        if !self.x.is_empty() {
+            let mut live = 0;
+            for x in parts::<P>(self.x.get(sample * inputs..).unwrap_or(&[]), inputs, first, len) {
+                live |= live_bits(simd, x);
+            }
+            wanted &= live;
+        }
+        let gradient = parts::<P>(self.gradient.get(sample * units..).unwrap_or(&[]), units, 0, units);
+        let target = self.target.get_mut(sample * inputs + first..).unwrap_or(&mut []);
+        self.dense.input_dots::<S, R, P>(simd, (first, wanted), gradient, (target, inputs));
+    }
+}
+
+impl<T: Element> Kernel for InputGradientBatch<'_, '_, T> {
+    type Output = ();
+
+    /// Inputs outside: their weights stay in the cache for all samples.
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let DenseStage { inputs, units, .. } = *self.dense.stage;
+        let samples = self.gradient.len() / units.max(1);
+        for first in (0..inputs).step_by(WORD_BITS) {
+            let mut sample = 0;
+            while sample < samples {
+                if sample + SAMPLES <= samples {
+                    self.samples::<S, 2, SAMPLES>(simd, sample, first);
+                    sample += SAMPLES;
+                } else {
+                    self.samples::<S, 8, 1>(simd, sample, first);
+                    sample += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Adds rows of the weight gradient, summed over the samples in their order: `target` is `[row][unit]` for the inputs from
+/// `first` on, `x` is `[sample][input]`, `gradient` `[sample][unit]`.
+pub(crate) struct WeightGradient<'b> {
+    pub stage: &'b DenseStage,
+    pub x: &'b [f32],
+    pub gradient: &'b [f32],
+    pub first: usize,
+    pub target: &'b mut [f32],
+}
+
+impl WeightGradient<'_> {
+    /// The first `P` rows of `target`, for the inputs from `input` on.
+    #[inline(always)]
+    fn rows<S: Simd, const P: usize>(&self, simd: S, input: usize, target: &mut [f32]) {
+        let DenseStage { inputs, units, .. } = *self.stage;
+        let gradient = Matrix { rows: self.gradient, width: units };
+        let samples = self.gradient.len() / units.max(1);
+        // Columns of `x`, so that the samples take the place of a layer's inputs.
+        let mut columns = [[0.0; WORD_BITS]; P];
+        for first in (0..samples).step_by(WORD_BITS) {
+            let count = WORD_BITS.min(samples - first);
+            for sample in 0..count {
+                let x = span(self.x, (first + sample) * inputs + input, P);
+                for (column, x) in columns.iter_mut().zip(x) {
+                    column[sample] = *x;
+                }
+            }
+            let mut x = [&[][..]; P];
+            for (x, column) in x.iter_mut().zip(&columns) {
+                *x = span(column, 0, count);
+            }
+            gradient.add_products(simd, first, x, target);
+        }
+    }
+}
+
+impl Kernel for WeightGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let units = self.stage.units.max(1);
+        let target = core::mem::take(&mut self.target);
+        let mut input = self.first;
+        for rows in target.chunks_mut(SAMPLES * units) {
+            if rows.len() == SAMPLES * units {
+                self.rows::<S, SAMPLES>(simd, input, rows);
+            } else {
+                for (i, row) in rows.chunks_mut(units).enumerate() {
+                    self.rows::<S, 1>(simd, input + i, row);
+                }
+            }
+            input += SAMPLES;
         }
     }
 }
@@ -171,49 +403,63 @@ pub(crate) fn mask_gradient(masks: &[u32], gradient: &mut [f32]) {
     }
 }
 
-/// Dot products of two rows with `x`.
+/// Dot products of each of `R` rows with each `x`.
 #[inline(always)]
-fn dots<S: Simd, T: Element>(simd: S, rows: [&[T]; 2], x: &[f32]) -> [f32; 2] {
-    let (start, done) = if S::LANES == 1 { T::dots(rows, x) } else { ([0.0; 2], 0) };
-    let x = x.get(done..).unwrap_or(&[]);
-    let [a, b] = rows.map(|row| dot(simd, row.get(done..).unwrap_or(&[]), x));
-    [start[0] + a, start[1] + b]
-}
-
-/// Dot product with four independent sums.
-#[inline(always)]
-fn dot<S: Simd, T: Element>(simd: S, a: &[T], b: &[f32]) -> f32 {
-    const SUMS: usize = 4;
-    if a.is_empty() {
-        return 0.0;
-    }
-    let mut sums = [simd.splat(0.0); SUMS];
-    let mut tiles_a = a.chunks_exact(SUMS * S::LANES);
-    let mut tiles_b = b.chunks_exact(SUMS * S::LANES);
-    for (a, b) in (&mut tiles_a).zip(&mut tiles_b) {
-        for (k, sum) in sums.iter_mut().enumerate() {
-            let (a, b) = (span(a, k * S::LANES, S::LANES), span(b, k * S::LANES, S::LANES));
-            *sum = simd.mul_add(simd.load(a), simd.load(b), *sum);
+fn dots<S: Simd, T: Element, const R: usize, const P: usize>(
+    simd: S,
+    rows: [&[T]; R],
+    x: [&[f32]; P],
+) -> [[f32; P]; R] {
+    let mut sums = [[simd.splat(0.0); P]; R];
+    let (mut dots, mut done) = ([[0.0; P]; R], 0);
+    if S::LANES == 1
+        && let ([a, b], [x]) = (&rows[..], &x[..])
+    {
+        let (start, end) = T::dots([a, b], x);
+        done = end;
+        for (dots, start) in dots.iter_mut().zip(start) {
+            dots.fill(start);
         }
     }
-    let sum = simd.sum(simd.add(simd.add(sums[0], sums[1]), simd.add(sums[2], sums[3])));
-    let rest = tiles_a.remainder().iter().zip(tiles_b.remainder());
-    rest.fold(sum, |sum, (a, b)| sum + a.to_f32() * b)
-}
-
-/// A row of the weight gradient, `target[u] += x * g[u]`: one input of one sample.
-pub(crate) fn add_scaled_row(level: Level, x: f32, gradient: &[f32], target: &mut [f32]) {
-    struct Row<'a> {
-        x: f32,
-        gradient: &'a [f32],
-        target: &'a mut [f32],
+    let len = x.first().map_or(0, |x| x.len());
+    let count = len.saturating_sub(done) / S::LANES;
+    // Slices of one length, which the compiler then knows to be there.
+    let (mut values, mut weights) = ([&[][..]; P], [&[][..]; R]);
+    for p in 0..P {
+        values[p] = span(S::arrays(x[p].get(done..).unwrap_or(&[])), 0, count);
     }
-    impl Kernel for Row<'_> {
-        type Output = ();
-        #[inline(always)]
-        fn run<S: Simd>(self, simd: S) {
-            super::conv::add_scaled(simd, self.x, self.gradient, self.target);
+    for r in 0..R {
+        weights[r] = span(S::arrays(rows[r].get(done..).unwrap_or(&[])), 0, count);
+    }
+    if values.iter().any(|x| x.len() != count) || weights.iter().any(|row| row.len() != count) {
+        return dots;
+    }
+    for i in 0..count {
+        let mut x = [simd.splat(0.0); P];
+        for p in 0..P {
+            x[p] = simd.load_array(&values[p][i]);
+        }
+        for r in 0..R {
+            let row = simd.load_array(&weights[r][i]);
+            for p in 0..P {
+                sums[r][p] = simd.mul_add(row, x[p], sums[r][p]);
+            }
         }
     }
-    level.run(Row { x, gradient, target });
+    done += count * S::LANES;
+    if done < len {
+        // The last elements, with zeros beyond the end.
+        for r in 0..R {
+            let row = simd.load(rows[r].get(done..).unwrap_or(&[]));
+            for p in 0..P {
+                sums[r][p] = simd.mul_add(row, simd.load(x[p].get(done..).unwrap_or(&[])), sums[r][p]);
+            }
+        }
+    }
+    for r in 0..R {
+        for p in 0..P {
+            dots[r][p] += simd.sum(sums[r][p]);
+        }
+    }
+    dots
 }

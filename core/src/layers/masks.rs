@@ -43,6 +43,14 @@ impl RowMasks<'_> {
             let plane = |index: usize| self.words.get(at + index * words).copied().unwrap_or(0);
             return plane(0) & agree(plane(1), wy) & agree(plane(2), wx);
         }
+        self.winners_of_any(column, word, wy, wx)
+    }
+
+    /// [`Self::winners`] of any stage.
+    #[inline(never)]
+    fn winners_of_any(&self, column: usize, word: usize, wy: usize, wx: usize) -> u32 {
+        let stage = self.stage;
+        let words = stage.words();
         let position = span(self.words, column * stage.planes() * words, stage.planes() * words);
         let plane = |index: usize| position.get(index * words + word).copied().unwrap_or(0);
         let mut mask = channels_of_word(stage.output.channels, word);
@@ -77,15 +85,10 @@ fn agree(plane: u32, wanted: usize) -> u32 {
     if wanted & 1 == 1 { plane } else { !plane }
 }
 
-/// The positions of the set bits, lowest first.
+/// Clears the lowest set bit and returns its position.
 #[inline(always)]
-pub(crate) fn set_bits(mut mask: u32) -> impl Iterator<Item = usize> {
-    core::iter::from_fn(move || {
-        if mask == 0 {
-            return None;
-        }
-        let bit = mask.trailing_zeros() as usize;
-        mask &= mask - 1;
-        Some(bit)
-    })
+pub(crate) fn take_bit(bits: &mut u32) -> usize {
+    let bit = bits.trailing_zeros() as usize;
+    *bits &= bits.wrapping_sub(1);
+    bit
 }

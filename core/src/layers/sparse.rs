@@ -34,22 +34,60 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     {
         return;
     }
+    // A copy, which stays in registers.
+    let mut own = *sums;
     while live != 0 {
         let j = live.trailing_zeros() as usize;
         live &= live - 1;
         let x = simd.splat(x.get(j).copied().unwrap_or(0.0));
         let row = weights.get(j * stride..).unwrap_or(&[]);
-        if let Some(row) = row.get(..N * S::LANES) {
-            for (sum, w) in sums.iter_mut().zip(row.chunks_exact(S::LANES)) {
-                *sum = simd.mul_add(x, simd.load(w), *sum);
+        match S::arrays(row).first_chunk::<N>() {
+            Some(row) => {
+                for (sum, w) in own.iter_mut().zip(row) {
+                    *sum = simd.mul_add(x, simd.load_array(w), *sum);
+                }
             }
-        } else {
             // The end of the tensor: what is missing are outputs that do not exist, and nobody stores their sums.
-            for (sum, w) in sums.iter_mut().zip(row.chunks(S::LANES)) {
-                *sum = simd.mul_add(x, simd.load(w), *sum);
+            None if N == 1 || S::LANES == 1 => {
+                for (sum, w) in own.iter_mut().zip(row.chunks(S::LANES)) {
+                    *sum = simd.mul_add(x, simd.load(w), *sum);
+                }
+            }
+            None => break,
+        }
+    }
+    *sums = own;
+}
+
+/// [`add_live_rows`] for `P` inputs at a time, which share each row of weights: `sums[p]` gets those of `x[p]`. A bit of
+/// `live` is set where any of the inputs is not zero.
+#[inline(always)]
+pub(crate) fn add_shared_rows<S: Simd, T: Element, const P: usize, const N: usize>(
+    simd: S,
+    sums: &mut [[S::Vector; N]; P],
+    (x, mut live): ([&[f32]; P], u32),
+    (weights, stride): (&[T], usize),
+) {
+    if P == 1
+        && let ([sums], [x]) = (&mut sums[..], &x[..])
+    {
+        return add_live_rows(simd, sums, (x, live), (weights, stride));
+    }
+    // A copy, which stays in registers.
+    let mut own = *sums;
+    while live != 0 {
+        let j = live.trailing_zeros() as usize;
+        live &= live - 1;
+        let mut row = [simd.splat(0.0); N];
+        load_all(simd, weights.get(j * stride..).unwrap_or(&[]), &mut row);
+        for p in 0..P {
+            let x = simd.splat(x[p].get(j).copied().unwrap_or(0.0));
+            for n in 0..N {
+                own[p][n] = simd.mul_add(x, row[n], own[p][n]);
             }
         }
     }
+    *sums = own;
 }
 
 /// A list of outputs and their gradients, in the layout that assembly reads.
@@ -116,10 +154,10 @@ impl Outputs {
 /// Fills the vectors from the front of `x`, with zeros beyond its end.
 #[inline(always)]
 pub(crate) fn load_all<S: Simd, T: Element, const N: usize>(simd: S, x: &[T], vectors: &mut [S::Vector; N]) {
-    match x.get(..N * S::LANES) {
+    match S::arrays(x).first_chunk::<N>() {
         Some(x) => {
-            for (vector, x) in vectors.iter_mut().zip(x.chunks_exact(S::LANES)) {
-                *vector = simd.load(x);
+            for (vector, x) in vectors.iter_mut().zip(x) {
+                *vector = simd.load_array(x);
             }
         }
         None => {

@@ -48,8 +48,8 @@ impl<T: Element> Kernel for Backward<'_, '_, T> {
                 None => gradient.iter_mut().zip(flat).for_each(|(g, flat)| *g = *flat),
             };
         }
-        let walk = BackwardRows { model, flat, masks, rows, image_gradient: Some(gradient) };
-        walk.run(simd, Nothing);
+        let walk = BackwardRows { model, flat, masks, rows, gradient };
+        walk.run(simd);
     }
 }
 
@@ -93,35 +93,21 @@ fn dense_stages<'b, S: Simd, T: Element>(
 ///
 /// Every stage keeps the rows of its output gradient that one input row needs. The first stage adds each row
 /// to the image's gradient at once.
-pub(crate) struct BackwardRows<'a, 'b, T> {
-    pub model: &'a Model<'a, T>,
+struct BackwardRows<'a, 'b, T> {
+    model: &'a Model<'a, T>,
     /// Gradient of the first dense stage's output, or of the logits.
-    pub flat: &'a [f32],
-    pub masks: &'a [u32],
+    flat: &'a [f32],
+    masks: &'a [u32],
     /// Rows of output gradient of all spatial stages.
-    pub rows: &'b mut [f32],
-    /// Left out in training.
-    pub image_gradient: Option<&'b mut [f32]>,
-}
-
-/// Sees each complete row of output gradient.
-pub(crate) trait Observer {
-    /// The output gradient of spatial stage `index` at one row.
-    fn observe<S: Simd>(&mut self, simd: S, index: usize, output: &GradientRow<'_>);
-}
-
-/// Looks away: an attack needs no weight gradients.
-struct Nothing;
-
-impl Observer for Nothing {
-    #[inline(always)]
-    fn observe<S: Simd>(&mut self, _: S, _: usize, _: &GradientRow<'_>) {}
+    rows: &'b mut [f32],
+    /// Of the image.
+    gradient: &'b mut [f32],
 }
 
 impl<T: Element> BackwardRows<'_, '_, T> {
-    /// Runs the walk; `observer` sees each stage's rows in order.
+    /// Runs the walk.
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(mut self, simd: S, mut observer: impl Observer) {
+    fn run<S: Simd>(mut self, simd: S) {
         let plan = self.model.network().plan();
         let mut progress = [Progress::default(); MAX_STAGES];
         let mut index = 0;
@@ -136,7 +122,6 @@ impl<T: Element> BackwardRows<'_, '_, T> {
                 }
                 let row = state.receive();
                 self.last_row(simd, index, stage, row);
-                observer.observe(simd, index, &self.gradient_row(index, stage, row));
             } else if index == 0 {
                 let row = state.make();
                 self.add_to_image(simd, stage, row);
@@ -147,8 +132,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
                 let row = state.make();
                 self.inner_row(simd, index, stage, row);
                 index -= 1;
-                if let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
-                    observer.observe(simd, index, &self.gradient_row(index, stage, row));
+                if let Some(state) = progress.get_mut(index) {
                     state.receive();
                 }
             }
@@ -223,31 +207,38 @@ impl<T: Element> BackwardRows<'_, '_, T> {
     /// Adds what output row `row` of the first stage contributes to the image's gradient.
     #[inline(always)]
     fn add_to_image<S: Simd>(&mut self, simd: S, stage: &Spatial, row: usize) {
-        let Some(image_gradient) = self.image_gradient.take() else { return };
+        // Taken out, so that the rows can be borrowed beside it.
+        let gradient = core::mem::take(&mut self.gradient);
         let output = self.gradient_row(0, stage, row);
         let conv = self.model.conv(0, stage);
-        let windows = WindowGradients { conv, output: &output, target: &mut *image_gradient };
-        if windows.suits::<S>() {
+        let windows = WindowGradients { conv, output: &output, target: &mut *gradient };
+        if windows.suits() {
             simd.call(windows);
-            self.image_gradient = Some(image_gradient);
+            self.gradient = gradient;
             return;
         }
         let len = stage.input.row_len();
         for padded in row * stage.step()..row * stage.step() + stage.extent() {
             if let Some(input_row) = padded.checked_sub(stage.pad_top()) {
-                let target = span_mut(image_gradient, input_row * len, len);
+                let target = span_mut(gradient, input_row * len, len);
                 if !target.is_empty() {
                     simd.call(InputGradientRow { conv, output: &output, input_row, wanted: None, target });
                 }
             }
         }
-        self.image_gradient = Some(image_gradient);
+        self.gradient = gradient;
     }
 }
 
 /// The bits of output row `row` of stage `index`.
 #[inline(never)]
-fn masks_of_row<'s>(plan: &Stages, masks: &'s [u32], index: usize, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
+pub(super) fn masks_of_row<'s>(
+    plan: &Stages,
+    masks: &'s [u32],
+    index: usize,
+    stage: &'s Spatial,
+    row: usize,
+) -> RowMasks<'s> {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     RowMasks { stage, words: span(masks, start, stage.mask_row_len()) }
 }

@@ -1,9 +1,10 @@
 //! Depth first through the stages: forward to the logits, backward to the image.
 
 mod backward;
+pub mod batch;
 mod forward;
+mod maps;
 mod rows;
-pub mod training;
 
 use crate::model::Model;
 

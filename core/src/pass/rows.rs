@@ -62,6 +62,11 @@ impl Keep {
         Window { values, live: bytemuck::cast_slice(live), lengths, slots, first: row * stage.step() % slots, row }
     }
 
+    /// The whole padded input of a stage, if all rows are kept.
+    pub(crate) fn map<'b>(self, plan: &Stages, rows: &'b [f32], (index, stage): (usize, &Spatial)) -> &'b [f32] {
+        span(rows, self.offset(plan, index), stage.values_len(self.slots(stage)))
+    }
+
     /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
     #[inline(never)]
     fn next_row<'b>(

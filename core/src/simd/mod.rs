@@ -25,9 +25,13 @@ pub(crate) trait Simd: Copy {
     fn splat(self, x: f32) -> Self::Vector;
     /// The first `LANES` elements of `x`; zeros where it is shorter.
     fn load<T: Element>(self, x: &[T]) -> Self::Vector;
+    /// The elements of a vector in memory.
+    type Array<T: Element>: Copy;
+    /// As many whole vectors as `x` has.
+    fn arrays<T: Element>(x: &[T]) -> &[Self::Array<T>];
+    fn load_array<T: Element>(self, x: &Self::Array<T>) -> Self::Vector;
     /// Writes as many lanes as `out` takes.
     fn store(self, x: Self::Vector, out: &mut [f32]);
-    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// Bit `i` is set where lane `i` of `a` is greater than that of `b`.

@@ -20,15 +20,20 @@ impl Simd for Scalar {
     fn load<T: Element>(self, x: &[T]) -> f32 {
         x.first().map_or(0.0, |x| x.to_f32())
     }
+    type Array<T: Element> = T;
+    #[inline(always)]
+    fn arrays<T: Element>(x: &[T]) -> &[T] {
+        x
+    }
+    #[inline(always)]
+    fn load_array<T: Element>(self, x: &T) -> f32 {
+        x.to_f32()
+    }
     #[inline(always)]
     fn store(self, x: f32, out: &mut [f32]) {
         if let Some(out) = out.first_mut() {
             *out = x;
         }
-    }
-    #[inline(always)]
-    fn add(self, a: f32, b: f32) -> f32 {
-        a + b
     }
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
@@ -78,17 +83,22 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn load<T: Element>(self, x: &[T]) -> [f32; 4] {
-        super::portable::lanes(x)
+        lanes(x)
+    }
+    type Array<T: Element> = [T; 4];
+    #[inline(always)]
+    fn arrays<T: Element>(x: &[T]) -> &[[T; 4]] {
+        x.as_chunks().0
+    }
+    #[inline(always)]
+    fn load_array<T: Element>(self, x: &[T; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| x[i].to_f32())
     }
     #[inline(always)]
     fn store(self, x: [f32; 4], out: &mut [f32]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = x;
         }
-    }
-    #[inline(always)]
-    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        core::array::from_fn(|i| a[i] + b[i])
     }
     #[inline(always)]
     fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
@@ -119,7 +129,7 @@ impl Simd for Portable {
 /// The first `L` elements, converted; zeros where `x` is shorter.
 #[cfg(feature = "std")]
 #[inline(always)]
-pub(super) fn lanes<T: Element, const L: usize>(x: &[T]) -> [f32; L] {
+fn lanes<T: Element, const L: usize>(x: &[T]) -> [f32; L] {
     match x.first_chunk::<L>() {
         Some(x) => core::array::from_fn(|i| x[i].to_f32()),
         None => core::array::from_fn(|i| x.get(i).map_or(0.0, |x| x.to_f32())),

@@ -1,21 +1,23 @@
 //! AVX2 and AVX-512 vectors. The only `unsafe` code of the crate: calls of processor instructions, each
 //! allowed by a token that exists only after the processor was asked for them.
 
-use super::{Kernel, Simd, portable::lanes};
+use super::{Kernel, Simd};
 use crate::element::Element;
 use core::arch::x86_64::*;
 
-/// Proof of AVX2 and FMA.
+/// Proof of AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
-/// Proof of AVX-512F, AVX2 and FMA.
+/// Proof of AVX-512F, AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
 impl Avx2 {
     pub(crate) fn detect() -> Option<Self> {
-        let found = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
+        let found = std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("fma")
+            && std::is_x86_feature_detected!("f16c");
         found.then_some(Self(()))
     }
 }
@@ -29,7 +31,7 @@ impl Avx512 {
 
 /// Compiles `kernel` with AVX2 instructions.
 pub(crate) fn run_avx2<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     fn inner<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
         kernel.run(simd)
     }
@@ -42,7 +44,7 @@ pub(crate) fn run_avx2<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
 
 /// Compiles `kernel` with AVX-512 instructions.
 pub(crate) fn run_avx512<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
-    #[target_feature(enable = "avx512f,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx2,fma,f16c")]
     fn inner<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
         kernel.run(simd)
     }
@@ -66,6 +68,7 @@ macro_rules! proven {
 
 impl Simd for Avx2 {
     type Vector = __m256;
+    type Array<T: Element> = [T; 8];
     const LANES: usize = 8;
     const MANY_REGISTERS: bool = false;
 
@@ -75,19 +78,33 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn load<T: Element>(self, x: &[T]) -> __m256 {
-        bytemuck::cast::<[f32; 8], __m256>(lanes(x))
+        let mut some = [T::zeroed(); 8];
+        self.load_array(whole(x, &mut some))
+    }
+    #[inline(always)]
+    fn arrays<T: Element>(x: &[T]) -> &[[T; 8]] {
+        x.as_chunks().0
+    }
+    #[inline(always)]
+    fn load_array<T: Element>(self, x: &[T; 8]) -> __m256 {
+        if size_of::<T>() == size_of::<f32>() {
+            // SAFETY: `x` has eight f32, at any address.
+            #[allow(unsafe_code, reason = "a load of checked elements")]
+            unsafe {
+                _mm256_loadu_ps(x.as_ptr().cast())
+            }
+        } else {
+            // SAFETY: `x` has eight f16, at any address; `self` exists only if the processor has the feature.
+            #[allow(unsafe_code, reason = "a load of checked elements")]
+            unsafe {
+                _mm256_cvtph_ps(_mm_loadu_si128(x.as_ptr().cast()))
+            }
+        }
     }
     #[inline(always)]
     fn store(self, x: __m256, out: &mut [f32]) {
         let x: [f32; 8] = bytemuck::cast(x);
-        match out.first_chunk_mut::<8>() {
-            Some(out) => *out = x,
-            None => out.iter_mut().zip(x).for_each(|(out, x)| *out = x),
-        }
-    }
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        proven!(_mm256_add_ps(a, b))
+        if let Some(out) = out.first_chunk_mut() { *out = x } else { store_some(&x, out) }
     }
     #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
@@ -118,6 +135,7 @@ impl Simd for Avx2 {
 
 impl Simd for Avx512 {
     type Vector = __m512;
+    type Array<T: Element> = [T; 16];
     const LANES: usize = 16;
     const MANY_REGISTERS: bool = true;
 
@@ -127,19 +145,33 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn load<T: Element>(self, x: &[T]) -> __m512 {
-        bytemuck::cast::<[f32; 16], __m512>(lanes(x))
+        let mut some = [T::zeroed(); 16];
+        self.load_array(whole(x, &mut some))
+    }
+    #[inline(always)]
+    fn arrays<T: Element>(x: &[T]) -> &[[T; 16]] {
+        x.as_chunks().0
+    }
+    #[inline(always)]
+    fn load_array<T: Element>(self, x: &[T; 16]) -> __m512 {
+        if size_of::<T>() == size_of::<f32>() {
+            // SAFETY: `x` has sixteen f32, at any address; `self` exists only if the processor has the feature.
+            #[allow(unsafe_code, reason = "a load of checked elements")]
+            unsafe {
+                _mm512_loadu_ps(x.as_ptr().cast())
+            }
+        } else {
+            // SAFETY: `x` has sixteen f16, at any address; `self` exists only if the processor has the feature.
+            #[allow(unsafe_code, reason = "a load of checked elements")]
+            unsafe {
+                _mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast()))
+            }
+        }
     }
     #[inline(always)]
     fn store(self, x: __m512, out: &mut [f32]) {
         let x: [f32; 16] = bytemuck::cast(x);
-        match out.first_chunk_mut::<16>() {
-            Some(out) => *out = x,
-            None => out.iter_mut().zip(x).for_each(|(out, x)| *out = x),
-        }
-    }
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        proven!(_mm512_add_ps(a, b))
+        if let Some(out) = out.first_chunk_mut() { *out = x } else { store_some(&x, out) }
     }
     #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
@@ -165,6 +197,32 @@ impl Simd for Avx512 {
     fn sum(self, x: __m512) -> f32 {
         proven!(_mm512_reduce_add_ps(x))
     }
+}
+
+/// The first `L` elements; if there are fewer, they are copied to `some`, whose other elements stay zero.
+#[inline(always)]
+fn whole<'a, T: Element, const L: usize>(x: &'a [T], some: &'a mut [T; L]) -> &'a [T; L] {
+    match x.first_chunk() {
+        Some(x) => x,
+        None => {
+            copy_some(x, some);
+            some
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn copy_some<T: Copy>(x: &[T], some: &mut [T]) {
+    for (target, x) in some.iter_mut().zip(x) {
+        *target = *x;
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn store_some(x: &[f32], out: &mut [f32]) {
+    copy_some(x, out);
 }
 
 /// Halves added until one is left.

@@ -3,13 +3,37 @@
 
 use super::{Conv, GradientRow, InputGradientRow};
 use crate::element::Element;
-use crate::layers::masks::channels_of_word;
+use crate::layers::masks::{channels_of_word, take_bit};
 use crate::layers::sparse::Outputs;
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
 use crate::span::{span, span_mut};
 
 impl<T: Element> InputGradientRow<'_, '_, T> {
+    /// A stage without a convolution: winners get the gradient as it is.
+    #[inline(always)]
+    pub(super) fn pass_through(&mut self) {
+        let (stage, output) = (self.conv.stage, self.output);
+        let channels = stage.output.channels;
+        for (wy, _) in self.kernel_rows() {
+            for column in 0..stage.input.width {
+                let target = span_mut(self.target, column * channels, channels);
+                for (_, q, wx) in over_column(stage, column) {
+                    let gradient = span(output.gradient, q * channels, channels);
+                    for word in 0..stage.words() {
+                        let mut mask = output.masks.winners(q, word, wy, wx);
+                        while mask != 0 {
+                            let channel = word * WORD_BITS + take_bit(&mut mask);
+                            if let (Some(target), Some(g)) = (target.get_mut(channel), gradient.get(channel)) {
+                                *target += g;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// Input by input: lists the winners of all windows over it, for the channels that are alive.
     #[inline(always)]
     pub(super) fn gather(&mut self) {
@@ -87,11 +111,11 @@ pub(crate) struct WindowGradients<'a, 'b, T> {
 }
 
 impl<T: Element> WindowGradients<'_, '_, T> {
-    /// Whether this is the way for these vectors and this stage.
-    pub(crate) fn suits<S: Simd>(&self) -> bool {
+    /// Whether this is the way for this stage.
+    pub(crate) fn suits(&self) -> bool {
         let stage = self.conv.stage;
         let taps = stage.kernel * stage.kernel * stage.input.channels;
-        stage.convolves && taps <= WORD_BITS && (S::LANES == 1 || self.conv.transposed.is_empty())
+        stage.convolves && taps <= WORD_BITS
     }
 
     /// One place of a pooling window.

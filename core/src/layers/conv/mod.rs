@@ -13,18 +13,16 @@
 
 mod gather;
 mod scatter;
-mod weight_gradient;
 
 use super::RowMasks;
 use super::pool::Pooled;
-use super::sparse::{ROW, add_live_rows, bits_at, load_all};
+use super::sparse::{ROW, add_shared_rows, bits_at, load_all};
 use crate::element::Element;
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
 use crate::span::{span, span_mut};
 pub(crate) use gather::WindowGradients;
-pub(crate) use scatter::add_scaled;
-pub(crate) use weight_gradient::add_weight_gradient;
+pub(crate) use scatter::{InputGradientMap, WeightGradientMap, kernel_parts};
 
 /// A spatial stage with its weights.
 #[derive(Clone, Copy)]
@@ -33,7 +31,7 @@ pub(crate) struct Conv<'a, T> {
     /// `[ky][kx][i][o]`
     pub weights: &'a [T],
     pub bias: &'a [T],
-    /// `[o][ky][kx][i]`, for a backward pass with vectors; or empty.
+    /// `[o][ky][kx][i]`, for a backward pass with vectors, and what lies behind; or empty.
     pub transposed: &'a [f32],
 }
 
@@ -84,16 +82,17 @@ impl<T: Element> Columns<'_, '_, T> {
     #[inline(always)]
     pub(crate) fn run<S: Simd>(mut self, simd: S) {
         self.masks.fill(0);
-        let columns = &mut self;
-        let o = match S::LANES {
-            1 => simd.call(Blocks::<T, ROW> { columns, o: 0 }),
-            16.. => simd.call(Blocks::<T, 4> { columns, o: 0 }),
-            _ => simd.call(Blocks::<T, 8> { columns, o: 0 }),
-        };
         let filters = self.conv.stage.output.channels;
-        let columns = &mut self;
-        let o = if S::LANES > 1 && S::LANES < 16 && o < filters { simd.call(Blocks::<T, 4> { columns, o }) } else { o };
-        if S::LANES > 1 && o < filters {
+        if S::LANES == 1 {
+            simd.call(Blocks::<T, ROW> { columns: &mut self, o: 0 });
+            return;
+        }
+        let mut o = 0;
+        if S::MANY_REGISTERS {
+            o = simd.call(Blocks::<T, 4> { columns: &mut self, o });
+        }
+        o = simd.call(Blocks::<T, 2> { columns: &mut self, o });
+        if o < filters {
             simd.call(Blocks::<T, 1> { columns: &mut self, o });
         }
     }
@@ -129,7 +128,8 @@ impl<T: Element, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
 }
 
 impl<T: Element> Conv<'_, T> {
-    /// Finds the largest of each filter's values in the pooling window of output column `q`.
+    /// Finds the largest of each filter's values in the pooling window of output column `q`. Vectors take several
+    /// positions at a time, which share the loads of weights.
     #[inline(always)]
     fn pool<S: Simd, const N: usize>(
         &self,
@@ -139,54 +139,91 @@ impl<T: Element> Conv<'_, T> {
         o: usize,
         pooled: &mut Pooled<S, N>,
     ) {
-        let stage = self.stage;
-        let mut values = [simd.splat(0.0); N];
-        for wy in 0..stage.pool {
-            for wx in 0..stage.pool {
-                // Counted from the padded border, so that nothing is negative.
-                let (y, x) = (window.row * stage.pool + wy, q * stage.pool + wx);
-                let inside = |at: usize, pad: usize, size: usize| at >= pad && at < size + pad;
-                if inside(y, stage.pool_pad.0, stage.conv.0) && inside(x, stage.pool_pad.1, stage.conv.1) {
-                    let start = (q * stage.step() + wx * stage.stride) * stage.input.channels;
-                    let some = self.position::<S, N>(simd, (window, wy * stage.stride, start), o, &mut values);
-                    // Zeros cannot win against the zero that a ReLU's search starts with.
-                    if some || !stage.relu {
-                        pooled.add(simd, &mut values, (wy, wx));
-                    }
-                }
+        let pool = self.stage.pool;
+        if S::LANES > 1 && pool == 2 {
+            return self.positions(simd, window, (q, o), [(0, 0), (0, 1), (1, 0), (1, 1)], pooled);
+        }
+        for wy in 0..pool {
+            if S::LANES > 1 && pool == 3 {
+                self.positions(simd, window, (q, o), [(wy, 0), (wy, 1), (wy, 2)], pooled);
+                continue;
+            }
+            for wx in 0..pool {
+                self.positions(simd, window, (q, o), [(wy, wx)], pooled);
             }
         }
     }
 
-    /// The convolution at one position: window rows from `row` on, elements from `start` on. False if all values are
-    /// zero because nothing under the kernel is not.
+    /// Takes the values at some positions `(wy, wx)` of the pooling window of output column `q`.
     #[inline(always)]
-    fn position<S: Simd, const N: usize>(
+    fn positions<S: Simd, const P: usize, const N: usize>(
         &self,
         simd: S,
-        (window, row, start): (&Window<'_>, usize, usize),
+        window: &Window<'_>,
+        (q, o): (usize, usize),
+        positions: [(usize, usize); P],
+        pooled: &mut Pooled<S, N>,
+    ) {
+        let stage = self.stage;
+        let mut places = [(0, 0); P];
+        for (place, (wy, wx)) in places.iter_mut().zip(positions) {
+            *place = (wy * stage.stride, (q * stage.step() + wx * stage.stride) * stage.input.channels);
+        }
+        let mut values = [[simd.splat(0.0); N]; P];
+        let some = self.convolve(simd, window, places, o, &mut values);
+        for (values, (wy, wx)) in values.iter_mut().zip(positions) {
+            // Counted from the padded border, so that nothing is negative.
+            let (y, x) = (window.row * stage.pool + wy, q * stage.pool + wx);
+            let inside = |at: usize, pad: usize, size: usize| at >= pad && at < size + pad;
+            let is_real = inside(y, stage.pool_pad.0, stage.conv.0) && inside(x, stage.pool_pad.1, stage.conv.1);
+            // Zeros cannot win against the zero that a ReLU's search starts with.
+            if is_real && (some || !stage.relu) {
+                pooled.add(simd, values, (wy, wx));
+            }
+        }
+    }
+
+    /// The convolution at each place: window rows from `place.0` on, elements from `place.1` on. False if all values
+    /// are zero because nothing under the kernels is not.
+    #[inline(always)]
+    fn convolve<S: Simd, const P: usize, const N: usize>(
+        &self,
+        simd: S,
+        window: &Window<'_>,
+        places: [(usize, usize); P],
         o: usize,
-        values: &mut [S::Vector; N],
+        values: &mut [[S::Vector; N]; P],
     ) -> bool {
         let (stage, filters) = (self.stage, self.stage.output.channels);
         if !stage.convolves {
-            let x = span(window.input_row(row).values, start + o, filters.saturating_sub(o));
-            load_all(simd, x, values);
+            for (values, (row, start)) in values.iter_mut().zip(places) {
+                let x = span(window.input_row(row).values, start + o, filters.saturating_sub(o));
+                load_all(simd, x, values);
+            }
             return true;
         }
         let mut some = !self.bias.is_empty();
-        load_all(simd, self.bias.get(o..).unwrap_or(&[]), values);
+        for values in values.iter_mut() {
+            load_all(simd, self.bias.get(o..).unwrap_or(&[]), values);
+        }
         let run = stage.kernel * stage.input.channels;
         for ky in 0..stage.kernel {
-            let row = window.input_row(row + ky);
+            let mut rows = [InputRow { values: &[], live: &[] }; P];
+            for (input_row, (row, _)) in rows.iter_mut().zip(places) {
+                *input_row = window.input_row(row + ky);
+            }
             let mut at = 0;
             while at < run {
-                let live = bits_at(row.live, start + at, WORD_BITS.min(run - at));
+                let mut live = 0;
+                let mut x: [&[f32]; P] = [&[]; P];
+                for ((x, row), (_, start)) in x.iter_mut().zip(&rows).zip(places) {
+                    live |= bits_at(row.live, start + at, WORD_BITS.min(run - at));
+                    *x = row.values.get(start + at..).unwrap_or(&[]);
+                }
                 if live != 0 {
                     some = true;
-                    let x = row.values.get(start + at..).unwrap_or(&[]);
                     let weights = self.weights.get((ky * run + at) * filters + o..).unwrap_or(&[]);
-                    add_live_rows(simd, values, (x, live), (weights, filters));
+                    add_shared_rows(simd, values, (x, live), (weights, filters));
                 }
                 at += WORD_BITS;
             }
@@ -219,12 +256,8 @@ impl<T: Element> Kernel for InputGradientRow<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        if self.conv.stage.convolves && (S::LANES == 1 || self.conv.transposed.is_empty()) {
-            self.gather();
-        } else {
-            self.scatter(simd);
-        }
+    fn run<S: Simd>(mut self, _: S) {
+        if self.conv.stage.convolves { self.gather() } else { self.pass_through() }
     }
 }
 
@@ -241,6 +274,9 @@ impl<T: Element> InputGradientRow<'_, '_, T> {
         })
     }
 }
+
+/// Elements behind all transposed weights.
+pub(crate) const SLACK: usize = scatter::SMALL;
 
 /// Elements of a stage's transposed weights.
 pub(crate) const fn transposed_len(stage: &Spatial) -> usize {

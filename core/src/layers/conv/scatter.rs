@@ -1,86 +1,36 @@
-//! Backward with vectors: the weights of every winner are added to the inputs under the kernel, all channels at once.
+//! Backward with vectors, window by window over whole maps: what each winner passes on is added to the inputs under its
+//! kernel and to its own weights, all columns and channels of a kernel row at once.
+//!
+//! The maps are padded as in forward, so no window hangs over a border.
 
-use super::{Conv, InputGradientRow};
+use super::{Conv, GradientRow};
 use crate::element::Element;
-use crate::layers::RowMasks;
-use crate::layers::masks::set_bits;
+use crate::layers::masks::{RowMasks, take_bit};
+use crate::layers::sparse::{load_all, store_all};
 use crate::plan::{Spatial, WORD_BITS};
-use crate::simd::{Scalar, Simd};
+use crate::simd::{Kernel, Scalar, Simd};
 use crate::span::{span, span_mut};
 
-impl<T: Element> InputGradientRow<'_, '_, T> {
-    /// Window by window. A stage without a convolution passes the gradient on.
-    #[inline(always)]
-    pub(super) fn scatter<S: Simd>(&mut self, simd: S) {
-        let (stage, output) = (self.conv.stage, self.output);
-        for (wy, ky) in self.kernel_rows() {
-            for q in 0..stage.output.width {
-                let gradient = span(output.gradient, q * stage.output.channels, stage.output.channels);
-                for wx in 0..stage.pool {
-                    let winners = Winners { masks: output.masks, q, wy, wx, gradient };
-                    let place = Place::new(stage, ky, q * stage.step() + wx * stage.stride);
-                    let target = place.target(stage, self.target);
-                    if S::LANES > 1 && stage.convolves {
-                        winners.add_filters(simd, &self.conv, &place, target);
-                    } else {
-                        winners.pass_through(target);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A kernel row over an input row, less the columns of padding at both ends.
-struct Place {
-    ky: usize,
-    /// First kernel column that is not over padding.
-    kx: usize,
-    /// The input column under it.
-    column: usize,
-    /// Columns that are not over padding.
-    count: usize,
-}
-
-impl Place {
-    /// `start` is the padded column under the first kernel column.
-    #[inline(always)]
-    fn new(stage: &Spatial, ky: usize, start: usize) -> Self {
-        let kx = stage.pad_left().saturating_sub(start);
-        let column = start.saturating_sub(stage.pad_left());
-        let count = stage.kernel.saturating_sub(kx).min(stage.input.width.saturating_sub(column));
-        Self { ky, kx, column, count }
-    }
-
-    /// The part of the input gradient's row under the kernel row.
-    #[inline(always)]
-    fn target<'t>(&self, stage: &Spatial, row: &'t mut [f32]) -> &'t mut [f32] {
-        span_mut(row, self.column * stage.input.channels, self.count * stage.input.channels)
-    }
-}
+/// Kernels of at most this many weights are taken whole, not row by row. There are as many elements of slack behind
+/// the last filter.
+pub(crate) const SMALL: usize = 32;
 
 /// The filters that won at one place of a pooling window, and their output gradient.
 struct Winners<'a> {
     masks: RowMasks<'a>,
-    q: usize,
-    wy: usize,
-    wx: usize,
+    /// Output column, window row, window column.
+    place: (usize, usize, usize),
     /// By filter.
     gradient: &'a [f32],
 }
 
-/// The part of every filter that lies over the target.
-struct Filters<'a> {
-    /// `[o][ky][kx][i]`
-    weights: &'a [f32],
-    /// Elements of one filter.
-    len: usize,
-    /// Where in a filter the target's weights start.
-    offset: usize,
-}
+impl<'a> Winners<'a> {
+    #[inline(always)]
+    fn at(output: &GradientRow<'a>, place: (usize, usize, usize)) -> Self {
+        let filters = output.masks.stage.output.channels;
+        Self { masks: output.masks, place, gradient: span(output.gradient, place.0 * filters, filters) }
+    }
 
-// Loops rather than closures: a closure is compiled for any processor and may then stay a call.
-impl Winners<'_> {
     #[inline(always)]
     fn words(&self) -> usize {
         self.masks.stage.words()
@@ -88,85 +38,245 @@ impl Winners<'_> {
 
     #[inline(always)]
     fn mask(&self, word: usize) -> u32 {
-        self.masks.winners(self.q, word, self.wy, self.wx)
+        let (q, wy, wx) = self.place;
+        self.masks.winners(q, word, wy, wx)
     }
 
-    /// The gradient of a stage without a convolution: winners get it as it is.
-    pub(super) fn pass_through(&self, target: &mut [f32]) {
-        for word in 0..self.words() {
-            for bit in set_bits(self.mask(word)) {
-                let channel = word * WORD_BITS + bit;
-                if let (Some(target), Some(g)) = (target.get_mut(channel), self.gradient.get(channel)) {
-                    *target += g;
+    #[inline(always)]
+    fn gradient(&self, o: usize) -> f32 {
+        self.gradient.get(o).copied().unwrap_or(0.0)
+    }
+
+    /// The winners among the filters `64 * pair ..`.
+    #[inline(always)]
+    fn pair(&self, pair: usize) -> u64 {
+        let high = if 2 * pair + 1 < self.words() { self.mask(2 * pair + 1) } else { 0 };
+        u64::from(self.mask(2 * pair)) | u64::from(high) << WORD_BITS
+    }
+
+    /// `sums += sum over winners o of gradient[o] * x[o * stride ..]`, for as many elements as `R` vectors have.
+    #[inline(always)]
+    fn add_to<S: Simd, const R: usize>(&self, simd: S, sums: &mut [S::Vector; R], (x, stride): (&[f32], usize)) {
+        let mut own = *sums;
+        for pair in 0..self.words().div_ceil(2) {
+            let mut mask = self.pair(pair);
+            while mask != 0 {
+                let o = pair * 2 * WORD_BITS + mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                let g = simd.splat(self.gradient(o));
+                // The last filter's vectors may reach into the slack behind the weights, never beyond it.
+                let Some(x) = S::arrays(x.get(o * stride..).unwrap_or(&[])).first_chunk::<R>() else { break };
+                for (sum, x) in own.iter_mut().zip(x) {
+                    *sum = simd.mul_add(g, simd.load_array(x), *sum);
                 }
             }
         }
+        *sums = own;
     }
 
-    /// `target += sum over winners o of gradient[o] * weights[o]`, in tiles that stay in registers.
+    /// [`Self::add_to`] for whole tiles of `R` vectors of the target from `at` on; returns where they end.
     #[inline(always)]
-    fn add_filters<S: Simd, T: Element>(&self, simd: S, conv: &Conv<'_, T>, place: &Place, target: &mut [f32]) {
-        let (stage, channels) = (conv.stage, conv.stage.input.channels);
-        let filters = &Filters {
-            weights: conv.transposed,
-            len: stage.kernel * stage.kernel * channels,
-            offset: (place.ky * stage.kernel + place.kx) * channels,
-        };
-        let at = self.tiles::<S, 6>(simd, filters, target, 0);
-        let at = self.tiles::<S, 3>(simd, filters, target, at);
-        let at = self.tiles::<S, 1>(simd, filters, target, at);
-        self.tiles::<Scalar, 3>(Scalar, filters, target, at);
-        let at = at + (target.len() - at) / 3 * 3;
-        self.tiles::<Scalar, 1>(Scalar, filters, target, at);
-    }
-
-    /// Whole tiles of `R` vectors from `at` on; returns where they end.
-    #[inline(always)]
-    fn tiles<S: Simd, const R: usize>(
+    fn add_tiles<S: Simd, const R: usize>(
         &self,
         simd: S,
-        filters: &Filters<'_>,
-        target: &mut [f32],
+        (x, stride): (&[f32], usize),
         mut at: usize,
+        target: &mut [f32],
     ) -> usize {
         let len = R * S::LANES;
         while at + len <= target.len() {
             let tile = span_mut(target, at, len);
             let mut sums = [simd.splat(0.0); R];
-            for (sum, tile) in sums.iter_mut().zip(tile.chunks_exact(S::LANES)) {
-                *sum = simd.load(tile);
-            }
-            for word in 0..self.words() {
-                let mut mask = self.mask(word);
-                while mask != 0 {
-                    let o = word * WORD_BITS + mask.trailing_zeros() as usize;
-                    mask &= mask - 1;
-                    let g = simd.splat(self.gradient.get(o).copied().unwrap_or(0.0));
-                    let weights = span(filters.weights, o * filters.len + filters.offset + at, len);
-                    for (sum, w) in sums.iter_mut().zip(weights.chunks_exact(S::LANES)) {
-                        *sum = simd.mul_add(g, simd.load(w), *sum);
-                    }
-                }
-            }
-            for (sum, tile) in sums.into_iter().zip(tile.chunks_exact_mut(S::LANES)) {
-                simd.store(sum, tile);
-            }
+            load_all(simd, tile, &mut sums);
+            self.add_to(simd, &mut sums, (x.get(at..).unwrap_or(&[]), stride));
+            store_all(simd, &sums, tile);
             at += len;
         }
         at
     }
 }
 
+/// Calls `$work` for all places (output column, window row, window column) of output row `$row`, with where the kernel's
+/// first row lies in a padded map. (A macro, because a closure is compiled for any processor and may stay a call.)
+macro_rules! for_each_place {
+    ($stage:expr, $row:expr, $row_stride:expr, |$place:ident, $start:ident| $work:block) => {
+        for q in 0..$stage.output.width {
+            for wy in 0..$stage.pool {
+                for wx in 0..$stage.pool {
+                    let (row, column) =
+                        ($row * $stage.step() + wy * $stage.stride, q * $stage.step() + wx * $stage.stride);
+                    let ($place, $start) = ((q, wy, wx), row * $row_stride + column * $stage.input.channels);
+                    $work
+                }
+            }
+        }
+    };
+}
+
+/// The parts of a kernel that a backward pass takes one after the other: rows, so that their weights stay in the fastest
+/// cache, or a small kernel as a whole.
+pub(crate) fn kernel_parts(stage: &Spatial) -> usize {
+    if stage.kernel * stage.kernel * stage.input.channels <= SMALL { 1 } else { stage.kernel }
+}
+
+/// Adds what output row `output` contributes, through one part of the kernel, to the gradient of the whole padded input,
+/// `target`.
+pub(crate) struct InputGradientMap<'a, 'b, T> {
+    pub conv: Conv<'a, T>,
+    pub output: &'b GradientRow<'b>,
+    /// See [`kernel_parts`].
+    pub part: usize,
+    pub target: &'b mut [f32],
+}
+
+impl<T: Element> Kernel for InputGradientMap<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { conv, output, part, target } = self;
+        let stage = conv.stage;
+        let taps = stage.kernel * stage.kernel * stage.input.channels;
+        let row_stride = stage.row_stride();
+        for_each_place!(stage, output.row, row_stride, |place, start| {
+            let winners = Winners::at(output, place);
+            let target = target.get_mut(start..).unwrap_or(&mut []);
+            let filters = Filters { stage, weights: conv.transposed, row_stride };
+            if !stage.convolves {
+                pass_through(&winners, target);
+            } else if taps > SMALL {
+                filters.add_row(simd, &winners, part, target);
+            } else if S::LANES == 1 {
+                for ky in 0..stage.kernel {
+                    filters.add_row(simd, &winners, ky, target);
+                }
+            } else if taps <= S::LANES {
+                filters.add_whole::<S, 1>(simd, &winners, target);
+            } else if taps <= 2 * S::LANES {
+                filters.add_whole::<S, 2>(simd, &winners, target);
+            } else if S::LANES == 8 {
+                filters.add_whole::<S, 4>(simd, &winners, target);
+            } else {
+                filters.add_whole::<S, 8>(simd, &winners, target);
+            }
+        });
+    }
+}
+
+/// The gradient of a stage without a convolution: winners get it as it is.
+#[inline(always)]
+fn pass_through(winners: &Winners<'_>, target: &mut [f32]) {
+    for word in 0..winners.words() {
+        let mut mask = winners.mask(word);
+        while mask != 0 {
+            let channel = word * WORD_BITS + take_bit(&mut mask);
+            if let Some(target) = target.get_mut(channel) {
+                *target += winners.gradient(channel);
+            }
+        }
+    }
+}
+
+/// A stage's weights, `[o][ky][kx][i]`, and the elements between rows of its padded input.
+struct Filters<'a> {
+    stage: &'a Spatial,
+    weights: &'a [f32],
+    row_stride: usize,
+}
+
+impl Filters<'_> {
+    /// Elements of a kernel row.
+    #[inline(always)]
+    fn run(&self) -> usize {
+        self.stage.kernel * self.stage.input.channels
+    }
+
+    /// All rows of a small kernel, of at most `R` vectors, at once.
+    #[inline(always)]
+    fn add_whole<S: Simd, const R: usize>(&self, simd: S, winners: &Winners<'_>, target: &mut [f32]) {
+        if (0..winners.words()).all(|word| winners.mask(word) == 0) {
+            return;
+        }
+        let run = self.run();
+        let mut sums = [simd.splat(0.0); R];
+        winners.add_to(simd, &mut sums, (self.weights, self.stage.kernel * run));
+        let mut taps = [0.0; SMALL];
+        for (sum, taps) in sums.into_iter().zip(taps.chunks_exact_mut(S::LANES)) {
+            simd.store(sum, taps);
+        }
+        for (ky, taps) in taps.chunks_exact(run.max(1)).take(self.stage.kernel).enumerate() {
+            for (target, g) in span_mut(target, ky * self.row_stride, run).iter_mut().zip(taps) {
+                *target += g;
+            }
+        }
+    }
+
+    /// Kernel row `ky`, in tiles that stay in registers.
+    #[inline(always)]
+    fn add_row<S: Simd>(&self, simd: S, winners: &Winners<'_>, ky: usize, target: &mut [f32]) {
+        let run = self.run();
+        let target = span_mut(target, ky * self.row_stride, run);
+        let weights = (self.weights.get(ky * run..).unwrap_or(&[]), self.stage.kernel * run);
+        let at = if S::MANY_REGISTERS { 0 } else { winners.add_tiles::<S, 12>(simd, weights, 0, target) };
+        let at = winners.add_tiles::<S, 6>(simd, weights, at, target);
+        let at = winners.add_tiles::<S, 2>(simd, weights, at, target);
+        let at = winners.add_tiles::<S, 1>(simd, weights, at, target);
+        winners.add_tiles::<Scalar, 1>(Scalar, weights, at, target);
+    }
+}
+
+/// Adds what output row `output` contributes to the weight gradient (`[o][ky][kx][i]`) and the bias gradient; `input` is
+/// the whole padded input.
+pub(crate) struct WeightGradientMap<'a, 'b> {
+    pub stage: &'a Spatial,
+    pub output: &'b GradientRow<'b>,
+    pub input: &'b [f32],
+    pub weight_gradient: &'b mut [f32],
+    pub bias_gradient: &'b mut [f32],
+}
+
+impl Kernel for WeightGradientMap<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { stage, output, input, weight_gradient, bias_gradient } = self;
+        let run = stage.kernel * stage.input.channels;
+        let taps = stage.kernel * run;
+        let row_stride = stage.row_stride();
+        for_each_place!(stage, output.row, row_stride, |place, start| {
+            let winners = Winners::at(output, place);
+            for pair in 0..winners.words().div_ceil(2) {
+                let mut mask = winners.pair(pair);
+                while mask != 0 {
+                    let o = pair * 2 * WORD_BITS + mask.trailing_zeros() as usize;
+                    mask &= mask - 1;
+                    let g = winners.gradient(o);
+                    if let Some(bias) = bias_gradient.get_mut(o) {
+                        *bias += g;
+                    }
+                    for ky in 0..stage.kernel {
+                        let target = span_mut(weight_gradient, o * taps + ky * run, run);
+                        add_scaled(simd, g, span(input, start + ky * row_stride, run), target);
+                    }
+                }
+            }
+        });
+    }
+}
+
 /// `target += g * x`
 #[inline(always)]
-pub(crate) fn add_scaled<S: Simd>(simd: S, g: f32, x: &[f32], target: &mut [f32]) {
+fn add_scaled<S: Simd>(simd: S, g: f32, x: &[f32], target: &mut [f32]) {
     let factor = simd.splat(g);
-    let mut targets = target.chunks_exact_mut(S::LANES);
-    let mut values = x.chunks_exact(S::LANES);
-    for (target, x) in (&mut targets).zip(&mut values) {
-        simd.store(simd.mul_add(factor, simd.load(x), simd.load(target)), target);
+    let whole = x.len() / S::LANES * S::LANES;
+    let values = S::arrays(x);
+    for (target, x) in target.chunks_exact_mut(S::LANES).zip(values) {
+        let sum = simd.mul_add(factor, simd.load_array(x), simd.load(target));
+        simd.store(sum, target);
     }
-    for (target, x) in targets.into_remainder().iter_mut().zip(values.remainder()) {
+    let rest = x.get(whole..).unwrap_or(&[]);
+    for (target, x) in target.get_mut(whole..).unwrap_or(&mut []).iter_mut().zip(rest) {
         *target += g * x;
     }
 }

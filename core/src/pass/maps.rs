@@ -1,0 +1,114 @@
+//! From the features' gradient to that of the image or of the convolutions' weights, over whole maps: the backward pass of
+//! hosts, which have the memory.
+
+use super::backward::masks_of_row;
+use super::rows::Keep;
+use crate::element::Element;
+use crate::layers::conv::{GradientRow, InputGradientMap, WeightGradientMap, kernel_parts};
+use crate::model::Model;
+use crate::plan::{Spatial, Stage, Stages};
+use crate::simd::Simd;
+use crate::span::{span, span_mut};
+
+/// Elements of a padded map of a stage's input.
+fn map_len(stage: &Spatial) -> usize {
+    stage.values_len(stage.padded_height())
+}
+
+/// Elements of the maps of all spatial stages.
+pub(super) fn maps_len(plan: &Stages) -> usize {
+    map_start(plan, plan.spatial_count())
+}
+
+/// Where the map of stage `index` starts.
+fn map_start(plan: &Stages, index: usize) -> usize {
+    (0..index).filter_map(|i| plan.spatial(i)).map(map_len).sum()
+}
+
+/// The part of a padded map that is row `row` of the input.
+fn input_row<'b>(stage: &Spatial, map: &'b [f32], row: usize) -> &'b [f32] {
+    let start = (row + stage.pad_top()) * stage.row_stride() + stage.pad_left() * stage.input.channels;
+    span(map, start, stage.input.row_len())
+}
+
+/// What is wanted of a backward pass.
+pub(super) enum Wanted<'b> {
+    /// The gradient of the image, `[row][column][channel]`.
+    Image(&'b mut [f32]),
+    /// The gradient of the convolutions' weights and biases is added to.
+    Weights {
+        /// Input rows of all spatial stages, all kept.
+        rows: &'b [f32],
+        gradient: &'b mut [f32],
+    },
+}
+
+/// The walk from the last spatial stage to the first.
+pub(super) struct BackwardMaps<'a, 'b, T> {
+    /// With transposed weights.
+    pub model: &'a Model<'a, T>,
+    /// Gradient of the output of the last spatial stage.
+    pub features: &'b [f32],
+    pub masks: &'b [u32],
+    /// Gradients of the padded inputs of all stages.
+    pub maps: &'b mut [f32],
+    pub wanted: Wanted<'b>,
+}
+
+impl<T: Element> BackwardMaps<'_, '_, T> {
+    #[inline(always)]
+    pub(super) fn run<S: Simd>(mut self, simd: S) {
+        let plan = self.model.network().plan();
+        for index in (0..plan.spatial_count()).rev() {
+            let Some(stage) = plan.spatial(index) else { return };
+            self.stage(simd, index, stage);
+        }
+        if let (Wanted::Image(gradient), Some(stage)) = (self.wanted, plan.spatial(0)) {
+            for (row, target) in gradient.chunks_exact_mut(stage.input.row_len().max(1)).enumerate() {
+                // Rows that no window reaches have no place in the map, and no gradient.
+                target.fill(0.0);
+                target.iter_mut().zip(input_row(stage, self.maps, row)).for_each(|(target, g)| *target = *g);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn stage<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial) {
+        let plan = self.model.network().plan();
+        let conv = self.model.conv(index, stage);
+        let end = map_start(plan, index + 1);
+        let (maps, output_map) = self.maps.split_at_mut_checked(end).unwrap_or((&mut [], &mut []));
+        let map = span_mut(maps, map_start(plan, index), map_len(stage));
+        let is_wanted = index > 0 || matches!(self.wanted, Wanted::Image(_));
+        if is_wanted {
+            map.fill(0.0);
+        }
+        let features = self.features;
+        let masks = self.masks;
+        let output = |row: usize| {
+            let gradient = match plan.spatial(index + 1) {
+                Some(next) => input_row(next, output_map, row),
+                None => span(features, row * stage.output.row_len(), stage.output.row_len()),
+            };
+            GradientRow { row, gradient, masks: masks_of_row(plan, masks, index, stage, row) }
+        };
+        if let Wanted::Weights { rows, gradient } = &mut self.wanted
+            && stage.convolves
+        {
+            let before = plan.all().iter().take(index).map(Stage::parameters).map(|(w, b)| w + b).sum();
+            let own = span_mut(gradient, before, stage.weight_len() + stage.bias_len());
+            let (weight_gradient, bias_gradient) =
+                own.split_at_mut_checked(stage.weight_len()).unwrap_or((&mut [], &mut []));
+            for row in 0..stage.output.height {
+                let (output, input) = (&output(row), Keep::All.map(plan, rows, (index, stage)));
+                let (weight_gradient, bias_gradient) = (&mut *weight_gradient, &mut *bias_gradient);
+                simd.call(WeightGradientMap { stage, output, input, weight_gradient, bias_gradient });
+            }
+        }
+        for part in 0..if is_wanted { kernel_parts(stage) } else { 0 } {
+            for row in 0..stage.output.height {
+                simd.call(InputGradientMap { conv, output: &output(row), part, target: &mut *map });
+            }
+        }
+    }
+}
