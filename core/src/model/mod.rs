@@ -84,7 +84,10 @@ impl<'a, T: Element> Model<'a, T> {
     /// Elements of the buffer for [`Self::with_transposed`].
     pub fn transposed_len(network: &Network) -> usize {
         let stages = (0..network.plan().spatial_count()).filter_map(|i| network.plan().spatial(i));
-        stages.map(conv::transposed_len).sum::<usize>() + conv::SLACK
+        match stages.map(conv::transposed_len).sum() {
+            0 => 0,
+            len => len + conv::SLACK,
+        }
     }
 
     /// Runs at `level`, and transposes the convolutions' weights so that the backward pass uses vectors there too;
