@@ -32,20 +32,14 @@ pub fn softmax(logits: &mut [f32]) {
 
 /// `-log softmax(logits)[label]`, in nats.
 ///
-/// Written as `log(1 + sum of exp(other - label's))` where the label leads, so that the loss of a confident sample
-/// does not round to zero.
+/// Written as `log(1 + sum of exp(other - largest)) + (largest - label's)`, so that the loss of a confident sample does
+/// not round to zero.
 pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
-    let at_label = logits.get(label).copied().unwrap_or(0.0);
-    let largest = largest(logits);
-    let others = |shift: f32| {
-        let others = logits.iter().enumerate().filter(|(i, _)| *i != label);
-        others.map(|(_, x)| libm::expf(*x - shift)).sum::<f32>()
-    };
-    if at_label == largest {
-        libm::log1pf(others(largest))
-    } else {
-        libm::logf(others(largest) + libm::expf(at_label - largest)) + (largest - at_label)
-    }
+    let class = argmax(logits);
+    let [largest, at_label] = [class, label].map(|class| logits.get(class).copied().unwrap_or(0.0));
+    let others = logits.iter().enumerate().filter(|(i, _)| *i != class);
+    let sum: f32 = others.map(|(_, x)| libm::expf(*x - largest)).sum();
+    libm::log1pf(sum) + (largest - at_label)
 }
 
 /// Gradient of [`cross_entropy`] with respect to the logits, into `gradient`.

@@ -1,6 +1,6 @@
 //! A network as constant data: the list of layers, checked and planned at compile time.
 
-use crate::plan::{MAX_STAGES, Stages};
+use crate::plan::{MAX_STAGES, Stage, Stages};
 
 /// Most layers a [`Network`] can hold.
 pub const MAX_LAYERS: usize = 48;
@@ -243,18 +243,9 @@ impl Network {
     /// Dimensions of the weights of layer `index`: `[kernel, kernel, in channels, filters]` for a convolution,
     /// `[inputs, units]` for a dense layer, none for the others.
     pub fn weight_shape(&self, index: usize) -> heapless::Vec<usize, 4> {
-        let input = index.checked_sub(1).map_or(Some(self.input), |previous| self.output_shape(previous));
-        let input = input.unwrap_or(Shape::hwc(0, 0, 0));
-        let mut shape = heapless::Vec::new();
-        // Four dimensions are as many as there is room for.
-        let _ = match self.layers().get(index) {
-            Some(Layer::Conv2d { filters, kernel, .. }) => {
-                shape.extend_from_slice(&[*kernel, *kernel, input.channels, *filters])
-            }
-            Some(Layer::Dense { units, .. }) => shape.extend_from_slice(&[input.len(), *units]),
-            _ => Ok(()),
-        };
-        shape
+        let mut stages = self.stages.all().iter();
+        let stage = stages.find(|stage| stage.layer == index && stage.parameters().0 > 0);
+        stage.map_or(heapless::Vec::new(), Stage::weight_shape)
     }
 
     /// Number of weights and biases.
