@@ -216,7 +216,7 @@ impl Network {
 
     /// Number of logits.
     pub const fn classes(&self) -> usize {
-        self.stages.classes()
+        self.stages.lengths().classes
     }
 
     /// Output shape of layer `index`; flat layers have height and width 1. `None` beyond the last layer.
@@ -260,12 +260,12 @@ impl Network {
 
     /// Elements of the buffer for [`Model::logits`](crate::Model::logits), `classify` and `loss`.
     pub const fn inference_len(&self) -> usize {
-        self.stages.inference_len()
+        self.stages.lengths().inference
     }
 
     /// Elements of the buffer for [`Model::input_gradient`](crate::Model::input_gradient) and the one-step attacks.
     pub const fn gradient_len(&self) -> usize {
-        self.stages.gradient_len()
+        self.stages.lengths().gradient
     }
 
     /// Elements of the buffer for an attack with momentum: [`Self::gradient_len`] and one image.

@@ -80,6 +80,16 @@ impl Outputs {
         self.count == OUTPUTS
     }
 
+    /// `target[o] += g[o]` for the listed outputs `o`. The list is empty then.
+    pub(crate) fn pass_on(&mut self, target: &mut [f32]) {
+        let count = core::mem::take(&mut self.count);
+        for (index, g) in self.index.iter().zip(&self.gradient).take(count) {
+            if let Some(target) = target.get_mut(*index) {
+                *target += g;
+            }
+        }
+    }
+
     /// The number of outputs after filling the last group with gradients of 0, and what every index is below.
     #[cfg(cortex_m_fpu)]
     pub(crate) fn whole_groups(&mut self) -> (usize, usize) {

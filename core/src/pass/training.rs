@@ -55,8 +55,8 @@ impl<'n> Training<'n> {
     /// Elements of one sample's buffer.
     pub fn buffer_len(&self) -> usize {
         let plan = self.network.plan();
-        let rows = Keep::All.rows_len(plan) + plan.backward_rows_len() + plan.tail_len();
-        rows + plan.mask_len() + self.features_len() + 2 * self.outputs_len()
+        let rows = Keep::All.rows_len(plan) + plan.lengths().backward_rows + plan.lengths().tail;
+        rows + plan.lengths().masks + self.features_len() + 2 * self.outputs_len()
     }
 
     /// Elements of the convolutions' gradient: for each, in order, weight (`[filter][row][column][in channel]`, so
@@ -95,19 +95,19 @@ impl<'n> Training<'n> {
         let mut rest = buffer;
         Parts {
             rows: take(&mut rest, Keep::All.rows_len(plan)),
-            masks: bytemuck::cast_slice_mut(take(&mut rest, plan.mask_len())),
+            masks: bytemuck::cast_slice_mut(take(&mut rest, plan.lengths().masks)),
             features: take(&mut rest, self.features_len()),
             outputs: take(&mut rest, self.outputs_len()),
             gradients: take(&mut rest, self.outputs_len()),
-            backward: take(&mut rest, plan.backward_rows_len()),
-            tail: take(&mut rest, plan.tail_len()),
+            backward: take(&mut rest, plan.lengths().backward_rows),
+            tail: take(&mut rest, plan.lengths().tail),
         }
     }
 
     /// Inputs and output gradient of dense layer `layer` in a sample's buffer after [`Self::sample`].
     fn dense_record<'b>(&self, layer: usize, buffer: &'b [f32]) -> (&'b [f32], &'b [f32]) {
         let plan = self.network.plan();
-        let features = Keep::All.rows_len(plan) + plan.mask_len();
+        let features = Keep::All.rows_len(plan) + plan.lengths().masks;
         let outputs = features + self.features_len();
         let before: usize = self.dense_stages().take(layer).map(|stage| stage.units).sum();
         let Some(stage) = self.dense_stages().nth(layer) else { return (&[], &[]) };
@@ -226,7 +226,7 @@ impl SamplePass<'_, '_> {
         let plan = model.network().plan();
         let (first, count) = (plan.spatial_count(), plan.count());
         let mask = |index: usize| parts.masks.get(plan.mask_range(index)).unwrap_or(&[]);
-        let classes = plan.classes();
+        let classes = plan.lengths().classes;
         let mut end = parts.gradients.len() - classes;
         let logits = span(parts.outputs, end, classes);
         loss::cross_entropy_gradient(logits, *label, span_mut(parts.gradients, end, classes));
@@ -249,7 +249,7 @@ impl SamplePass<'_, '_> {
     fn conv_backward<S: Simd>(&mut self, simd: S) {
         let Self { training, model, parts, conv_gradient, .. } = self;
         let plan = model.network().plan();
-        let units = training.dense_stages().next().map_or(plan.classes(), |stage| stage.units);
+        let units = training.dense_stages().next().map_or(plan.lengths().classes, |stage| stage.units);
         let rows = &*parts.rows;
         let flat = span(parts.gradients, 0, units);
         let walk = BackwardRows { model, flat, masks: parts.masks, rows: parts.backward, image_gradient: None };

@@ -220,7 +220,9 @@ impl<T: Element> Kernel for InputGradientRow<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        if self.conv.stage.convolves && (S::LANES == 1 || self.conv.transposed.is_empty()) {
+        if !self.conv.stage.convolves {
+            self.pass_on();
+        } else if S::LANES == 1 || self.conv.transposed.is_empty() {
             self.gather();
         } else {
             self.scatter(simd);

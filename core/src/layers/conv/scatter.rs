@@ -3,13 +3,12 @@
 use super::{Conv, InputGradientRow};
 use crate::element::Element;
 use crate::layers::RowMasks;
-use crate::layers::masks::set_bits;
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Scalar, Simd};
 use crate::span::{span, span_mut};
 
 impl<T: Element> InputGradientRow<'_, '_, T> {
-    /// Window by window. A stage without a convolution passes the gradient on.
+    /// Window by window.
     #[inline(always)]
     pub(super) fn scatter<S: Simd>(&mut self, simd: S) {
         let (stage, output) = (self.conv.stage, self.output);
@@ -20,11 +19,7 @@ impl<T: Element> InputGradientRow<'_, '_, T> {
                     let winners = Winners { masks: output.masks, q, wy, wx, gradient };
                     let place = Place::new(stage, ky, q * stage.step() + wx * stage.stride);
                     let target = place.target(stage, self.target);
-                    if S::LANES > 1 && stage.convolves {
-                        winners.add_filters(simd, &self.conv, &place, target);
-                    } else {
-                        winners.pass_through(target);
-                    }
+                    winners.add_filters(simd, &self.conv, &place, target);
                 }
             }
         }
@@ -89,18 +84,6 @@ impl Winners<'_> {
     #[inline(always)]
     fn mask(&self, word: usize) -> u32 {
         self.masks.winners(self.q, word, self.wy, self.wx)
-    }
-
-    /// The gradient of a stage without a convolution: winners get it as it is.
-    pub(super) fn pass_through(&self, target: &mut [f32]) {
-        for word in 0..self.words() {
-            for bit in set_bits(self.mask(word)) {
-                let channel = word * WORD_BITS + bit;
-                if let (Some(target), Some(g)) = (target.get_mut(channel), self.gradient.get(channel)) {
-                    *target += g;
-                }
-            }
-        }
     }
 
     /// `target += sum over winners o of gradient[o] * weights[o]`, in tiles that stay in registers.
