@@ -47,8 +47,10 @@ pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
 /// The label's term is minus the sum of the other probabilities. `p - 1` would be the same number in exact
 /// arithmetic, but cancels to zero for a confident sample and hides the gradient.
 pub fn cross_entropy_gradient(logits: &[f32], label: usize, gradient: &mut [f32]) {
+    // Not copied as they are: that would be the only call of memcpy on a device. Softmax does not change.
+    let largest = largest(logits);
     for (g, x) in gradient.iter_mut().zip(logits) {
-        *g = *x;
+        *g = *x - largest;
     }
     softmax(gradient);
     let others: f32 = gradient.iter().enumerate().filter(|(i, _)| *i != label).map(|(_, p)| *p).sum();

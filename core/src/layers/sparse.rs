@@ -5,6 +5,7 @@
 //! neighbouring outputs at a time; blank paper and dead ReLUs cost nothing. Backward multiplies the rows of the
 //! inputs that want a gradient with the few outputs that have one. Which are which is told by words of bits.
 
+use super::pool::Bits;
 use crate::element::Element;
 use crate::plan::WORD_BITS;
 use crate::simd::Simd;
@@ -159,17 +160,17 @@ pub(crate) fn store_all<S: Simd, const N: usize>(simd: S, vectors: &[S::Vector; 
 
 /// Replaces each value of `best` by that of `x` where that is greater; bit `i` is set where lane `i` was replaced.
 #[inline(always)]
-pub(crate) fn keep_greater<S: Simd, const N: usize>(simd: S, best: &mut [S::Vector; N], x: &mut [S::Vector; N]) -> u64 {
+pub(crate) fn keep_greater<S: Simd, const N: usize>(simd: S, best: &mut [S::Vector; N], x: &mut [S::Vector; N]) -> Bits {
     #[cfg(cortex_m_fpu)]
     if N == ROW
         && let Some(best) = S::as_scalars(best).and_then(|best| best.first_chunk_mut())
         && let Some(x) = S::as_scalars(x).and_then(|x| x.first_chunk_mut())
     {
-        return u64::from(crate::simd::cortex_m::keep_greater(best, x));
+        return crate::simd::cortex_m::keep_greater(best, x);
     }
     let mut replaced = 0;
     for (n, (x, best)) in x.iter().zip(best).enumerate() {
-        replaced |= u64::from(simd.greater(*x, *best)) << (n * S::LANES);
+        replaced |= Bits::from(simd.greater(*x, *best)) << (n * S::LANES);
         *best = simd.max(*x, *best);
     }
     replaced

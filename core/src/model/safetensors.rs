@@ -357,9 +357,21 @@ impl<'a, T: Element> Model<'a, T> {
         if !network.is_written_as(header.network_text()?) {
             return Err(ModelError::OtherNetwork);
         }
-        let mut parameters = heapless::Vec::new();
+        // In the place of the result from the start, so that a device needs no code to move it.
+        let mut result =
+            Ok(Self { network, parameters: heapless::Vec::new(), level: Level::detect(), transposed: &[] });
+        if let Ok(model) = &mut result
+            && let Err(error) = model.read(&header)
+        {
+            result = Err(error);
+        }
+        result
+    }
+
+    /// Looks up all tensors.
+    fn read(&mut self, header: &Header<'a>) -> Result<(), ModelError> {
         let mut expected = 0;
-        for stage in network.plan().all() {
+        for stage in self.network.plan().all() {
             let layer = stage.layer;
             let (weights, bias) = stage.parameters();
             let mut tensors = Parameters { weights: &[], bias: &[] };
@@ -371,15 +383,13 @@ impl<'a, T: Element> Model<'a, T> {
             }
             expected += (weights + bias) * size_of::<T>();
             // The plan has at most `MAX_STAGES` stages.
-            let _ = parameters.push(tensors);
+            let _ = self.parameters.push(tensors);
         }
         if header.tensors.len() != expected {
             return Err(ModelError::Oversized { expected, found: header.tensors.len() });
         }
         header.check_checksum()?;
-        let model = Self { network, parameters, level: Level::detect(), transposed: &[] };
-        model.check_finite()?;
-        Ok(model)
+        self.check_finite()
     }
 
     fn check_finite(&self) -> Result<(), ModelError> {

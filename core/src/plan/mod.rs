@@ -12,8 +12,8 @@ use crate::network::Shape;
 pub(crate) use lengths::Lengths;
 pub(crate) use stage::{DenseStage, Kind, Spatial, Stage};
 
-/// Most stages of a network.
-pub(crate) const MAX_STAGES: usize = 20;
+/// Most stages of a network: those of VGG-16.
+pub(crate) const MAX_STAGES: usize = 16;
 
 /// Lanes of a word of ReLU or winner bits.
 pub(crate) const WORD_BITS: usize = 32;
