@@ -36,10 +36,11 @@ pub fn softmax(logits: &mut [f32]) {
 /// not round to zero.
 pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
     let class = argmax(logits);
-    let [largest, at_label] = [class, label].map(|class| logits.get(class).copied().unwrap_or(0.0));
+    let logit = |class: usize| logits.get(class).copied().unwrap_or(0.0);
+    let largest = logit(class);
     let others = logits.iter().enumerate().filter(|(i, _)| *i != class);
     let sum: f32 = others.map(|(_, x)| libm::expf(*x - largest)).sum();
-    libm::log1pf(sum) + (largest - at_label)
+    libm::log1pf(sum) + (largest - logit(label))
 }
 
 /// Gradient of [`cross_entropy`] with respect to the logits, into `gradient`.

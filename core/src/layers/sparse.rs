@@ -26,7 +26,7 @@ pub(crate) const OUTPUTS: usize = 20;
 pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     simd: S,
     sums: &mut [S::Vector; N],
-    (x, mut live): (&[f32], u32),
+    (x, live): (&[f32], u32),
     (weights, stride): (&[T], usize),
 ) {
     if N == ROW
@@ -35,6 +35,18 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     {
         return;
     }
+    add_rows(simd, sums, (x, live), (weights, stride));
+}
+
+/// [`add_live_rows`] with vectors; on a device only where the processor's own version does not suit.
+#[cfg_attr(cortex_m_fpu, inline(never))]
+#[cfg_attr(not(cortex_m_fpu), inline(always))]
+fn add_rows<S: Simd, T: Element, const N: usize>(
+    simd: S,
+    sums: &mut [S::Vector; N],
+    (x, mut live): (&[f32], u32),
+    (weights, stride): (&[T], usize),
+) {
     while live != 0 {
         let j = live.trailing_zeros() as usize;
         live &= live - 1;

@@ -34,7 +34,8 @@ struct Flat<'a, 'b, T> {
 }
 
 impl<T: Element> Sink for Flat<'_, '_, T> {
-    #[inline(always)]
+    #[cfg_attr(cortex_m_fpu, inline(never))]
+    #[cfg_attr(not(cortex_m_fpu), inline(always))]
     fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[f32]) {
         match &self.dense {
             Some(dense) => dense.accumulate(simd, first, x, self.sums),
