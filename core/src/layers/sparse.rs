@@ -35,7 +35,7 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     {
         return;
     }
-    add_rows(simd, sums, (x, live), (weights, stride));
+    add_rows(simd, sums, x, live, weights, stride);
 }
 
 /// [`add_live_rows`] with vectors; on a device only where the processor's own version does not suit.
@@ -44,8 +44,10 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
 fn add_rows<S: Simd, T: Element, const N: usize>(
     simd: S,
     sums: &mut [S::Vector; N],
-    (x, mut live): (&[f32], u32),
-    (weights, stride): (&[T], usize),
+    x: &[f32],
+    mut live: u32,
+    weights: &[T],
+    stride: usize,
 ) {
     while live != 0 {
         let j = live.trailing_zeros() as usize;
