@@ -32,20 +32,15 @@ pub fn softmax(logits: &mut [f32]) {
 
 /// `-log softmax(logits)[label]`, in nats.
 ///
-/// Written as `log(1 + sum of exp(other - label's))` where the label leads, so that the loss of a confident sample
-/// does not round to zero.
+/// Written as `log(1 + sum of exp(other - largest)) + (largest - label's)`, so that the loss of a confident sample does
+/// not round to zero.
 pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
-    let at_label = logits.get(label).copied().unwrap_or(0.0);
-    let largest = largest(logits);
-    let others = |shift: f32| {
-        let others = logits.iter().enumerate().filter(|(i, _)| *i != label);
-        others.map(|(_, x)| libm::expf(*x - shift)).sum::<f32>()
-    };
-    if at_label == largest {
-        libm::log1pf(others(largest))
-    } else {
-        libm::logf(others(largest) + libm::expf(at_label - largest)) + (largest - at_label)
-    }
+    let class = argmax(logits);
+    let logit = |class: usize| logits.get(class).copied().unwrap_or(0.0);
+    let largest = logit(class);
+    let others = logits.iter().enumerate().filter(|(i, _)| *i != class);
+    let sum: f32 = others.map(|(_, x)| libm::expf(*x - largest)).sum();
+    libm::log1pf(sum) + (largest - logit(label))
 }
 
 /// Gradient of [`cross_entropy`] with respect to the logits, into `gradient`.
@@ -53,8 +48,10 @@ pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
 /// The label's term is minus the sum of the other probabilities. `p - 1` would be the same number in exact
 /// arithmetic, but cancels to zero for a confident sample and hides the gradient.
 pub fn cross_entropy_gradient(logits: &[f32], label: usize, gradient: &mut [f32]) {
+    // Not copied as they are: that would be the only call of memcpy on a device. Softmax does not change.
+    let largest = largest(logits);
     for (g, x) in gradient.iter_mut().zip(logits) {
-        *g = *x;
+        *g = *x - largest;
     }
     softmax(gradient);
     let others: f32 = gradient.iter().enumerate().filter(|(i, _)| *i != label).map(|(_, p)| *p).sum();

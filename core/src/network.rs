@@ -1,9 +1,9 @@
 //! A network as constant data: the list of layers, checked and planned at compile time.
 
-use crate::plan::{MAX_STAGES, Stages};
+use crate::plan::{MAX_STAGES, Stage, Stages};
 
-/// Most layers a [`Network`] can hold.
-pub const MAX_LAYERS: usize = 48;
+/// Most layers a [`Network`] can hold; VGG-16 has 37. A network's constant takes the space of all of them.
+pub const MAX_LAYERS: usize = 40;
 
 /// Largest height, width, channel, filter or unit count: keeps every length product far from overflow.
 pub const MAX_DIMENSION: usize = 16_384;
@@ -216,7 +216,7 @@ impl Network {
 
     /// Number of logits.
     pub const fn classes(&self) -> usize {
-        self.stages.classes()
+        self.stages.lengths().classes
     }
 
     /// Output shape of layer `index`; flat layers have height and width 1. `None` beyond the last layer.
@@ -243,18 +243,9 @@ impl Network {
     /// Dimensions of the weights of layer `index`: `[kernel, kernel, in channels, filters]` for a convolution,
     /// `[inputs, units]` for a dense layer, none for the others.
     pub fn weight_shape(&self, index: usize) -> heapless::Vec<usize, 4> {
-        let input = index.checked_sub(1).map_or(Some(self.input), |previous| self.output_shape(previous));
-        let input = input.unwrap_or(Shape::hwc(0, 0, 0));
-        let mut shape = heapless::Vec::new();
-        // Four dimensions are as many as there is room for.
-        let _ = match self.layers().get(index) {
-            Some(Layer::Conv2d { filters, kernel, .. }) => {
-                shape.extend_from_slice(&[*kernel, *kernel, input.channels, *filters])
-            }
-            Some(Layer::Dense { units, .. }) => shape.extend_from_slice(&[input.len(), *units]),
-            _ => Ok(()),
-        };
-        shape
+        let mut stages = self.stages.all().iter();
+        let stage = stages.find(|stage| stage.layer == index && stage.parameters().0 > 0);
+        stage.map_or(heapless::Vec::new(), Stage::weight_shape)
     }
 
     /// Number of weights and biases.
@@ -269,12 +260,12 @@ impl Network {
 
     /// Elements of the buffer for [`Model::logits`](crate::Model::logits), `classify` and `loss`.
     pub const fn inference_len(&self) -> usize {
-        self.stages.inference_len()
+        self.stages.lengths().inference
     }
 
     /// Elements of the buffer for [`Model::input_gradient`](crate::Model::input_gradient) and the one-step attacks.
     pub const fn gradient_len(&self) -> usize {
-        self.stages.gradient_len()
+        self.stages.lengths().gradient
     }
 
     /// Elements of the buffer for an attack with momentum: [`Self::gradient_len`] and one image.

@@ -41,34 +41,139 @@ impl Display for ParseError {
 
 impl core::error::Error for ParseError {}
 
-impl Display for Layer {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
+/// What a network's text is written to, or compared with: one definition of the text serves both.
+trait Writer {
+    fn text(&mut self, text: &str) -> fmt::Result;
+    fn number(&mut self, number: usize) -> fmt::Result;
+
+    /// Pairs of a text and the number behind it.
+    fn numbers(&mut self, pairs: &[(&str, usize)]) -> fmt::Result {
+        for (text, number) in pairs {
+            self.text(text)?;
+            self.number(*number)?;
+        }
+        Ok(())
+    }
+}
+
+impl Writer for Formatter<'_> {
+    fn text(&mut self, text: &str) -> fmt::Result {
+        self.write_str(text)
+    }
+
+    fn number(&mut self, number: usize) -> fmt::Result {
+        number.fmt(self)
+    }
+}
+
+/// What is left of a text after all that was "written" stood at its front. Needs no formatting code on a device.
+struct Front<'a>(&'a [u8]);
+
+impl Writer for Front<'_> {
+    #[inline(never)]
+    fn text(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(text.as_bytes()).ok_or(fmt::Error)?;
+        Ok(())
+    }
+
+    fn number(&mut self, number: usize) -> fmt::Result {
+        if read_number(&mut self.0) == Some(number) { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+/// Reads a number without leading zeros off the front of `text`.
+#[inline(never)]
+pub(crate) fn read_number(text: &mut &[u8]) -> Option<usize> {
+    let mut number = 0usize;
+    let mut rest = *text;
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        if number == 0 && rest.len() < text.len() {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(usize::from(digit - b'0'))?;
+        rest = after;
+    }
+    let some = rest.len() < text.len();
+    *text = rest;
+    some.then_some(number)
+}
+
+/// Whether `text` is the name of a layer's tensor, `<layer>.<name>`.
+pub(crate) fn is_tensor_name(text: &[u8], layer: usize, name: &str) -> bool {
+    let mut front = Front(text);
+    front.number(layer).and_then(|()| front.text(".")).and_then(|()| front.text(name)).is_ok() && front.0.is_empty()
+}
+
+impl Layer {
+    #[inline(always)]
+    fn write(&self, to: &mut impl Writer) -> fmt::Result {
+        let (padding, bias) = match *self {
             Self::Conv2d { filters, kernel, stride, padding, bias } => {
-                write!(f, "conv2d(filters={filters},kernel={kernel},stride={stride},padding={padding},bias={bias})")
+                to.numbers(&[("conv2d(filters=", filters), (",kernel=", kernel), (",stride=", stride)])?;
+                (Some(padding), Some(bias))
             }
-            Self::Relu => f.write_str("relu"),
-            Self::MaxPool2d { pool, padding } => write!(f, "maxpool2d(pool={pool},padding={padding})"),
-            Self::Flatten => f.write_str("flatten"),
-            Self::Dense { units, bias } => write!(f, "dense(units={units},bias={bias})"),
+            Self::MaxPool2d { pool, padding } => {
+                to.numbers(&[("maxpool2d(pool=", pool)])?;
+                (Some(padding), None)
+            }
+            Self::Dense { units, bias } => {
+                to.numbers(&[("dense(units=", units)])?;
+                (None, Some(bias))
+            }
+            Self::Relu => return to.text("relu"),
+            Self::Flatten => return to.text("flatten"),
+        };
+        if let Some(padding) = padding {
+            to.text(",padding=")?;
+            to.text(padding.name())?;
+        }
+        if let Some(bias) = bias {
+            to.text(if bias { ",bias=true" } else { ",bias=false" })?;
+        }
+        to.text(")")
+    }
+}
+
+impl Network {
+    #[inline(always)]
+    fn write(&self, to: &mut impl Writer) -> fmt::Result {
+        let Shape { height, width, channels } = self.input();
+        to.numbers(&[("input(", height), (",", width), (",", channels)])?;
+        to.text(")")?;
+        self.layers().iter().try_for_each(|layer| to.text(" ").and_then(|()| layer.write(to)))
+    }
+
+    /// Whether `text` is this network as [`Display`] writes it, with nothing left out.
+    pub(crate) fn is_written_as(&self, text: &[u8]) -> bool {
+        let mut front = Front(text);
+        self.write(&mut front).is_ok() && front.0.is_empty()
+    }
+}
+
+impl Padding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Valid => "valid",
         }
     }
 }
 
 impl Display for Padding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Same => "same",
-            Self::Valid => "valid",
-        })
+        f.write_str(self.name())
+    }
+}
+
+impl Display for Layer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.write(f)
     }
 }
 
 impl Display for Network {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Shape { height, width, channels } = self.input();
-        write!(f, "input({height},{width},{channels})")?;
-        self.layers().iter().try_for_each(|layer| write!(f, " {layer}"))
+        self.write(f)
     }
 }
 
@@ -76,33 +181,15 @@ impl FromStr for Network {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let (input, words) = read(text)?;
+        let mut words = split(text, b' ');
+        let input = words.next().and_then(parse_input).ok_or(ParseError::Input)?;
         let mut layers: heapless::Vec<Layer, MAX_LAYERS> = heapless::Vec::new();
-        for layer in words {
-            layers.push(layer?).map_err(|_| ParseError::Network(NetworkError::TooManyLayers))?;
+        for (layer, word) in words.enumerate() {
+            let parsed = parse_layer(word).ok_or(ParseError::Layer { layer })?;
+            layers.push(parsed).map_err(|_| ParseError::Network(NetworkError::TooManyLayers))?;
         }
         Network::try_new(input, &layers).map_err(ParseError::Network)
     }
-}
-
-impl Network {
-    /// Whether `text` is this network. Unlike parsing it, this needs hardly any stack.
-    pub(crate) fn is_written_as(&self, text: &str) -> Result<bool, ParseError> {
-        let (input, words) = read(text)?;
-        let mut own = self.layers().iter();
-        let mut same = input == self.input();
-        for layer in words {
-            same &= own.next() == Some(&layer?);
-        }
-        Ok(same && own.next().is_none())
-    }
-}
-
-/// The input's shape and the layers of a text.
-fn read(text: &str) -> Result<(Shape, impl Iterator<Item = Result<Layer, ParseError>>), ParseError> {
-    let mut words = split(text, b' ');
-    let input = words.next().and_then(parse_input).ok_or(ParseError::Input)?;
-    Ok((input, words.enumerate().map(|(layer, word)| parse_layer(word).ok_or(ParseError::Layer { layer }))))
 }
 
 /// The parts of a text between separators. (The standard library's has checks that can panic in theory.)
@@ -203,6 +290,18 @@ mod tests {
         let text = MNIST_CNN.to_string();
         assert!(text.starts_with("input(28,28,1) conv2d(filters=32,kernel=3,stride=1,padding=same,bias=false) relu"));
         assert_eq!(text.parse::<Network>().unwrap(), MNIST_CNN);
+        assert!(MNIST_CNN.is_written_as(text.as_bytes()));
+        for changed in [text.clone() + " ", text.replace("32", "33"), text.replace("256", "0256"), text[..90].into()] {
+            assert!(!MNIST_CNN.is_written_as(changed.as_bytes()), "{changed}");
+        }
+    }
+
+    #[test]
+    fn tensors_have_names() {
+        assert!(is_tensor_name(b"12.weight", 12, "weight"));
+        for other in ["12.weights", "12.weigh", "12.bias", "2.weight", "012.weight", "+12.weight", "12weight", "", "."] {
+            assert!(!is_tensor_name(other.as_bytes(), 12, "weight"), "{other}");
+        }
     }
 
     #[test]

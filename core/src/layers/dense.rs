@@ -106,10 +106,11 @@ impl<T: Element> Dense<'_, T> {
         let units = self.stage.units;
         while wanted != 0 {
             let (mut bits, mut rows) = ([0; R], [&[][..]; R]);
-            for r in 0..R {
+            let mut last = 0;
+            for (bit, row) in bits.iter_mut().zip(&mut rows) {
                 // Where no input is left, the last one is computed again.
-                bits[r] = if wanted != 0 { take_bit(&mut wanted) } else { bits[r.saturating_sub(1)] };
-                rows[r] = span(self.weights, (first + bits[r]) * units, units);
+                last = if wanted != 0 { take_bit(&mut wanted) } else { last };
+                (*bit, *row) = (last, span(self.weights, (first + last) * units, units));
             }
             let dots = dots(simd, rows, gradient);
             for (bit, dots) in bits.iter().zip(&dots) {
@@ -425,40 +426,42 @@ fn dots<S: Simd, T: Element, const R: usize, const P: usize>(
     let count = len.saturating_sub(done) / S::LANES;
     // Slices of one length, which the compiler then knows to be there.
     let (mut values, mut weights) = ([&[][..]; P], [&[][..]; R]);
-    for p in 0..P {
-        values[p] = span(S::arrays(x[p].get(done..).unwrap_or(&[])), 0, count);
+    for (values, x) in values.iter_mut().zip(x) {
+        *values = span(S::arrays(x.get(done..).unwrap_or(&[])), 0, count);
     }
-    for r in 0..R {
-        weights[r] = span(S::arrays(rows[r].get(done..).unwrap_or(&[])), 0, count);
+    for (weights, row) in weights.iter_mut().zip(rows) {
+        *weights = span(S::arrays(row.get(done..).unwrap_or(&[])), 0, count);
     }
     if values.iter().any(|x| x.len() != count) || weights.iter().any(|row| row.len() != count) {
         return dots;
     }
     for i in 0..count {
         let mut x = [simd.splat(0.0); P];
-        for p in 0..P {
-            x[p] = simd.load_array(&values[p][i]);
+        for (x, values) in x.iter_mut().zip(values) {
+            let Some(value) = values.get(i) else { return dots };
+            *x = simd.load_array(value);
         }
-        for r in 0..R {
-            let row = simd.load_array(&weights[r][i]);
-            for p in 0..P {
-                sums[r][p] = simd.mul_add(row, x[p], sums[r][p]);
+        for (sums, weights) in sums.iter_mut().zip(weights) {
+            let Some(row) = weights.get(i) else { return dots };
+            let row = simd.load_array(row);
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum = simd.mul_add(row, x, *sum);
             }
         }
     }
     done += count * S::LANES;
     if done < len {
         // The last elements, with zeros beyond the end.
-        for r in 0..R {
-            let row = simd.load(rows[r].get(done..).unwrap_or(&[]));
-            for p in 0..P {
-                sums[r][p] = simd.mul_add(row, simd.load(x[p].get(done..).unwrap_or(&[])), sums[r][p]);
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let row = simd.load(row.get(done..).unwrap_or(&[]));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum = simd.mul_add(row, simd.load(x.get(done..).unwrap_or(&[])), *sum);
             }
         }
     }
-    for r in 0..R {
-        for p in 0..P {
-            dots[r][p] += simd.sum(sums[r][p]);
+    for (dots, sums) in dots.iter_mut().zip(sums) {
+        for (dot, sum) in dots.iter_mut().zip(sums) {
+            *dot += simd.sum(sum);
         }
     }
     dots

@@ -5,19 +5,25 @@ use super::sparse::{keep_greater, store_all};
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::Simd;
 
+/// A bit per channel of a block, in 64 bits for many lanes.
+#[cfg(not(cortex_m_fpu))]
+pub(crate) type Bits = u64;
+#[cfg(cortex_m_fpu)]
+pub(crate) type Bits = u32;
+
 /// The largest values so far and where they were found. With a ReLU the search starts at 0: what is not greater
 /// is dead.
 pub(crate) struct Pooled<S: Simd, const N: usize> {
     best: [S::Vector; N],
     empty: bool,
     /// One bit per channel of the block in each plane: alive, two bits of the winner's row, two of its column.
-    planes: [u64; 5],
+    planes: [Bits; 5],
 }
 
 impl<S: Simd, const N: usize> Pooled<S, N> {
     #[inline(always)]
     pub(crate) fn new(simd: S, stage: &Spatial) -> Self {
-        debug_assert!(N * S::LANES <= u64::BITS as usize);
+        debug_assert!(N * S::LANES <= Bits::BITS as usize);
         Self { best: [simd.splat(0.0); N], empty: !stage.relu, planes: [0; 5] }
     }
 
@@ -28,7 +34,7 @@ impl<S: Simd, const N: usize> Pooled<S, N> {
         let won = if self.empty {
             self.empty = false;
             self.best = *values;
-            u64::MAX >> (u64::BITS as usize).saturating_sub(N * S::LANES)
+            Bits::MAX >> (Bits::BITS as usize).saturating_sub(N * S::LANES)
         } else {
             keep_greater(simd, &mut self.best, values)
         };
@@ -62,11 +68,11 @@ impl<S: Simd, const N: usize> Pooled<S, N> {
 
 /// Adds the bits of the channels from `first` on to the words of a plane; lanes without a channel are dropped.
 #[inline(always)]
-fn put_bits(words: &mut [u32], channels: usize, first: usize, bits: u64) {
+fn put_bits(words: &mut [u32], channels: usize, first: usize, bits: Bits) {
     let (word, shift) = (first / WORD_BITS, first % WORD_BITS);
     // A block does not start at a shift and reach into a second word: its length divides 64, and larger ones come
     // first.
-    for (i, part) in [bits as u32, (bits >> WORD_BITS) as u32].into_iter().enumerate() {
+    for (i, part) in bytemuck::cast_ref::<Bits, [u32; size_of::<Bits>() / 4]>(&bits.to_le()).iter().enumerate() {
         if let Some(target) = words.get_mut(word + i) {
             *target |= part << shift & channels_of_word(channels, word + i);
         }

@@ -5,6 +5,7 @@
 //! neighbouring outputs at a time; blank paper and dead ReLUs cost nothing. Backward multiplies the rows of the
 //! inputs that want a gradient with the few outputs that have one. Which are which is told by words of bits.
 
+use super::pool::Bits;
 use crate::element::Element;
 use crate::plan::WORD_BITS;
 use crate::simd::Simd;
@@ -25,7 +26,7 @@ pub(crate) const OUTPUTS: usize = 20;
 pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     simd: S,
     sums: &mut [S::Vector; N],
-    (x, mut live): (&[f32], u32),
+    (x, live): (&[f32], u32),
     (weights, stride): (&[T], usize),
 ) {
     if N == ROW
@@ -34,6 +35,20 @@ pub(crate) fn add_live_rows<S: Simd, T: Element, const N: usize>(
     {
         return;
     }
+    add_rows(simd, sums, x, live, weights, stride);
+}
+
+/// [`add_live_rows`] with vectors; on a device only where the processor's own version does not suit.
+#[cfg_attr(cortex_m_fpu, inline(never))]
+#[cfg_attr(not(cortex_m_fpu), inline(always))]
+fn add_rows<S: Simd, T: Element, const N: usize>(
+    simd: S,
+    sums: &mut [S::Vector; N],
+    x: &[f32],
+    mut live: u32,
+    weights: &[T],
+    stride: usize,
+) {
     // A copy, which stays in registers.
     let mut own = *sums;
     while live != 0 {
@@ -80,10 +95,10 @@ pub(crate) fn add_shared_rows<S: Simd, T: Element, const P: usize, const N: usiz
         live &= live - 1;
         let mut row = [simd.splat(0.0); N];
         load_all(simd, weights.get(j * stride..).unwrap_or(&[]), &mut row);
-        for p in 0..P {
-            let x = simd.splat(x[p].get(j).copied().unwrap_or(0.0));
-            for n in 0..N {
-                own[p][n] = simd.mul_add(x, row[n], own[p][n]);
+        for (own, x) in own.iter_mut().zip(x) {
+            let x = simd.splat(x.get(j).copied().unwrap_or(0.0));
+            for (sum, w) in own.iter_mut().zip(row) {
+                *sum = simd.mul_add(x, w, *sum);
             }
         }
     }
@@ -116,6 +131,16 @@ impl Outputs {
             self.count += 1;
         }
         self.count == OUTPUTS
+    }
+
+    /// `target[o] += g[o]` for the listed outputs `o`. The list is empty then.
+    pub(crate) fn pass_on(&mut self, target: &mut [f32]) {
+        let count = core::mem::take(&mut self.count);
+        for (index, g) in self.index.iter().zip(&self.gradient).take(count) {
+            if let Some(target) = target.get_mut(*index) {
+                *target += g;
+            }
+        }
     }
 
     /// The number of outputs after filling the last group with gradients of 0, and what every index is below.
@@ -187,17 +212,17 @@ pub(crate) fn store_all<S: Simd, const N: usize>(simd: S, vectors: &[S::Vector; 
 
 /// Replaces each value of `best` by that of `x` where that is greater; bit `i` is set where lane `i` was replaced.
 #[inline(always)]
-pub(crate) fn keep_greater<S: Simd, const N: usize>(simd: S, best: &mut [S::Vector; N], x: &mut [S::Vector; N]) -> u64 {
+pub(crate) fn keep_greater<S: Simd, const N: usize>(simd: S, best: &mut [S::Vector; N], x: &mut [S::Vector; N]) -> Bits {
     #[cfg(cortex_m_fpu)]
     if N == ROW
         && let Some(best) = S::as_scalars(best).and_then(|best| best.first_chunk_mut())
         && let Some(x) = S::as_scalars(x).and_then(|x| x.first_chunk_mut())
     {
-        return u64::from(crate::simd::cortex_m::keep_greater(best, x));
+        return crate::simd::cortex_m::keep_greater(best, x);
     }
     let mut replaced = 0;
     for (n, (x, best)) in x.iter().zip(best).enumerate() {
-        replaced |= u64::from(simd.greater(*x, *best)) << (n * S::LANES);
+        replaced |= Bits::from(simd.greater(*x, *best)) << (n * S::LANES);
         *best = simd.max(*x, *best);
     }
     replaced

@@ -1,6 +1,8 @@
 //! The little of JSON that a model file's header is written in, read in place. A device carries this code, so it is
 //! small and cannot panic; that is why it is not a crate.
 
+use crate::text::read_number;
+
 /// What has not been read yet. Every method reads one thing and the white space before it; `None` if it is not there.
 pub(super) struct Json<'a> {
     rest: &'a [u8],
@@ -12,12 +14,15 @@ impl<'a> Json<'a> {
     }
 
     fn peek(&mut self) -> Option<u8> {
-        self.rest = self.rest.trim_ascii_start();
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
         self.rest.first().copied()
     }
 
     /// Reads `byte` if it is next.
-    fn take(&mut self, byte: u8) -> Option<()> {
+    #[inline(never)]
+    pub(super) fn take(&mut self, byte: u8) -> Option<()> {
         if self.peek()? != byte {
             return None;
         }
@@ -30,8 +35,10 @@ impl<'a> Json<'a> {
         if self.peek().is_none() { Some(()) } else { None }
     }
 
-    /// A text as it stands between its quotes: escapes are left as they are, and are in nothing that midge looks at.
-    pub(super) fn text(&mut self) -> Option<&'a str> {
+    /// The bytes of a text as they stand between its quotes: escapes are left as they are, and are in nothing that midge
+    /// looks at.
+    #[inline(never)]
+    pub(super) fn text(&mut self) -> Option<&'a [u8]> {
         self.take(b'"')?;
         let start = self.rest;
         let mut length = 0;
@@ -45,55 +52,49 @@ impl<'a> Json<'a> {
             }
         }
         self.rest = start.get(length + 1..)?;
-        core::str::from_utf8(start.get(..length)?).ok()
+        start.get(..length)
     }
 
     /// A whole number that is not negative.
     pub(super) fn number(&mut self) -> Option<usize> {
         self.peek()?;
-        let mut number = 0usize;
-        let mut digits = 0;
-        while let Some(digit @ b'0'..=b'9') = self.rest.first() {
-            // No leading zero.
-            if digits > 0 && number == 0 {
-                return None;
-            }
-            number = number.checked_mul(10)?.checked_add(usize::from(digit - b'0'))?;
-            digits += 1;
-            self.rest = self.rest.get(1..)?;
-        }
-        if digits > 0 { Some(number) } else { None }
+        read_number(&mut self.rest)
     }
 
-    /// The items between `open` and `close`; `item` reads each.
-    fn items(&mut self, [open, close]: [u8; 2], mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        self.take(open)?;
+    /// Whether an item follows in the array or object that ends with `close`; reads the comma before all but the first.
+    #[inline(never)]
+    fn another(&mut self, first: &mut bool, close: u8) -> Option<bool> {
         if self.take(close).is_some() {
-            return Some(());
+            return Some(false);
         }
-        loop {
-            item(self)?;
-            if self.take(close).is_some() {
-                return Some(());
-            }
+        if !core::mem::replace(first, false) {
             self.take(b',')?;
         }
+        Some(true)
     }
 
     /// An object; `entry` gets each key and reads its value.
-    pub(super) fn object(&mut self, mut entry: impl FnMut(&'a str, &mut Self) -> Option<()>) -> Option<()> {
-        self.items(*b"{}", |json| {
-            let key = json.text()?;
-            json.take(b':')?;
-            entry(key, json)
-        })
+    #[inline(always)]
+    pub(super) fn object(&mut self, mut entry: impl FnMut(&'a [u8], &mut Self) -> Option<()>) -> Option<()> {
+        self.take(b'{')?;
+        let mut first = true;
+        while self.another(&mut first, b'}')? {
+            let key = self.text()?;
+            self.take(b':')?;
+            entry(key, self)?;
+        }
+        Some(())
     }
 
-    /// An array of numbers, at most `N`.
-    pub(super) fn numbers<const N: usize>(&mut self) -> Option<heapless::Vec<usize, N>> {
-        let mut numbers = heapless::Vec::new();
-        self.items(*b"[]", |json| numbers.push(json.number()?).ok())?;
-        Some(numbers)
+    /// An array of numbers: how many, at most as many as fit `numbers`.
+    pub(super) fn numbers(&mut self, numbers: &mut [usize]) -> Option<usize> {
+        self.take(b'[')?;
+        let (mut count, mut first) = (0, true);
+        while self.another(&mut first, b']')? {
+            *numbers.get_mut(count)? = self.number()?;
+            count += 1;
+        }
+        Some(count)
     }
 }
 
@@ -109,13 +110,16 @@ mod tests {
         let read = json.object(|key, json| {
             keys.push(key);
             match key {
-                "a" => assert_eq!(json.numbers::<3>()?, [1, 20, 300]),
-                _ => assert_eq!(json.text()?, "x"),
+                b"a" => {
+                    let mut numbers = [0; 3];
+                    assert_eq!((json.numbers(&mut numbers)?, numbers), (3, [1, 20, 300]));
+                }
+                _ => assert_eq!(json.text()?, b"x"),
             }
             Some(())
         });
         assert_eq!((read, json.end()), (Some(()), Some(())));
-        assert_eq!(keys, ["a", r#"b\\\"c"#]);
+        assert_eq!(keys, [&b"a"[..], br#"b\\\"c"#]);
         assert_eq!(Json::new(b"{}").object(|_, _| None), Some(()));
     }
 
@@ -127,7 +131,7 @@ mod tests {
         for bad in ["", "-1", "01", "x", "99999999999999999999999999"] {
             assert_eq!(Json::new(bad.as_bytes()).number(), None, "{bad}");
         }
-        assert_eq!(Json::new(b"[1,2,3]").numbers::<2>(), None);
-        assert_eq!(Json::new(&[b'"', 0xff, b'"']).text(), None);
+        assert_eq!(Json::new(b"[1,2,3]").numbers(&mut [0; 2]), None);
+        assert_eq!(Json::new(b"[1,]").numbers(&mut [0; 2]), None);
     }
 }

@@ -207,7 +207,7 @@ impl<'a, T: Element> Model<'a, T> {
         let plan = self.network.plan();
         let mut rest = buffer;
         let logits = take(&mut rest, self.network.classes());
-        let masks = bytemuck::cast_slice_mut(take(&mut rest, plan.mask_len()));
+        let masks = bytemuck::cast_slice_mut(take(&mut rest, plan.lengths().masks));
         T::forward(self, image, logits, masks, rest);
         if !logits.iter().all(|x| x.is_finite()) {
             return Err(Error::NotFinite { what: "logits" });

@@ -18,7 +18,7 @@ use super::{Model, Parameters};
 use crate::element::Element;
 use crate::network::Network;
 use crate::simd::Level;
-use crate::text::ParseError;
+use crate::text::{ParseError, is_tensor_name};
 
 /// Metadata key of the format's name.
 pub const METADATA_FORMAT: &str = "format";
@@ -150,10 +150,21 @@ impl core::error::Error for ModelError {}
 
 /// The checksum of a model file: over the architecture's text, then the bytes of the tensors in file order.
 pub fn checksum(network: &str, tensors: &[u8]) -> u32 {
-    const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    checksum_of(network.as_bytes(), tensors)
+}
+
+/// A table of 1 kB makes it fast on a host; on a device it would be 4 % of the flash for one reading of the file.
+#[cfg(feature = "std")]
+type Table = crc::Table<1>;
+#[cfg(not(feature = "std"))]
+type Table = crc::NoTable;
+
+fn checksum_of(network: &[u8], tensors: &[u8]) -> u32 {
+    const CRC: crc::Crc<u32, Table> = crc::Crc::<u32, Table>::new(&crc::CRC_32_ISO_HDLC);
     let mut digest = CRC.digest();
-    digest.update(network.as_bytes());
-    digest.update(tensors);
+    for bytes in [network, tensors] {
+        digest.update(bytes);
+    }
     digest.finalize()
 }
 
@@ -167,16 +178,18 @@ pub struct Header<'a> {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Metadata<'a> {
-    format: Option<&'a str>,
-    network: Option<&'a str>,
-    checksum: Option<&'a str>,
+    format: Option<&'a [u8]>,
+    network: Option<&'a [u8]>,
+    checksum: Option<&'a [u8]>,
 }
 
 /// A tensor's entry.
+#[derive(Clone, Copy, Default)]
 struct Entry<'a> {
-    dtype: &'a str,
-    shape: heapless::Vec<usize, 4>,
-    data_offsets: heapless::Vec<usize, 2>,
+    dtype: &'a [u8],
+    shape: [usize; 4],
+    dimensions: usize,
+    data_offsets: [usize; 2],
 }
 
 impl<'a> Header<'a> {
@@ -192,8 +205,8 @@ impl<'a> Header<'a> {
         let length = usize::try_from(length).ok().filter(|n| *n <= MAX_HEADER).ok_or(header_length)?;
         let (json, tensors) = rest.split_at_checked(length).ok_or(truncated(8 + length))?;
         let mut metadata = Metadata::default();
-        visit(json, &mut metadata, |_, _| {})?;
-        if metadata.format != Some(FORMAT) {
+        visit(json, &mut metadata, &mut |_, _| {})?;
+        if metadata.format != Some(FORMAT.as_bytes()) {
             return Err(ModelError::Metadata { key: METADATA_FORMAT });
         }
         Ok(Self { json, metadata, tensors })
@@ -204,7 +217,8 @@ impl<'a> Header<'a> {
     /// # Errors
     /// If it is missing or cannot be read.
     pub fn network(&self) -> Result<Network, ModelError> {
-        self.network_text()?.parse().map_err(ModelError::Network)
+        let text = core::str::from_utf8(self.network_text()?);
+        text.map_err(|_| ParseError::Input).and_then(str::parse).map_err(ModelError::Network)
     }
 
     /// The element type of the first tensor with weights: `F32` or `F16`.
@@ -213,44 +227,45 @@ impl<'a> Header<'a> {
     /// If there is no such tensor or its type is neither.
     pub fn dtype(&self) -> Result<&'static str, ModelError> {
         let mut dtype = None;
-        visit(self.json, &mut Metadata::default(), |_, entry| dtype = dtype.or(Some(entry.dtype)))?;
+        visit(self.json, &mut Metadata::default(), &mut |_, entry| dtype = dtype.or(Some(entry.dtype)))?;
         let known = [f32::DTYPE, half::f16::DTYPE];
         known
             .into_iter()
-            .find(|known| dtype == Some(known))
+            .find(|known| dtype == Some(known.as_bytes()))
             .ok_or(ModelError::DType { layer: 0, expected: "F32 or F16" })
     }
 
-    fn network_text(&self) -> Result<&'a str, ModelError> {
+    fn network_text(&self) -> Result<&'a [u8], ModelError> {
         self.metadata.network.ok_or(ModelError::Metadata { key: METADATA_NETWORK })
     }
 
     fn check_checksum(&self) -> Result<(), ModelError> {
-        let written = self.metadata.checksum.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        let written = self.metadata.checksum.and_then(hexadecimal);
         let expected = written.ok_or(ModelError::Metadata { key: METADATA_CHECKSUM })?;
-        let found = checksum(self.network_text()?, self.tensors);
+        let found = checksum_of(self.network_text()?, self.tensors);
         if expected == found { Ok(()) } else { Err(ModelError::Checksum { expected, found }) }
     }
 
     /// One tensor, in place.
     fn tensor<T: Element>(&self, layer: usize, name: &'static str, shape: &[usize]) -> Result<&'a [T], ModelError> {
         let mut found = None;
-        visit(self.json, &mut Metadata::default(), |key, entry| {
-            if is_named(key, layer, name) {
+        visit(self.json, &mut Metadata::default(), &mut |key, entry| {
+            if is_tensor_name(key, layer, name) {
                 found = Some(entry);
             }
         })?;
-        let Entry { dtype, shape: found, data_offsets } = found.ok_or(ModelError::Missing { layer, tensor: name })?;
-        let [start, end] = *data_offsets else { return Err(ModelError::Offsets { layer }) };
-        if dtype != T::DTYPE {
+        let entry: Entry<'_> = found.ok_or(ModelError::Missing { layer, tensor: name })?;
+        if entry.dtype != T::DTYPE.as_bytes() {
             return Err(ModelError::DType { layer, expected: T::DTYPE });
         }
+        let expected = shape.iter().product::<usize>();
+        let found = entry.shape.get(..entry.dimensions).unwrap_or(&[]);
         if found != shape {
-            let count = found.iter().fold(1usize, |count, n| count.saturating_mul(*n));
-            return Err(ModelError::TensorShape { layer, expected: shape.iter().product(), found: count });
+            let found = found.iter().fold(1usize, |count, n| count.saturating_mul(*n));
+            return Err(ModelError::TensorShape { layer, expected, found });
         }
-        let length = shape.iter().product::<usize>() * size_of::<T>();
-        if end.checked_sub(start) != Some(length) {
+        let [start, end] = entry.data_offsets;
+        if end.checked_sub(start) != Some(expected * size_of::<T>()) {
             return Err(ModelError::Offsets { layer });
         }
         let truncated = ModelError::Truncated { expected: end, found: self.tensors.len() };
@@ -259,23 +274,23 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Whether a tensor's key is `<layer>.<name>`, with the number written as midge writes it.
-fn is_named(key: &str, layer: usize, name: &str) -> bool {
-    match key.split_once('.') {
-        Some((number, rest)) => rest == name && number.parse() == Ok(layer) && !number.starts_with('+'),
-        None => false,
+/// A number of at most eight hexadecimal digits.
+fn hexadecimal(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
     }
+    digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// Reads all entries of a header: metadata into `metadata`, each tensor to `on_tensor`.
 fn visit<'a>(
     json: &'a [u8],
     metadata: &mut Metadata<'a>,
-    mut on_tensor: impl FnMut(&'a str, Entry<'a>),
+    on_tensor: &mut dyn FnMut(&'a [u8], Entry<'a>),
 ) -> Result<(), ModelError> {
     let mut json = Json::new(json);
     let read = json.object(|key, json| {
-        if key == "__metadata__" {
+        if key == b"__metadata__" {
             *metadata = read_metadata(json)?;
         } else {
             on_tensor(key, read_entry(json)?);
@@ -288,12 +303,15 @@ fn visit<'a>(
 fn read_metadata<'a>(json: &mut Json<'a>) -> Option<Metadata<'a>> {
     let mut metadata = Metadata::default();
     json.object(|key, json| {
-        let value = json.text()?;
-        match key {
-            METADATA_FORMAT => metadata.format = Some(value),
-            METADATA_NETWORK => metadata.network = Some(value),
-            METADATA_CHECKSUM => metadata.checksum = Some(value),
-            _ => {}
+        let value = Some(json.text()?);
+        for (known, target) in [
+            (METADATA_FORMAT, &mut metadata.format),
+            (METADATA_NETWORK, &mut metadata.network),
+            (METADATA_CHECKSUM, &mut metadata.checksum),
+        ] {
+            if key == known.as_bytes() {
+                *target = value;
+            }
         }
         Some(())
     })?;
@@ -301,17 +319,25 @@ fn read_metadata<'a>(json: &mut Json<'a>) -> Option<Metadata<'a>> {
 }
 
 fn read_entry<'a>(json: &mut Json<'a>) -> Option<Entry<'a>> {
-    let (mut dtype, mut shape, mut data_offsets) = (None, None, None);
+    let mut entry = Entry::default();
+    // A bit for each of the three fields.
+    let mut seen = 0;
     json.object(|key, json| {
-        match key {
-            "dtype" => dtype = Some(json.text()?),
-            "shape" => shape = Some(json.numbers()?),
-            "data_offsets" => data_offsets = Some(json.numbers()?),
+        seen |= match key {
+            b"dtype" => {
+                entry.dtype = json.text()?;
+                1
+            }
+            b"shape" => {
+                entry.dimensions = json.numbers(&mut entry.shape)?;
+                2
+            }
+            b"data_offsets" if json.numbers(&mut entry.data_offsets)? == 2 => 4,
             _ => return None,
-        }
+        };
         Some(())
     })?;
-    Some(Entry { dtype: dtype?, shape: shape?, data_offsets: data_offsets? })
+    (seen == 7).then_some(entry)
 }
 
 impl<'a, T: Element> Model<'a, T> {
@@ -328,32 +354,42 @@ impl<'a, T: Element> Model<'a, T> {
     /// See [`ModelError`]; every malformed file has one.
     pub fn from_safetensors(network: &'a Network, bytes: &'a [u8]) -> Result<Self, ModelError> {
         let header = Header::read(bytes)?;
-        if !network.is_written_as(header.network_text()?).map_err(ModelError::Network)? {
+        if !network.is_written_as(header.network_text()?) {
             return Err(ModelError::OtherNetwork);
         }
-        let mut parameters = heapless::Vec::new();
+        // In the place of the result from the start, so that a device needs no code to move it.
+        let mut result =
+            Ok(Self { network, parameters: heapless::Vec::new(), level: Level::detect(), transposed: &[] });
+        if let Ok(model) = &mut result
+            && let Err(error) = model.read(&header)
+        {
+            result = Err(error);
+        }
+        result
+    }
+
+    /// Looks up all tensors.
+    fn read(&mut self, header: &Header<'a>) -> Result<(), ModelError> {
         let mut expected = 0;
-        for stage in network.plan().all() {
+        for stage in self.network.plan().all() {
             let layer = stage.layer;
             let (weights, bias) = stage.parameters();
             let mut tensors = Parameters { weights: &[], bias: &[] };
             if weights > 0 {
-                tensors.weights = header.tensor(layer, "weight", &network.weight_shape(layer))?;
+                tensors.weights = header.tensor(layer, "weight", &stage.weight_shape())?;
             }
             if bias > 0 {
                 tensors.bias = header.tensor(layer, "bias", &[bias])?;
             }
             expected += (weights + bias) * size_of::<T>();
             // The plan has at most `MAX_STAGES` stages.
-            let _ = parameters.push(tensors);
+            let _ = self.parameters.push(tensors);
         }
         if header.tensors.len() != expected {
             return Err(ModelError::Oversized { expected, found: header.tensors.len() });
         }
         header.check_checksum()?;
-        let model = Self { network, parameters, level: Level::detect(), transposed: &[] };
-        model.check_finite()?;
-        Ok(model)
+        self.check_finite()
     }
 
     fn check_finite(&self) -> Result<(), ModelError> {

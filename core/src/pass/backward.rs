@@ -40,7 +40,7 @@ impl<T: Element> Kernel for Backward<'_, '_, T> {
         let Self { model, logits, label, masks, gradient, mut work } = self;
         let plan = model.network().plan();
         gradient.fill(0.0);
-        let rows = take(&mut work, plan.backward_rows_len());
+        let rows = take(&mut work, plan.lengths().backward_rows);
         let flat = dense_stages(simd, model, logits, label, masks, work);
         if plan.spatial_count() == 0 {
             return match model.dense(0) {
@@ -67,12 +67,12 @@ fn dense_stages<'b, S: Simd, T: Element>(
     let plan = model.network().plan();
     let (first, count) = (plan.spatial_count(), plan.count());
     if first == count {
-        let flat = take(&mut work, plan.classes());
+        let flat = take(&mut work, plan.lengths().classes);
         loss::cross_entropy_gradient(logits, label, flat);
         return flat;
     }
-    let even = take(&mut work, plan.dense_len(0, true));
-    let odd = take(&mut work, plan.dense_len(1, true));
+    let even = take(&mut work, plan.lengths().dense[0]);
+    let odd = take(&mut work, plan.lengths().dense[1]);
     let (mut output, mut input) = if (count - first) % 2 == 1 { (even, odd) } else { (odd, even) };
     let mask = |index: usize| masks.get(plan.mask_range(index)).unwrap_or(&[]);
     loss::cross_entropy_gradient(logits, label, span_mut(output, 0, logits.len()));

@@ -104,7 +104,7 @@ impl<'n> Batch<'n> {
         match self.purpose {
             Purpose::Inference => [rows, 0, features, 0, outputs, 0, 0, tail],
             _ => {
-                let masks = self.samples * plan.mask_len();
+                let masks = self.samples * plan.lengths().masks;
                 [rows, masks, features, features, outputs, outputs, maps_len(plan), tail]
             }
         }
@@ -376,7 +376,7 @@ impl<T: Element, C: AsMut<[f32]>> Kernel for Backward<'_, '_, T, C> {
         let Self { batch, model, count, parts, mut target } = self;
         let plan = model.network().plan();
         let (features, pixels) = (batch.features_len(), batch.network.input().len());
-        let (mask_len, rows_len) = (plan.mask_len(), batch.keep().rows_len(plan));
+        let (mask_len, rows_len) = (plan.lengths().masks, batch.keep().rows_len(plan));
         for sample in 0..count {
             let gradient = span(parts.feature_gradient, sample * features, features);
             let masks = span(parts.masks, sample * mask_len, mask_len);
@@ -404,10 +404,10 @@ impl<T: Element, C> Backward<'_, '_, T, C> {
     fn dense_layers<S: Simd>(&mut self, simd: S) {
         let Self { batch, model, count, parts, target } = self;
         let plan = model.network().plan();
-        let (first, count, mask_len) = (plan.spatial_count(), *count, plan.mask_len());
-        let mut end = parts.gradients.len() - batch.samples * plan.classes();
+        let (first, count, mask_len) = (plan.spatial_count(), *count, plan.lengths().masks);
+        let mut end = parts.gradients.len() - batch.samples * plan.lengths().classes;
         if first == plan.count() {
-            let gradient = span(parts.gradients, end, count * plan.classes());
+            let gradient = span(parts.gradients, end, count * plan.lengths().classes);
             return parts.feature_gradient.iter_mut().zip(gradient).for_each(|(target, g)| *target = *g);
         }
         for index in (first..plan.count()).rev() {

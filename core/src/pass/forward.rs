@@ -27,16 +27,20 @@ pub(crate) fn forward<T: Element>(
     model.level().run(Forward { model, image, logits, masks, work });
 }
 
-/// The first dense layer takes its inputs as they come.
-struct FirstDense<'a, 'b, T> {
-    dense: Dense<'a, T>,
+/// A dense layer takes its inputs as they come. Without one, they are the logits.
+struct Flat<'a, 'b, T> {
+    dense: Option<Dense<'a, T>>,
     sums: &'b mut [f32],
 }
 
-impl<T: Element> Sink for FirstDense<'_, '_, T> {
-    #[inline(always)]
+impl<T: Element> Sink for Flat<'_, '_, T> {
+    #[cfg_attr(cortex_m_fpu, inline(never))]
+    #[cfg_attr(not(cortex_m_fpu), inline(always))]
     fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[f32]) {
-        self.dense.accumulate(simd, first, x, self.sums);
+        match &self.dense {
+            Some(dense) => dense.accumulate(simd, first, x, self.sums),
+            None => (&mut *self.sums).accept(simd, first, x),
+        }
     }
 }
 
@@ -48,28 +52,36 @@ impl<T: Element> Kernel for Forward<'_, '_, T> {
         let Self { model, image, logits, masks, mut work } = self;
         let plan = model.network().plan();
         let (first, count) = (plan.spatial_count(), plan.count());
-        let rows = take(&mut work, plan.forward_rows_len());
-        // Two vectors take turns as input and output of the dense layers.
-        let mut input = take(&mut work, plan.dense_len(0, false));
-        let mut output = take(&mut work, plan.dense_len(1, false));
+        let rows = take(&mut work, plan.lengths().forward_rows);
+        // Two vectors take turns as output and input of the dense layers.
+        let mut output = take(&mut work, plan.lengths().hidden[0]);
+        let mut input = take(&mut work, plan.lengths().hidden[1]);
         let (spatial_masks, mut dense_masks) =
             masks.split_at_mut_checked(plan.mask_range(first).start).unwrap_or((&mut [], &mut []));
-        let spatial = ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail: work };
-        let Some(dense) = model.dense(first) else {
-            return spatial.run(simd, logits);
-        };
-        let target = if first + 1 == count { &mut *logits } else { &mut *input };
-        let sums = span_mut(target, 0, dense.stage.units);
-        dense.start(sums);
-        spatial.run(simd, FirstDense { dense, sums: &mut *sums });
-        dense.finish(sums, take(&mut dense_masks, dense.stage.mask_len()));
-        for index in first + 1..count {
-            let Some(dense) = model.dense(index) else { return };
-            let target = if index + 1 == count { &mut *logits } else { &mut *output };
-            let sums = span_mut(target, 0, dense.stage.units);
-            dense.start(sums);
-            dense.accumulate(simd, 0, span(input, 0, dense.stage.inputs), sums);
-            dense.finish(sums, take(&mut dense_masks, dense.stage.mask_len()));
+        let mut spatial =
+            Some(ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail: work });
+        let mut index = first;
+        loop {
+            let dense = model.dense(index);
+            index += 1;
+            let (inputs, units, masks) = dense.map_or((0, plan.lengths().classes, 0), |dense| {
+                (dense.stage.inputs, dense.stage.units, dense.stage.mask_len())
+            });
+            let sums = span_mut(if index < count { &mut *output } else { &mut *logits }, 0, units);
+            if let Some(dense) = &dense {
+                dense.start(sums);
+            }
+            let mut flat = Flat { dense, sums: &mut *sums };
+            match spatial.take() {
+                Some(spatial) => spatial.run(simd, flat),
+                None => flat.accept(simd, 0, span(input, 0, inputs)),
+            }
+            if let Some(dense) = &dense {
+                dense.finish(sums, take(&mut dense_masks, masks));
+            }
+            if index >= count {
+                return;
+            }
             core::mem::swap(&mut input, &mut output);
         }
     }

@@ -25,8 +25,10 @@ fn map_start(plan: &Stages, index: usize) -> usize {
     (0..index).filter_map(|i| plan.spatial(i)).map(map_len).sum()
 }
 
-/// The part of a padded map that is row `row` of the input.
-fn input_row<'b>(stage: &Spatial, map: &'b [f32], row: usize) -> &'b [f32] {
+/// The part of a padded map that is row `row` of the input; nothing if no window reaches that row. `maps` starts with
+/// the map.
+fn input_row<'b>(stage: &Spatial, maps: &'b [f32], row: usize) -> &'b [f32] {
+    let map = span(maps, 0, map_len(stage));
     let start = (row + stage.pad_top()) * stage.row_stride() + stage.pad_left() * stage.input.channels;
     span(map, start, stage.input.row_len())
 }

@@ -111,7 +111,8 @@ impl NewRow<'_> {
     }
 
     /// Notes which elements are not zero, after the content was written.
-    #[inline(always)]
+    #[cfg_attr(cortex_m_fpu, inline(never))]
+    #[cfg_attr(not(cortex_m_fpu), inline(always))]
     fn finish<S: Simd>(self, simd: S) {
         for (live, x) in self.live.iter_mut().zip(self.values.chunks(WORD_BITS)) {
             *live = live_bits(simd, x);

@@ -1,6 +1,6 @@
 //! Layers to stages: checks the order and every shape, when compiling if the network is a constant.
 
-use super::{DenseStage, Kind, MAX_STAGES, Spatial, Stage, Stages};
+use super::{DenseStage, Kind, Lengths, MAX_STAGES, Spatial, Stage, Stages};
 use crate::network::{Layer, MAX_DIMENSION, MAX_ELEMENTS, NetworkError, Padding, Shape, window_count};
 
 const fn in_range(n: usize) -> bool {
@@ -187,6 +187,9 @@ impl Stages {
         if planner.shape.len() < 2 {
             return Err(NetworkError::TooFewClasses);
         }
-        Ok(Self { stages: planner.stages, count: planner.count, spatial: planner.spatial, input })
+        let Planner { stages, count, spatial, .. } = planner;
+        let mut plan = Self { stages, count, spatial, input, lengths: Lengths::NONE };
+        plan.lengths = Lengths::of(&plan);
+        Ok(plan)
     }
 }

@@ -165,6 +165,14 @@ impl Stage {
         }
     }
 
+    /// Dimensions of `weight`: `[kernel, kernel, in channels, filters]` or `[inputs, units]`.
+    pub(crate) fn weight_shape(&self) -> heapless::Vec<usize, 4> {
+        match &self.kind {
+            Kind::Spatial(s) => [s.kernel, s.kernel, s.input.channels, s.output.channels].into(),
+            Kind::Dense(d) => heapless::Vec::from_iter([d.inputs, d.units]),
+        }
+    }
+
     pub(crate) const fn mask_len(&self) -> usize {
         match &self.kind {
             Kind::Spatial(s) => s.mask_len(),

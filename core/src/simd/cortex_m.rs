@@ -75,25 +75,26 @@ macro_rules! add_live_rows {
             unsafe {
                 asm!(
                     "vldmia {sums}, {{s0-s15}}",
+                    // From one live input to the next: where that is its neighbour, nothing is searched.
                     "2:",
                     "clz {j}, {live}",
-                    "lsr {t}, {top}, {j}",
-                    "bics {live}, {t}",
-                    "mla {w}, {j}, {stride}, {weights}",
-                    "add {t}, {x}, {j}, lsl #2",
-                    "vldr s24, [{t}]",
+                    "lsl {live}, {live}, {j}",
+                    "mla {weights}, {j}, {stride}, {weights}",
+                    "add {x}, {x}, {j}, lsl #2",
+                    "3:",
+                    "vldmia {x}!, {{s24}}",
                     $($row,)*
+                    "add {weights}, {weights}, {stride}",
+                    "lsls {live}, {live}, #1",
+                    "bmi 3b",
                     "bne 2b",
                     "vstmia {sums}, {{s0-s15}}",
                     sums = in(reg) sums.as_mut_ptr(),
                     live = inout(reg) live.reverse_bits() => _,
                     j = out(reg) _,
-                    t = out(reg) _,
-                    w = out(reg) _,
-                    top = in(reg) 0x8000_0000u32,
                     stride = in(reg) stride * size_of::<$weight>(),
-                    weights = in(reg) weights.as_ptr(),
-                    x = in(reg) x.as_ptr(),
+                    weights = inout(reg) weights.as_ptr() => _,
+                    x = inout(reg) x.as_ptr() => _,
                     out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _, out("s5") _, out("s6") _, out("s7") _,
                     out("s8") _, out("s9") _, out("s10") _, out("s11") _, out("s12") _, out("s13") _, out("s14") _, out("s15") _,
                     out("s16") _, out("s17") _, out("s18") _, out("s19") _, out("s20") _, out("s21") _, out("s22") _, out("s23") _,
@@ -107,13 +108,14 @@ macro_rules! add_live_rows {
 }
 
 add_live_rows!(add_live_rows_f32 f32:
-    "vldmia {w}!, {{s16-s23}}",
+    "vldmia {weights}!, {{s16-s23}}",
     multiply_add!([16 17 18 19 20 21 22 23], [0 16 1 17 2 18 3 19 4 20 5 21 6 22 7 23]),
-    "vldmia {w}, {{s16-s23}}",
+    "vldmia {weights}, {{s16-s23}}",
+    "sub {weights}, {weights}, #32",
     multiply_add!([16 17 18 19 20 21 22 23], [8 16 9 17 10 18 11 19 12 20 13 21 14 22 15 23])
 );
 add_live_rows!(add_live_rows_f16 f16:
-    "vldmia {w}, {{s16-s23}}",
+    "vldmia {weights}, {{s16-s23}}",
     convert!(25 16 26 17 27 18 28 19),
     multiply_add!([25 16 26 17 27 18 28 19], [0 25 1 16 2 26 3 17 4 27 5 18 6 28 7 19]),
     convert!(25 20 26 21 27 22 28 23),

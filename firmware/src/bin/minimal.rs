@@ -9,6 +9,9 @@ use core::panic::PanicInfo;
 use midge_core::attack::{Fgsm, MiFgsm, Otcm, Outcome, Target};
 use midge_core::{Error, MNIST_CNN, Model, f16};
 
+#[path = "../board/interrupts.rs"]
+mod interrupts;
+
 const PIXELS: usize = MNIST_CNN.input().len();
 
 #[repr(C, align(8))]
@@ -19,12 +22,13 @@ static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../host-trainer/a
 
 fn all(image: &[f32], adversarial: &mut [f32], buffer: &mut [f32]) -> Result<[Outcome; 3], Error> {
     // A model that cannot be read has no gradient; there is nobody to tell.
-    let Ok(model) = Model::<f16>::from_safetensors(&MNIST_CNN, &MODEL.0) else { return Err(Error::NoSteps) };
+    let model = Model::<f16>::from_safetensors(&MNIST_CNN, &MODEL.0);
+    let Ok(model) = &model else { return Err(Error::NoSteps) };
     let label = model.classify(image, buffer)?.class;
     Ok([
-        Fgsm { eps: 0.2 }.attack(&model, image, label, adversarial, buffer)?,
-        MiFgsm::new(0.2).attack(&model, image, label, adversarial, buffer)?,
-        Otcm { eps: 0.2, target: Target::LeastLikely }.attack(&model, image, label, adversarial, buffer)?,
+        Fgsm { eps: 0.2 }.attack(model, image, label, adversarial, buffer)?,
+        MiFgsm::new(0.2).attack(model, image, label, adversarial, buffer)?,
+        Otcm { eps: 0.2, target: Target::LeastLikely }.attack(model, image, label, adversarial, buffer)?,
     ])
 }
 

@@ -3,6 +3,8 @@
 #[cfg(feature = "emulated")]
 mod emulated_screen;
 #[cfg(feature = "emulated")]
+mod interrupts;
+#[cfg(feature = "emulated")]
 mod qemu;
 #[cfg(feature = "emulated")]
 pub use qemu::*;

@@ -3,37 +3,13 @@
 
 use super::{Conv, GradientRow, InputGradientRow};
 use crate::element::Element;
-use crate::layers::masks::{channels_of_word, take_bit};
+use crate::layers::masks::channels_of_word;
 use crate::layers::sparse::Outputs;
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
 use crate::span::{span, span_mut};
 
 impl<T: Element> InputGradientRow<'_, '_, T> {
-    /// A stage without a convolution: winners get the gradient as it is.
-    #[inline(always)]
-    pub(super) fn pass_through(&mut self) {
-        let (stage, output) = (self.conv.stage, self.output);
-        let channels = stage.output.channels;
-        for (wy, _) in self.kernel_rows() {
-            for column in 0..stage.input.width {
-                let target = span_mut(self.target, column * channels, channels);
-                for (_, q, wx) in over_column(stage, column) {
-                    let gradient = span(output.gradient, q * channels, channels);
-                    for word in 0..stage.words() {
-                        let mut mask = output.masks.winners(q, word, wy, wx);
-                        while mask != 0 {
-                            let channel = word * WORD_BITS + take_bit(&mut mask);
-                            if let (Some(target), Some(g)) = (target.get_mut(channel), gradient.get(channel)) {
-                                *target += g;
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// Input by input: lists the winners of all windows over it, for the channels that are alive.
     #[inline(always)]
     pub(super) fn gather(&mut self) {
@@ -49,19 +25,36 @@ impl<T: Element> InputGradientRow<'_, '_, T> {
                     continue;
                 }
                 let first = column * channels + word * WORD_BITS;
-                let target = self.target.get_mut(first..).unwrap_or(&mut []);
                 let weights = (conv.weights.get(word * WORD_BITS * filters..).unwrap_or(&[]), filters);
+                let target = self.target.get_mut(first..).unwrap_or(&mut []);
+                let mut products = Products { outputs: &mut outputs, weights: Some(weights), wanted, target };
                 for (wy, ky) in rows.clone() {
                     for (kx, q, wx) in over_column(conv.stage, column) {
                         let tap = (ky * conv.stage.kernel + kx) * channels * filters;
-                        list_winners(output, (q, wy, wx), tap, &mut outputs, |full| {
-                            full.add_dots(weights, wanted, target)
-                        });
+                        products.list_winners(output, (q, wy, wx), tap);
                     }
                 }
-                outputs.add_dots(weights, wanted, target);
+                products.finish();
             }
         }
+    }
+
+    /// A stage without a convolution passes the gradient of its winners on.
+    pub(super) fn pass_on(&mut self) {
+        let (stage, output) = (self.conv.stage, self.output);
+        let rows = self.kernel_rows();
+        let mut outputs = Outputs::new(self.target.len());
+        let mut products = Products::<T> { outputs: &mut outputs, weights: None, wanted: 0, target: self.target };
+        for (wy, _) in rows {
+            for q in 0..stage.output.width {
+                for wx in 0..stage.pool {
+                    if let Some(column) = (q * stage.step() + wx).checked_sub(stage.pad_left()) {
+                        products.list_winners(output, (q, wy, wx), column * stage.input.channels);
+                    }
+                }
+            }
+        }
+        products.finish();
     }
 }
 
@@ -78,25 +71,45 @@ fn over_column(stage: &Spatial, column: usize) -> impl Iterator<Item = (usize, u
     })
 }
 
-/// Lists the winners at one place of a pooling window, counted from `first`; `flush` empties a full list.
-#[inline(always)]
-fn list_winners(
-    output: &GradientRow<'_>,
-    (q, wy, wx): (usize, usize, usize),
-    first: usize,
-    outputs: &mut Outputs,
-    mut flush: impl FnMut(&mut Outputs),
-) {
-    let stage = output.masks.stage;
-    let gradient = span(output.gradient, q * stage.output.channels, stage.output.channels);
-    for word in 0..stage.words() {
-        let mut mask = output.masks.winners(q, word, wy, wx);
-        while mask != 0 {
-            let o = word * WORD_BITS + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            if outputs.push(first + o, gradient.get(o).copied().unwrap_or(0.0)) {
-                flush(outputs);
+/// The winners listed so far and what to multiply them with. Its methods are not inlined on a device: their code would
+/// be there several times.
+struct Products<'a, 'b, T> {
+    outputs: &'b mut Outputs,
+    /// The first channel's row of weights, and elements from one row to the next. Without weights the target gets the
+    /// gradient as it is.
+    weights: Option<(&'a [T], usize)>,
+    /// A bit for each channel that wants a gradient.
+    wanted: u32,
+    target: &'b mut [f32],
+}
+
+impl<T: Element> Products<'_, '_, T> {
+    /// Lists the winners at one place of a pooling window, counted from `first`; false if there are none.
+    #[cfg_attr(cortex_m_fpu, inline(never))]
+    fn list_winners(&mut self, output: &GradientRow<'_>, (q, wy, wx): (usize, usize, usize), first: usize) -> bool {
+        let stage = output.masks.stage;
+        let gradient = span(output.gradient, q * stage.output.channels, stage.output.channels);
+        let mut some = false;
+        for word in 0..stage.words() {
+            let mut mask = output.masks.winners(q, word, wy, wx);
+            some |= mask != 0;
+            while mask != 0 {
+                let o = word * WORD_BITS + mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                if self.outputs.push(first + o, gradient.get(o).copied().unwrap_or(0.0)) {
+                    self.finish();
+                }
             }
+        }
+        some
+    }
+
+    /// Adds the products to the target; the list is empty then.
+    #[cfg_attr(cortex_m_fpu, inline(never))]
+    fn finish(&mut self) {
+        match self.weights {
+            Some(weights) => self.outputs.add_dots(weights, self.wanted, self.target),
+            None => self.outputs.pass_on(self.target),
         }
     }
 }
@@ -118,20 +131,19 @@ impl<T: Element> WindowGradients<'_, '_, T> {
         stage.convolves && taps <= WORD_BITS
     }
 
-    /// One place of a pooling window.
+    /// One place of a pooling window. `gradient` is that under one kernel; it is zero before and after.
     #[inline(always)]
-    fn window(&mut self, (q, wy, wx): (usize, usize, usize), outputs: &mut Outputs) {
+    fn window(&mut self, (q, wy, wx): (usize, usize, usize), outputs: &mut Outputs, gradient: &mut [f32]) {
         let (conv, output, stage) = (self.conv, self.output, self.conv.stage);
-        if (0..stage.words()).all(|word| output.masks.winners(q, word, wy, wx) == 0) {
+        let (weights, wanted) = ((conv.weights, stage.output.channels), channels_of_word(gradient.len(), 0));
+        let mut products = Products { outputs, weights: Some(weights), wanted, target: &mut *gradient };
+        if !products.list_winners(output, (q, wy, wx), 0) {
             return;
         }
-        let taps = stage.kernel * stage.kernel * stage.input.channels;
-        let (weights, wanted) = ((conv.weights, stage.output.channels), channels_of_word(taps, 0));
-        let mut gradient = [0.0; WORD_BITS];
-        list_winners(output, (q, wy, wx), 0, outputs, |full| full.add_dots(weights, wanted, &mut gradient));
-        outputs.add_dots(weights, wanted, &mut gradient);
+        products.finish();
         let (row, column) = (output.row * stage.step() + wy * stage.stride, q * stage.step() + wx * stage.stride);
-        self.add(row, column, gradient.get(..taps).unwrap_or(&[]));
+        self.add(row, column, gradient);
+        gradient.fill(0.0);
     }
 
     /// Adds the gradients under one kernel, `[ky][kx][i]`, to the input, leaving out the padding.
@@ -159,10 +171,12 @@ impl<T: Element> Kernel for WindowGradients<'_, '_, T> {
     fn run<S: Simd>(mut self, _: S) {
         let stage = self.conv.stage;
         let mut outputs = Outputs::new(stage.output.channels);
+        let mut gradient = [0.0; WORD_BITS];
+        let gradient = span_mut(&mut gradient, 0, stage.kernel * stage.kernel * stage.input.channels);
         for q in 0..stage.output.width {
             for wy in 0..stage.pool {
                 for wx in 0..stage.pool {
-                    self.window((q, wy, wx), &mut outputs);
+                    self.window((q, wy, wx), &mut outputs, gradient);
                 }
             }
         }

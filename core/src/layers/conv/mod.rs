@@ -257,7 +257,7 @@ impl<T: Element> Kernel for InputGradientRow<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, _: S) {
-        if self.conv.stage.convolves { self.gather() } else { self.pass_through() }
+        if self.conv.stage.convolves { self.gather() } else { self.pass_on() }
     }
 }
 
