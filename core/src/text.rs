@@ -299,7 +299,8 @@ mod tests {
     #[test]
     fn tensors_have_names() {
         assert!(is_tensor_name(b"12.weight", 12, "weight"));
-        for other in ["12.weights", "12.weigh", "12.bias", "2.weight", "012.weight", "+12.weight", "12weight", "", "."] {
+        for other in ["12.weights", "12.weigh", "12.bias", "2.weight", "012.weight", "+12.weight", "12weight", "", "."]
+        {
             assert!(!is_tensor_name(other.as_bytes(), 12, "weight"), "{other}");
         }
     }
