@@ -35,7 +35,7 @@ firmware() (
     cargo fmt -- --check
     cargo clippy --release --bins -- -D warnings
     # Does not link if the core can reach a panic.
-    cargo run --release --bin minimal -- --flash 38000
+    cargo run --release --bin minimal -- --flash 24576
     cargo run --release --bin demo
     cargo run --release --bin selftest
     cargo run --release --bin bench -- --check ../benches/device.txt

@@ -80,9 +80,16 @@ impl Element for f16 {
     const DTYPE: &'static str = "F16";
     processor_kernels!(add_live_rows_f16 add_dots_f16 dots_f16);
 
+    #[cfg(cortex_m_fpu)]
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        cortex_m::to_f32(self)
+    }
+
     /// Five integer and float instructions and no branch, where `half`'s portable conversion takes about
     /// twenty: the exponent and fraction are moved to their place in an f32, whose exponent is then too small
     /// by 127 - 15 = 112. The product is exact for every finite f16, subnormal or not; weights are finite.
+    #[cfg(not(cortex_m_fpu))]
     #[inline(always)]
     fn to_f32(self) -> f32 {
         let bits = u32::from(self.to_bits());
@@ -96,6 +103,7 @@ impl Element for f16 {
 }
 
 /// 2^112.
+#[cfg(not(cortex_m_fpu))]
 const SCALE: f32 = f32::from_bits((127 + 112) << 23);
 
 #[cfg(test)]

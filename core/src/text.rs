@@ -4,7 +4,8 @@
 //! input(28,28,1) conv2d(filters=32,kernel=3,stride=1,padding=same,bias=false) relu maxpool2d(pool=2,padding=same)
 //! flatten dense(units=10,bias=true)
 //! ```
-//! One word per layer, separated by single spaces. `stride=1`, `padding=same` and `bias=true` may be left out.
+//! One word per layer, separated by single spaces. On a command line `stride=1`, `padding=same` and `bias=true` may be
+//! left out; in a model file nothing is.
 
 use core::fmt::{self, Display, Formatter};
 use core::str::FromStr;
@@ -299,7 +300,8 @@ mod tests {
     #[test]
     fn tensors_have_names() {
         assert!(is_tensor_name(b"12.weight", 12, "weight"));
-        for other in ["12.weights", "12.weigh", "12.bias", "2.weight", "012.weight", "+12.weight", "12weight", "", "."] {
+        for other in ["12.weights", "12.weigh", "12.bias", "2.weight", "012.weight", "+12.weight", "12weight", "", "."]
+        {
             assert!(!is_tensor_name(other.as_bytes(), 12, "weight"), "{other}");
         }
     }

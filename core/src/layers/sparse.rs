@@ -212,7 +212,11 @@ pub(crate) fn store_all<S: Simd, const N: usize>(simd: S, vectors: &[S::Vector; 
 
 /// Replaces each value of `best` by that of `x` where that is greater; bit `i` is set where lane `i` was replaced.
 #[inline(always)]
-pub(crate) fn keep_greater<S: Simd, const N: usize>(simd: S, best: &mut [S::Vector; N], x: &mut [S::Vector; N]) -> Bits {
+pub(crate) fn keep_greater<S: Simd, const N: usize>(
+    simd: S,
+    best: &mut [S::Vector; N],
+    x: &mut [S::Vector; N],
+) -> Bits {
     #[cfg(cortex_m_fpu)]
     if N == ROW
         && let Some(best) = S::as_scalars(best).and_then(|best| best.first_chunk_mut())

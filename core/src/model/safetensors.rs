@@ -6,8 +6,8 @@
 //! 8                 n       JSON: {"__metadata__": {...}, "0.weight": {"dtype": .., "shape": .., "data_offsets": ..}, ..}
 //! 8 + n             ..      the tensors, little endian, without gaps
 //! ```
-//! Metadata: `format` = `midge-1`; `network` = the architecture ([`Network`]'s text); `crc32` = CRC-32/ISO-HDLC, in hex, of that
-//! text followed by the tensors' bytes. Tensors are named `<layer>.weight` and `<layer>.bias`, with the layer's index
+//! Metadata: `format` = `midge-1`; `network` = the architecture ([`Network`]'s text, in full); `crc32` =
+//! CRC-32/ISO-HDLC, in hex, of that text followed by the tensors' bytes. Tensors are named `<layer>.weight` and `<layer>.bias`, with the layer's index
 //! in the architecture. Convolution weights are `[row][column][in channels][filters]`, dense weights
 //! `[inputs][units]`, biases `[units]`; all F32 or all F16.
 
@@ -56,9 +56,9 @@ pub enum ModelError {
         /// The entry's key.
         key: &'static str,
     },
-    /// The architecture cannot be read.
+    /// The architecture cannot be read by those who do not know it yet.
     Network(ParseError),
-    /// The file holds another architecture than the one that was asked for.
+    /// The file holds another architecture than the one that was asked for, or it is not written as midge writes it.
     OtherNetwork,
     /// A tensor is missing.
     Missing {
@@ -126,7 +126,9 @@ impl Display for ModelError {
             Self::Header => f.write_str("the header is not that of a safetensors file"),
             Self::Metadata { key } => write!(f, "the metadata entry {key:?} is missing or not one that midge writes"),
             Self::Network(error) => write!(f, "the architecture cannot be read: {error}"),
-            Self::OtherNetwork => f.write_str("the file holds another architecture than expected"),
+            Self::OtherNetwork => {
+                f.write_str("the file holds another architecture than expected, or in other words than midge's")
+            }
             Self::Missing { layer, tensor } => write!(f, "the tensor {layer}.{tensor} is missing"),
             Self::DType { layer, expected } => write!(f, "layer {layer}: expected elements of type {expected}"),
             Self::TensorShape { layer, expected, found } if expected == found => {

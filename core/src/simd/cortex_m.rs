@@ -11,10 +11,31 @@ use half::f16;
 
 use crate::layers::sparse::{OUTPUTS, Outputs, ROW};
 
+/// One f16; finite or not, the value is exact.
+#[inline(always)]
+pub(crate) fn to_f32(x: f16) -> f32 {
+    let mut bits = u32::from(x.to_bits());
+    // SAFETY: changes two registers; every FPU of these processors has the instruction.
+    #[allow(unsafe_code, reason = "inline assembly")]
+    unsafe {
+        asm!(
+            "vmov s0, {bits}",
+            "vcvtb.f32.f16 s0, s0",
+            "vmov {bits}, s0",
+            bits = inout(reg) bits,
+            out("s0") _,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    f32::from_bits(bits)
+}
+
 /// Whether a load of several words may start at `weights` and at every multiple of `stride` elements from there.
 #[inline(always)]
 fn is_word_aligned<T>(weights: &[T], stride: usize) -> bool {
-    weights.as_ptr().addr().is_multiple_of(4) && (stride * size_of::<T>()).is_multiple_of(4)
+    // The next row.
+    let next = weights.as_ptr().wrapping_add(stride).addr();
+    (weights.as_ptr().addr() | next).is_multiple_of(4)
 }
 
 /// Whether the rows of the set bits of `live`, from `weights` on, are there up to element `end`, and so are as many

@@ -1,10 +1,10 @@
-//! The table of interrupts of an emulated board; none is in use.
+//! The table of interrupts of the emulated boards; none is in use.
 
 unsafe extern "C" {
     fn DefaultHandler();
 }
 
-/// Interrupts of the MPS2 boards.
+/// Interrupts of the mps2-an386.
 const COUNT: usize = 32;
 
 /// The name and the section that cortex-m-rt expects.
