@@ -3,14 +3,20 @@
 //! All are the same iterated step with different options. `eps` and `alpha` are in pixel units, where an
 //! image spans [0, 1].
 
+mod bim;
 mod fgsm;
 mod mi_fgsm;
 mod otcm;
+mod pgd;
 mod quantize;
 mod step;
+mod targeted;
 
+pub use bim::Bim;
 pub use fgsm::Fgsm;
 pub use mi_fgsm::MiFgsm;
-pub use otcm::{Otcm, Target};
+pub use otcm::Otcm;
+pub use pgd::Pgd;
 pub use quantize::to_8_bits;
 pub use step::{Outcome, Prediction};
+pub use targeted::{Target, Targeted};

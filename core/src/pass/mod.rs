@@ -5,6 +5,7 @@ mod forward;
 mod rows;
 pub mod training;
 
+use crate::loss::Loss;
 use crate::model::Model;
 
 /// How many rows a stage has received and made. No stage has more than 2^14 of them and a few of padding.
@@ -44,7 +45,7 @@ pub trait Passes: Sized {
     #[doc(hidden)]
     fn backward(
         model: &Model<'_, Self>,
-        output: (&[f32], usize),
+        output: (&[f32], Loss, usize),
         masks: &[u32],
         gradient: &mut [f32],
         work: &mut [f32],
@@ -69,12 +70,12 @@ macro_rules! passes {
             #[inline(never)]
             fn backward(
                 model: &Model<'_, Self>,
-                (logits, label): (&[f32], usize),
+                output: (&[f32], Loss, usize),
                 masks: &[u32],
                 gradient: &mut [f32],
                 work: &mut [f32],
             ) {
-                backward::backward(model, logits, label, masks, gradient, work);
+                backward::backward(model, output, masks, gradient, work);
             }
         }
     };
