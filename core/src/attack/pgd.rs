@@ -119,8 +119,8 @@ impl Attack for Pgd {
         }
         adversarial.iter_mut().zip(&*worst).for_each(|(x, worst)| *x = *worst);
         // `restarts` is not zero, so there was one.
-        let predictions = [before, after.unwrap_or(before)];
-        Ok(Outcome::new(image, adversarial, goal, predictions, zero_gradient_steps))
+        let after = after.unwrap_or(before);
+        Ok(Outcome::new(image, adversarial, goal, before, after, zero_gradient_steps))
     }
 }
 

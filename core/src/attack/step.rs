@@ -41,11 +41,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    #[inline(always)]
     pub(super) fn new(
         image: &[f32],
         adversarial: &[f32],
         goal: Goal,
-        [before, after]: [Prediction; 2],
+        before: Prediction,
+        after: Prediction,
         zero_gradient_steps: usize,
     ) -> Self {
         let changes = adversarial.iter().zip(image).map(|(x, clean)| (x - clean).abs());
@@ -224,10 +226,11 @@ impl Step {
     ) -> Result<Outcome, Error> {
         let (before, zero_gradient_steps) = self.walk(model, image, goal, adversarial, buffer)?;
         let after = self.look(model, adversarial, goal, buffer)?;
-        Ok(Outcome::new(image, adversarial, goal, [before, after], zero_gradient_steps))
+        Ok(Outcome::new(image, adversarial, goal, before, after, zero_gradient_steps))
     }
 
     /// What the model makes of an image.
+    #[inline(always)]
     pub(super) fn look<T: Element>(
         &self,
         model: &Model<'_, T>,
