@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use midge_core::attack::Target;
 use midge_core::loss;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
-use super::attack_arguments::{AttackArguments, describe};
+use super::attack_arguments::{AttackArguments, Selected, describe, select};
 use super::{TestArguments, check_eps, percent, print_json};
 use crate::data::Dataset;
 use crate::evaluation::attack::loss_name;
@@ -92,7 +91,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     check_eps(&arguments.eps)?;
     ensure!(arguments.out.is_none() || arguments.eps.len() == 1, "--out needs exactly one --eps");
     let (weights, data) = arguments.test.load()?;
-    let (data, labels, left_out) = select(arguments, attack, &weights, data)?;
+    let all = data.len();
+    let labels = labels(arguments, &weights, &data)?;
+    let Selected { data, labels, kept } = select(attack, &weights, &data, &labels)?;
+    let left_out = all - kept.len();
     let bar = progress::bar((arguments.eps.len() * data.len()) as u64, attack.name());
     let mut results = Vec::new();
     for &eps in &arguments.eps {
@@ -115,34 +117,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json { print_json(&report) } else { print(&report, attack) }
 }
 
-/// The images to attack and the classes to walk away from. An image of the target class itself cannot be attacked.
-fn select(
-    arguments: &Arguments,
-    attack: Attack,
-    weights: &Weights,
-    data: Dataset,
-) -> Result<(Dataset, Vec<usize>, usize)> {
-    let mut labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
-    if arguments.label == Label::Predicted {
-        let mut transposed = vec![0.0; weights.transposed_len()];
-        let model = weights.model(&mut transposed)?;
-        let mut buffer = vec![0.0; weights.network.inference_len()];
-        for (i, label) in labels.iter_mut().enumerate() {
-            *label = loss::argmax(model.logits(data.image(i), &mut buffer)?);
-        }
+/// The classes to walk away from.
+fn labels(arguments: &Arguments, weights: &Weights, data: &Dataset) -> Result<Vec<usize>> {
+    if arguments.label == Label::True {
+        return Ok((0..data.len()).map(|i| data.label(i)).collect());
     }
-    let Some(Target::Class(class)) = attack.target else {
-        return Ok((data, labels, 0));
-    };
-    let classes = weights.network.classes();
-    ensure!(class < classes, "--target is {class}: expected a class from 0 to {}", classes - 1);
-    let keep: Vec<usize> = (0..data.len()).filter(|i| labels[*i] != class).collect();
-    ensure!(!keep.is_empty(), "every image has the target class {class}");
-    let left_out = data.len() - keep.len();
-    let images = keep.iter().flat_map(|i| data.image(*i)).copied().collect();
-    let kept_labels = keep.iter().map(|i| data.labels[*i]).collect();
-    let labels = keep.iter().map(|i| labels[*i]).collect();
-    Ok((Dataset { images, labels: kept_labels, shape: data.shape, name: data.name }, labels, left_out))
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
+    let mut buffer = vec![0.0; weights.network.inference_len()];
+    let class = |i| Ok(loss::argmax(model.logits(data.image(i), &mut buffer)?));
+    (0..data.len()).map(class).collect()
 }
 
 fn print(report: &Report<'_>, attack: Attack) -> Result<()> {

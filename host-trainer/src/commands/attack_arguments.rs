@@ -4,8 +4,10 @@ use anyhow::{Result, ensure};
 use midge_core::attack::Target;
 use midge_core::loss::Loss;
 
+use crate::data::Dataset;
 use crate::evaluation::attack::loss_name;
 use crate::evaluation::{Attack, Method};
+use crate::weights::Weights;
 
 /// Which attack, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -161,4 +163,29 @@ pub(crate) fn describe(attack: Attack) -> String {
         Target::Random(_) => "random target".into(),
     }));
     words.join(", ")
+}
+
+/// Images that can be attacked.
+pub(crate) struct Selected {
+    pub data: Dataset,
+    /// The class of each image that the attack walks away from.
+    pub labels: Vec<usize>,
+    /// Their places among all images.
+    pub kept: Vec<usize>,
+}
+
+/// Leaves out the images of the target class itself: nothing can walk there from them.
+pub(crate) fn select(attack: Attack, weights: &Weights, data: &Dataset, labels: &[usize]) -> Result<Selected> {
+    let target = if let Some(Target::Class(class)) = attack.target { Some(class) } else { None };
+    let classes = weights.network.classes();
+    if let Some(class) = target {
+        ensure!(class < classes, "--target is {class}: expected a class from 0 to {}", classes - 1);
+    }
+    let kept: Vec<usize> = (0..data.len()).filter(|i| Some(labels[*i]) != target).collect();
+    ensure!(!kept.is_empty(), "every image has the target class {}", target.unwrap_or(0));
+    let images = kept.iter().flat_map(|i| data.image(*i)).copied().collect();
+    let kept_labels = kept.iter().map(|i| data.labels[*i]).collect();
+    let labels = kept.iter().map(|i| labels[*i]).collect();
+    let data = Dataset { images, labels: kept_labels, shape: data.shape, name: data.name.clone() };
+    Ok(Selected { data, labels, kept })
 }

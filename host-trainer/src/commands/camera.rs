@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::attack_arguments::{AttackArguments, describe};
+use super::attack_arguments::{AttackArguments, Selected, describe, select};
 use super::robust::cell;
 use super::{TestArguments, check_eps, print_json};
 use crate::data::Dataset;
@@ -63,6 +63,8 @@ struct Report<'a> {
     model: &'a str,
     data: &'a str,
     seed: u64,
+    /// Images left out because the target class is their own.
+    left_out: usize,
     tables: Vec<Table>,
 }
 
@@ -76,6 +78,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     ensure!(arguments.blur <= 100.0, "--blur is {}: expected at most 100 pixels", arguments.blur);
     let (weights, data) = arguments.test.load()?;
+    let all = data.len();
+    let labels: Vec<usize> = (0..all).map(|i| data.label(i)).collect();
+    let Selected { data, .. } = select(attack, &weights, &data, &labels)?;
     let rounded = weights.rounded(DType::F16)?;
     let mut tables = Vec::new();
     // A file of f16 weights has no others.
@@ -89,6 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         model: arguments.test.model_name(),
         data: &data.name,
         seed: arguments.test.seed(),
+        left_out: all - data.len(),
         tables,
     };
     if arguments.json {
@@ -142,6 +148,9 @@ fn table(arguments: &Arguments, attack: Attack, weights: &Weights, data: &Datase
 
 fn print(report: &Report<'_>, stored: DType) {
     println!("{}  eps {}  model {}  {}  seed {}", report.attack, report.eps, report.model, report.data, report.seed);
+    if report.left_out > 0 {
+        println!("{} images left out: the target is their own class", report.left_out);
+    }
     for table in &report.tables {
         println!("\nweights {}", table.dtype);
         println!(

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::{TestArguments, percent, print_json, robust};
+use super::robust::RobustArguments;
+use super::{TestArguments, percent, print_json};
 use crate::evaluation::evaluate;
 use crate::progress;
 
@@ -11,7 +12,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     test: TestArguments,
     #[command(flatten)]
-    robust: robust::Arguments,
+    robust: RobustArguments,
     /// Print JSON: loss, accuracy, correct, samples; with --robust also robust_accuracy, attacks, curve and gates
     #[arg(long)]
     json: bool,

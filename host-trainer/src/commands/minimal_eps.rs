@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::attack_arguments::{AttackArguments, describe};
+use super::attack_arguments::{AttackArguments, Selected, describe, select};
 use super::{TestArguments, percent, print_json};
 use crate::evaluation::minimal::{MinimalEps, minimal_eps, quantile};
 use crate::evaluation::{Share, fraction};
@@ -45,6 +45,8 @@ struct Report<'a> {
     model: &'a str,
     data: &'a str,
     seed: u64,
+    /// Images left out because the target class is their own.
+    left_out: usize,
     /// Images read correctly without an attack; the others are not searched.
     searched: Share,
     /// Of the searched, those that no eps of the grid fools.
@@ -60,10 +62,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let attack = arguments.attack.attack(arguments.test.seed())?;
     let grid = grid(arguments.grid, arguments.max_eps)?;
     let (weights, data) = arguments.test.load()?;
+    let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
+    let left_out = data.len();
+    let Selected { data, kept, .. } = select(attack, &weights, &data, &labels)?;
+    let left_out = left_out - data.len();
     let bar = progress::bar(data.len() as u64, "minimal eps");
-    // A targeted attack cannot be aimed at an image of the target class; the attack itself says so.
-    let images = minimal_eps(&weights, &data, attack, &grid, &bar)?;
+    let mut images = minimal_eps(&weights, &data, attack, &grid, &bar)?;
     bar.finish_and_clear();
+    images.iter_mut().zip(&kept).for_each(|(image, place)| image.index = arguments.test.offset() + place);
     let searched = images.iter().filter(|image| image.is_correct()).count();
     let missed = images.iter().filter(|image| image.is_correct() && image.eps.is_none()).count();
     let bin = |eps: &f32| Bin { eps: *eps, images: images.iter().filter(|image| image.eps == Some(*eps)).count() };
@@ -72,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         model: arguments.test.model_name(),
         data: &data.name,
         seed: arguments.test.seed(),
+        left_out,
         searched: Share::new(searched, images.len()),
         not_found: Share::new(missed, searched),
         quartiles: [0.25, 0.5, 0.75].map(|q| quantile(&images, q)),
@@ -100,6 +107,9 @@ fn grid(step: f32, max: f32) -> Result<Vec<f32>> {
 fn print(report: &Report<'_>) {
     println!("{}  model {}  {}  seed {}", report.attack, report.model, report.data, report.seed);
     let searched = report.searched.count;
+    if report.left_out > 0 {
+        println!("{} images left out: the target is their own class", report.left_out);
+    }
     println!("{searched} of {} images are read correctly and were searched\n", report.searched.of);
     let (width, last) = (report.histogram.len().div_ceil(BINS), report.histogram.last().map_or(0.0, |bin| bin.eps));
     let bins: Vec<(f32, usize)> = report

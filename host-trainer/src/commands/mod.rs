@@ -123,6 +123,10 @@ impl TestArguments {
         &self.model.model
     }
 
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
     pub(crate) fn seed(&self) -> u64 {
         self.data.seed
     }

@@ -13,7 +13,7 @@ use crate::evaluation::{Evaluation, Share};
 use crate::weights::Weights;
 
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct RobustArguments {
     /// Attack every image with FGSM, MI-FGSM, PGD on two losses and at every target, noise and transfer; report the
     /// worst case of each image, and checks of whether to believe it
     #[arg(long)]
@@ -70,7 +70,7 @@ pub(crate) struct Report {
     gates_failed: usize,
 }
 
-impl Arguments {
+impl RobustArguments {
     pub(crate) fn is_wanted(&self) -> bool {
         self.robust
     }
