@@ -229,7 +229,8 @@ proptest! {
     /// first: at a tie of a pooling several filters switch at once, some to either side, and the rule that the first
     /// position wins gives the sum of both slopes. (Ties have reference values of their own.)
     #[test]
-    fn the_gradient_is_that_of_finite_differences((weights, mut image, label) in sample(), pixels in prop::collection::vec(any::<prop::sample::Index>(), 8)) {
+    fn the_gradient_is_that_of_finite_differences((weights, mut image, label) in sample(), margin in any::<bool>(), pixels in prop::collection::vec(any::<prop::sample::Index>(), 8)) {
+        let kind = if margin { Loss::Margin } else { Loss::CrossEntropy };
         let h = 4e-3f32;
         for (i, x) in image.iter_mut().enumerate() {
             let apart = (i as f32 * 0.618_034).fract();
@@ -238,14 +239,14 @@ proptest! {
         let mut transposed = vec![0.0; weights.transposed_len()];
         let model = weights.model(&mut transposed).unwrap();
         let mut buffer = vec![0.0; weights.network.gradient_len()];
-        let result = model.input_gradient(&image, label, &mut buffer).unwrap();
+        let result = model.loss_gradient(kind, &image, label, &mut buffer).unwrap();
         let (centre, gradient) = (result.loss, result.gradient.to_vec());
         for pixel in pixels {
             let i = pixel.index(image.len());
             let moved = |d: f32| {
                 let mut moved = image.clone();
                 moved[i] += d;
-                (loss(&model, &moved, label) - centre) / d
+                (kind.value(model.logits(&moved, &mut vec![0.0; weights.network.inference_len()]).unwrap(), label) - centre) / d
             };
             let slopes = [-h, h, -h / 8.0, h / 8.0].map(moved);
             let (low, high) = slopes.iter().fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
