@@ -8,7 +8,7 @@ use super::{ModelArguments, TestArguments, check_eps, percent};
 use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::gates::{Gate, Point, Verdict};
-use crate::evaluation::robust::{Suite, WorstCase, count, read_correctly};
+use crate::evaluation::robust::{ProbeResult, Suite, WorstCase, count, read_correctly};
 use crate::evaluation::{Evaluation, Share};
 use crate::weights::Weights;
 
@@ -147,17 +147,17 @@ impl RobustArguments {
     }
 }
 
-fn attack_reports(worst: &WorstCase) -> Vec<AttackReport> {
-    let report = |probe: &crate::evaluation::robust::ProbeResult| {
-        let right = Share::new(probe.count(), probe.survives.len());
+fn attack_reports(worst: &WorstCase<'_>) -> Vec<AttackReport> {
+    let report = |result: &ProbeResult<'_>| {
+        let right = Share::new(result.count(), result.survives.len());
         AttackReport {
-            attack: probe.name.clone(),
-            white_box: probe.white_box,
+            attack: result.probe.name(),
+            white_box: result.probe.is_white_box(),
             robust_accuracy: right.fraction,
             robust_correct: right.count,
             samples: right.of,
             interval: right.interval,
-            first: probe.first,
+            first: result.first,
         }
     };
     worst.probes.iter().map(report).collect()

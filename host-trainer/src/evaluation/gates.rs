@@ -79,9 +79,9 @@ impl Suite<'_> {
     ///
     /// # Errors
     /// Those of the attacks.
-    pub fn gates(&self, worst: &WorstCase, curve: &[Point]) -> Result<Vec<Gate>> {
+    pub fn gates(&self, worst: &WorstCase<'_>, curve: &[Point]) -> Result<Vec<Gate>> {
         let [falls, chance] = self.curve_gates(curve);
-        let [noise, transfer] = gradient_free(worst, self.source.is_some());
+        let [noise, transfer] = gradient_free(worst);
         Ok(vec![self.eps_zero()?, self.iterated(worst), falls, chance, self.more_steps()?, noise, transfer])
     }
 
@@ -112,9 +112,12 @@ impl Suite<'_> {
         Ok(Gate { gate: "eps 0 is the clean image", verdict: Verdict::of(same == all), detail })
     }
 
-    fn iterated(&self, worst: &WorstCase) -> Gate {
-        let right = |name: &str| worst.probes.iter().find(|p| p.name.starts_with(name)).map_or(0, |p| p.count());
-        let (fgsm, mi_fgsm, pgd) = (right("FGSM"), right("MI-FGSM"), right("PGD"));
+    fn iterated(&self, worst: &WorstCase<'_>) -> Gate {
+        let right = |method| {
+            let is = |probe: &Probe<'_>| matches!(probe, Probe::WhiteBox(attack) if attack.method == method);
+            worst.probes.iter().find(|result| is(&result.probe)).map_or(0, |result| result.count())
+        };
+        let (fgsm, mi_fgsm, pgd) = (right(Method::Fgsm), right(Method::MiFgsm), right(Method::Pgd));
         let good = mi_fgsm.max(pgd) <= fgsm + self.slack();
         let detail = format!("right: FGSM {fgsm}, MI-FGSM {mi_fgsm}, PGD {pgd}; at most {} more", self.slack());
         Gate { gate: "many steps are at least as strong as one", verdict: Verdict::of(good), detail }
@@ -152,23 +155,21 @@ impl Suite<'_> {
 }
 
 /// Noise and transfer know less than the gradient, so they must not find more.
-fn gradient_free(worst: &WorstCase, with_transfer: bool) -> [Gate; 2] {
-    let white_box = worst.probes.iter().filter(|probe| probe.white_box);
-    let standing = white_box.fold(None, |all: Option<Vec<bool>>, probe| match all {
-        None => Some(probe.survives.clone()),
-        Some(all) => Some(both(&all, &probe.survives)),
-    });
-    let standing = standing.unwrap_or_default();
-    let gate = |gate, name: &str| {
-        let Some(probe) = worst.probes.iter().find(|probe| probe.name.starts_with(name)) else {
+fn gradient_free(worst: &WorstCase<'_>) -> [Gate; 2] {
+    let white_box = worst.probes.iter().filter(|result| result.probe.is_white_box());
+    let white_box = white_box.map(|result| result.survives.clone()).reduce(|a, b| both(&a, &b)).unwrap_or_default();
+    let gate = |gate, is: fn(&Probe<'_>) -> bool| {
+        let Some(other) = worst.probes.iter().find(|result| is(&result.probe)) else {
             let detail = "no other model: --transfer-from MODEL".to_string();
             return Gate { gate, verdict: Verdict::NotRun, detail };
         };
-        let only = count(&standing) - count(&both(&standing, &probe.survives));
-        let (found, best) = (probe.count(), count(&standing));
-        let detail = format!("right {found}, white-box {best}; {only} images fell to {name} only");
-        Gate { gate, verdict: Verdict::of(found >= best), detail }
+        let best = count(&white_box);
+        let only = best - count(&both(&white_box, &other.survives));
+        let detail = format!("right {}, white-box {best}; {only} images fell to this only", other.count());
+        Gate { gate, verdict: Verdict::of(other.count() >= best), detail }
     };
-    let transfer = if with_transfer { "transfer" } else { "(none)" };
-    [gate("noise does not beat the gradient", "noise"), gate("transfer does not beat the gradient", transfer)]
+    [
+        gate("noise does not beat the gradient", |probe| matches!(probe, Probe::Noise)),
+        gate("transfer does not beat the gradient", |probe| matches!(probe, Probe::Transfer(..))),
+    ]
 }

@@ -173,18 +173,16 @@ fn add_signs(random: &mut impl Rng, eps: f32, image: &[f32], out: &mut [f32]) {
 
 /// What one attack of the suite did.
 #[derive(Debug, Clone)]
-pub struct ProbeResult {
-    /// What it is called.
-    pub name: String,
-    /// Whether it knows the model's gradient.
-    pub white_box: bool,
+pub struct ProbeResult<'a> {
+    /// The attack.
+    pub probe: Probe<'a>,
     /// For each image, whether it is right under this attack.
     pub survives: Vec<bool>,
     /// Images that fell to this attack and to none before it.
     pub first: usize,
 }
 
-impl ProbeResult {
+impl ProbeResult<'_> {
     /// Images that are right under this attack.
     pub fn count(&self) -> usize {
         count(&self.survives)
@@ -193,9 +191,9 @@ impl ProbeResult {
 
 /// The suite's results.
 #[derive(Debug, Clone)]
-pub struct WorstCase {
+pub struct WorstCase<'a> {
     /// In the order of [`Suite::probes`].
-    pub probes: Vec<ProbeResult>,
+    pub probes: Vec<ProbeResult<'a>>,
     /// For each image, whether it is right under every attack.
     pub survives: Vec<bool>,
 }
@@ -222,19 +220,19 @@ pub(super) fn both(a: &[bool], b: &[bool]) -> Vec<bool> {
     a.iter().zip(b).map(|(a, b)| *a && *b).collect()
 }
 
-impl Suite<'_> {
+impl<'a> Suite<'a> {
     /// Runs every attack on every image.
     ///
     /// # Errors
     /// Those of the attacks.
-    pub fn worst_case(&self) -> Result<WorstCase> {
+    pub fn worst_case(&self) -> Result<WorstCase<'a>> {
         let mut worst = WorstCase { probes: Vec::new(), survives: self.correct.clone() };
         for probe in self.probes() {
             let survives = self.survivors(probe, self.eps)?;
             let standing = both(&worst.survives, &survives);
             let first = count(&worst.survives) - count(&standing);
             worst.survives = standing;
-            worst.probes.push(ProbeResult { name: probe.name(), white_box: probe.is_white_box(), survives, first });
+            worst.probes.push(ProbeResult { probe, survives, first });
         }
         Ok(worst)
     }
