@@ -2,6 +2,14 @@
 //!
 //! All are the same iterated step with different options. `eps` and `alpha` are in pixel units, where an
 //! image spans [0, 1].
+//!
+//! | attack | steps | starts at | direction | buffer |
+//! |---|---|---|---|---|
+//! | [`Fgsm`] | 1 | the image | away from the label | `gradient_len` |
+//! | [`Otcm`] | 1 | the image | towards a target | `gradient_len` |
+//! | [`Bim`] | T | the image | away; with [`Targeted`] towards | `gradient_len` |
+//! | [`MiFgsm`] | T, with momentum | the image | away; with [`Targeted`] towards | `attack_len` |
+//! | [`Pgd`] | T from each start | random points | away; with [`Targeted`] towards | `gradient_len`, with restarts `attack_len` |
 
 mod bim;
 mod fgsm;

@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_chain_goes_in_order() {
-        let chain = Transform::Chain(vec![Transform::Brightness(0.6), Transform::Brightness(-0.6)]);
-        assert_eq!(apply(&chain, &[0.75, 0.25], [1, 2, 1]), [0.4, 0.25]);
+        let chain = Transform::Chain(vec![Transform::Brightness(0.5), Transform::Brightness(-0.5)]);
+        assert_eq!(apply(&chain, &[0.75, 0.25], [1, 2, 1]), [0.5, 0.25]);
         assert_eq!(apply(&Transform::EightBit, &[0.5], [1, 1, 1]), [128.0 / 255.0]);
         let chain = Transform::Chain(vec![Transform::Brightness(0.3), Transform::Sensor]);
         assert_eq!(apply(&chain, &[0.5], [1, 1, 1]), [204.0 / 255.0]);

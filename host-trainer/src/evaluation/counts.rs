@@ -83,7 +83,7 @@ pub struct Robustness {
 }
 
 impl Robustness {
-    /// Counts the results of [`attack_all`].
+    /// Counts the results of [`attack_all`](super::attack_all).
     pub fn count(eps: f32, data: &Dataset, attacked: &[Attacked]) -> Self {
         let all = || attacked.iter().enumerate().map(|(i, a)| (a, data.label(i)));
         let samples = attacked.len();
@@ -123,7 +123,8 @@ impl Robustness {
 mod tests {
     use super::*;
 
-    /// Values of R's `prop.test(correct = FALSE)`.
+    /// 81 of 263 is the example of Newcombe: Two-sided Confidence Intervals for the Single Proportion, 1998; with none of n
+    /// the upper end is z^2 / (n + z^2), and the half is symmetric.
     #[test]
     fn intervals_are_wilsons() {
         for (count, of, expected) in
