@@ -189,7 +189,7 @@ impl Report {
         }
         println!("{:<36}{}", "worst case", cell(Share::new(self.robust_correct, self.clean.samples)));
         println!(
-            "Every attack runs on every image read correctly, whatever the others did; the images are all images."
+            "Every attack runs on every image that is read correctly, whatever the others did; shares are of all images."
         );
         header("PGD from one start, eps");
         for Point { eps, right } in &self.curve {
