@@ -1,7 +1,8 @@
 //! What every attack promises, on random networks, images and options: the bound, the range, identity at eps 0, a loss
 //! that moves the right way, and errors instead of panics.
 
-use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
+use midge_core::loss::Loss;
 use midge_core::{Error, Model, Network};
 use midge_trainer::training::initialise;
 use midge_trainer::weights::Weights;
@@ -56,9 +57,18 @@ fn all_attacks(eps: f32, check: &dyn Fn(Run<'_>)) {
     check(&|m, x, y, out, buffer| Fgsm { eps }.attack(m, x, y, out, buffer));
     check(&|m, x, y, out, buffer| MiFgsm::new(eps).attack(m, x, y, out, buffer));
     check(&|m, x, y, out, buffer| MiFgsm { decay: 0.0, alpha: eps, ..MiFgsm::new(eps) }.attack(m, x, y, out, buffer));
+    check(&|m, x, y, out, buffer| Bim::new(eps).attack(m, x, y, out, buffer));
+    check(&|m, x, y, out, buffer| short_pgd(eps, 2).attack(m, x, y, out, buffer));
     for target in [Target::Next, Target::LeastLikely, Target::Random(3)] {
         check(&|m, x, y, out, buffer| Otcm { eps, target }.attack(m, x, y, out, buffer));
+        check(&|m, x, y, out, buffer| Targeted { attack: MiFgsm::new(eps), target }.attack(m, x, y, out, buffer));
+        check(&|m, x, y, out, buffer| Targeted { attack: short_pgd(eps, 2), target }.attack(m, x, y, out, buffer));
     }
+}
+
+/// On cross-entropy, whose values the tests compare.
+fn short_pgd(eps: f32, restarts: usize) -> Pgd {
+    Pgd { restarts, ..Pgd::with_steps(eps, 5, 11) }
 }
 
 proptest! {
@@ -107,6 +117,64 @@ proptest! {
         prop_assert!(down.after.loss <= down.before.loss + rounding(down.before.loss), "{down:?}");
     }
 
+    /// So does the margin, for an attack that follows it, and the loss of every iterated attack.
+    #[test]
+    fn small_steps_move_either_loss_the_right_way((weights, image, label) in sample(), margin in any::<bool>()) {
+        let loss = if margin { Loss::Margin } else { Loss::CrossEntropy };
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
+        let (mut out, mut buffer) = (image.clone(), vec![0.0; weights.network.attack_len()]);
+        let rounding = |value: f32| 1e-4 * value.abs().max(1e-2);
+        let bim = Bim { loss, ..Bim::with_steps(1e-3, 3) };
+        let mi_fgsm = MiFgsm { loss, ..MiFgsm::with_steps(1e-3, 3) };
+        for up in [bim.attack(&model, &image, label, &mut out, &mut buffer), mi_fgsm.attack(&model, &image, label, &mut out, &mut buffer)] {
+            let up = up.unwrap();
+            prop_assert!(up.after.loss >= up.before.loss - rounding(up.before.loss), "{up:?}");
+        }
+        let down = Targeted { attack: mi_fgsm, target: Target::Next }.attack(&model, &image, label, &mut out, &mut buffer).unwrap();
+        prop_assert!(down.after.loss <= down.before.loss + rounding(down.before.loss), "{down:?}");
+        let target = down.target.unwrap();
+        prop_assert_eq!(down.after.loss, loss.value(model.logits(&out, &mut buffer).unwrap(), target));
+    }
+
+    /// A seed gives the same image again, another seed another start; more restarts never give a weaker image, and the
+    /// first that reaches the goal is the last.
+    #[test]
+    fn restarts_keep_the_worst((weights, image, label) in sample(), eps in 0.05f32..0.4, seed in any::<u64>(), targeted in any::<bool>()) {
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
+        let run = |restarts: usize, seed: u64| {
+            let attack = Pgd { restarts, seed, ..short_pgd(eps, 1) };
+            let (mut out, mut buffer) = (vec![f32::NAN; image.len()], vec![0.0; attack.buffer_len(&weights.network)]);
+            let (out_, buffer) = (&mut out, &mut buffer);
+            let outcome = match targeted {
+                true => Targeted { attack, target: Target::Next }.attack(&model, &image, label, out_, buffer),
+                false => attack.attack(&model, &image, label, out_, buffer),
+            };
+            (outcome.unwrap(), out)
+        };
+        prop_assert_eq!(run(3, seed), run(3, seed));
+        let goal = |outcome: &midge_core::attack::Outcome| outcome.target.map_or(outcome.after.class != label, |t| outcome.after.class == t);
+        let (mut before, mut image_before) = run(1, seed);
+        for restarts in 2..5 {
+            let (now, image_now) = run(restarts, seed);
+            if goal(&before) {
+                prop_assert_eq!(&image_now, &image_before);
+            } else if !goal(&now) {
+                let change = now.after.loss - before.after.loss;
+                prop_assert!(if targeted { change <= 0.0 } else { change >= 0.0 }, "{before:?} {now:?}");
+            }
+            (before, image_before) = (now, image_now);
+        }
+        // One restart more begins with the next seed: what it adds is what a single start from there finds.
+        let (single, _) = run(1, seed.wrapping_add(1));
+        let (two, _) = run(2, seed);
+        let (first, _) = run(1, seed);
+        if !goal(&first) {
+            prop_assert_eq!(goal(&two), goal(&single));
+        }
+    }
+
     /// A pixel without a gradient stays, and so does the whole image of a dead network.
     #[test]
     fn zero_gradients_are_reported((mut weights, image, label) in sample(), eps in 0.01f32..0.5) {
@@ -137,8 +205,17 @@ proptest! {
             let error = Fgsm { eps }.attack(&model, &image, label, &mut out, &mut buffer).unwrap_err();
             assert!(matches!(error, Error::Option { what: "eps", .. }), "{error}");
         }
+        let two = Pgd { restarts: 2, ..Pgd::new(0.1, 0) };
+        prop_assert_eq!(two.attack(&model, &image, label, &mut out, &mut buffer[..attack - 1]).map(|_| ()), short(attack));
+        let one = Pgd { restarts: 1, ..two };
+        prop_assert_eq!(one.attack(&model, &image, label, &mut out, &mut buffer[..gradient - 1]).map(|_| ()), short(gradient));
+        let none = Pgd { restarts: 0, ..two };
+        prop_assert_eq!(none.attack(&model, &image, label, &mut out, &mut buffer).err(), Some(Error::NoRestarts));
+        prop_assert_eq!(Bim::with_steps(0.1, 0).attack(&model, &image, label, &mut out, &mut buffer).err(), Some(Error::NoSteps));
         prop_assert_eq!(MiFgsm::with_steps(0.1, 0).attack(&model, &image, label, &mut out, &mut buffer).err(), Some(Error::NoSteps));
         let own = Otcm { eps: 0.1, target: Target::Class(label) };
+        prop_assert_eq!(own.attack(&model, &image, label, &mut out, &mut buffer).err(), Some(Error::TargetIsLabel { class: label }));
+        let own = Targeted { attack: two, target: Target::Class(label) };
         prop_assert_eq!(own.attack(&model, &image, label, &mut out, &mut buffer).err(), Some(Error::TargetIsLabel { class: label }));
         let mut image = image;
         let last = image.len() - 1;
@@ -152,7 +229,8 @@ proptest! {
     /// first: at a tie of a pooling several filters switch at once, some to either side, and the rule that the first
     /// position wins gives the sum of both slopes. (Ties have reference values of their own.)
     #[test]
-    fn the_gradient_is_that_of_finite_differences((weights, mut image, label) in sample(), pixels in prop::collection::vec(any::<prop::sample::Index>(), 8)) {
+    fn the_gradient_is_that_of_finite_differences((weights, mut image, label) in sample(), margin in any::<bool>(), pixels in prop::collection::vec(any::<prop::sample::Index>(), 8)) {
+        let kind = if margin { Loss::Margin } else { Loss::CrossEntropy };
         let h = 4e-3f32;
         for (i, x) in image.iter_mut().enumerate() {
             let apart = (i as f32 * 0.618_034).fract();
@@ -161,14 +239,14 @@ proptest! {
         let mut transposed = vec![0.0; weights.transposed_len()];
         let model = weights.model(&mut transposed).unwrap();
         let mut buffer = vec![0.0; weights.network.gradient_len()];
-        let result = model.input_gradient(&image, label, &mut buffer).unwrap();
+        let result = model.loss_gradient(kind, &image, label, &mut buffer).unwrap();
         let (centre, gradient) = (result.loss, result.gradient.to_vec());
         for pixel in pixels {
             let i = pixel.index(image.len());
             let moved = |d: f32| {
                 let mut moved = image.clone();
                 moved[i] += d;
-                (loss(&model, &moved, label) - centre) / d
+                (kind.value(model.logits(&moved, &mut vec![0.0; weights.network.inference_len()]).unwrap(), label) - centre) / d
             };
             let slopes = [-h, h, -h / 8.0, h / 8.0].map(moved);
             let (low, high) = slopes.iter().fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
@@ -196,4 +274,26 @@ fn a_confident_sample_has_a_gradient_in_both_types() {
     check(model.input_gradient(&[1.0], 0, &mut buffer).unwrap().gradient[0], full[0]);
     let model = Model::from_tensors(&network, &[&half]).unwrap();
     check(model.input_gradient(&[1.0], 0, &mut buffer).unwrap().gradient[0], half[0].to_f32());
+}
+
+/// One step of BIM with the whole eps is FGSM, and MI-FGSM without momentum is BIM.
+#[test]
+fn attacks_with_the_same_steps_are_the_same() {
+    let weights = initialise("input(8,8,1) conv2d(filters=4,kernel=3) relu flatten dense(units=3)".parse().unwrap(), 5);
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed).unwrap();
+    let image: Vec<f32> = (0..64).map(|i| (i as f32 * 0.618_034).fract()).collect();
+    let (mut a, mut b) = (vec![0.0; 64], vec![0.0; 64]);
+    let mut buffer = vec![0.0; weights.network.attack_len()];
+    Fgsm { eps: 0.1 }.attack(&model, &image, 1, &mut a, &mut buffer).unwrap();
+    Bim::with_steps(0.1, 1).attack(&model, &image, 1, &mut b, &mut buffer).unwrap();
+    assert_eq!(a, b);
+    Bim::new(0.1).attack(&model, &image, 1, &mut a, &mut buffer).unwrap();
+    MiFgsm { decay: 0.0, ..MiFgsm::new(0.1) }.attack(&model, &image, 1, &mut b, &mut buffer).unwrap();
+    assert_eq!(a, b);
+    Otcm { eps: 0.1, target: Target::Next }.attack(&model, &image, 1, &mut a, &mut buffer).unwrap();
+    Targeted { attack: Bim::with_steps(0.1, 1), target: Target::Next }
+        .attack(&model, &image, 1, &mut b, &mut buffer)
+        .unwrap();
+    assert_eq!(a, b);
 }

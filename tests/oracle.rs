@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use midge_core::Model;
 use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
 use midge_trainer::data::{self, Dataset, Source, Split};
-use midge_trainer::evaluation::{Attack, Robustness, attack_all, evaluate};
+use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate};
 use midge_trainer::import::import;
 use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
@@ -151,19 +151,19 @@ fn assert_table(weights: &Weights, data: &Dataset, attack: Attack, accuracy: [f6
 #[test]
 fn accuracy_under_fgsm() {
     let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
-    assert_table(&weights, &data, Attack::Fgsm, FGSM, None);
+    assert_table(&weights, &data, Attack::new(Method::Fgsm), FGSM, None);
 }
 
 #[test]
 fn accuracy_under_mi_fgsm() {
     let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
-    assert_table(&weights, &data, Attack::MiFgsm { steps: 10, decay: 1.0, alpha: None }, MI_FGSM, None);
+    assert_table(&weights, &data, Attack::new(Method::MiFgsm), MI_FGSM, None);
 }
 
 #[test]
 fn accuracy_under_otcm() {
     let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
-    assert_table(&weights, &data, Attack::Otcm { target: Target::Next }, OTCM, Some(OTCM_REACHED));
+    assert_table(&weights, &data, Attack::new(Method::Fgsm).towards(Target::Next), OTCM, Some(OTCM_REACHED));
 }
 
 #[test]
@@ -171,7 +171,8 @@ fn f16_weights_give_the_same_classes() {
     let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
     let rounded = weights.rounded(DType::F16).unwrap();
     let classes = |weights: &Weights| -> (Vec<usize>, f64) {
-        let attacked = attack_all(weights, &data, &labels(&data), Attack::Fgsm, 0.1, &ProgressBar::hidden()).unwrap();
+        let attacked =
+            attack_all(weights, &data, &labels(&data), Attack::new(Method::Fgsm), 0.1, &ProgressBar::hidden()).unwrap();
         let accuracy = Robustness::count(0.1, &data, &attacked).robust_accuracy;
         (attacked.iter().map(|a| a.outcome.before.class).collect(), accuracy)
     };

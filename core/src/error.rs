@@ -36,6 +36,8 @@ pub enum Error {
     },
     /// An attack of zero steps.
     NoSteps,
+    /// An attack of zero starts.
+    NoRestarts,
     /// A targeted attack at the true class.
     TargetIsLabel {
         /// The class.
@@ -56,6 +58,7 @@ impl core::fmt::Display for Error {
             Self::Class { class, classes } => write!(f, "class {class}: expected 0 to {}", classes.saturating_sub(1)),
             Self::Option { what, value } => write!(f, "{what} is {value}: expected a finite number, not negative"),
             Self::NoSteps => f.write_str("an attack needs at least one step"),
+            Self::NoRestarts => f.write_str("an attack needs at least one start"),
             Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
             Self::NotFinite { what } => write!(f, "the {what} overflowed: infinite or NaN"),
         }

@@ -1,7 +1,35 @@
-//! Softmax cross-entropy on logits, and its gradient.
+//! What attacks raise: softmax cross-entropy on logits or the margin between them, and the gradients.
 //!
 //! micromath's `exp` is off by up to some percent, which would move every probability and the gradient with it
 //! (`tests/micromath.rs` measures it); ten exponentials cost nothing beside a convolution, so libm's are used.
+
+/// A function of the logits and a class, large where the model is sure that it is another class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Loss {
+    /// [`cross_entropy`], in nats.
+    #[default]
+    CrossEntropy,
+    /// [`margin`], in units of the logits. Its gradient does not fade however confident the model is.
+    Margin,
+}
+
+impl Loss {
+    /// The loss at `class`.
+    pub fn value(self, logits: &[f32], class: usize) -> f32 {
+        match self {
+            Self::CrossEntropy => cross_entropy(logits, class),
+            Self::Margin => margin(logits, class),
+        }
+    }
+
+    /// Its gradient with respect to the logits, into `gradient`, of the same length.
+    pub fn gradient(self, logits: &[f32], class: usize, gradient: &mut [f32]) {
+        match self {
+            Self::CrossEntropy => cross_entropy_gradient(logits, class, gradient),
+            Self::Margin => margin_gradient(logits, class, gradient),
+        }
+    }
+}
 
 /// Index of the largest value, the lowest of equal ones.
 pub fn argmax(logits: &[f32]) -> usize {
@@ -60,6 +88,32 @@ pub fn cross_entropy_gradient(logits: &[f32], label: usize, gradient: &mut [f32]
     }
 }
 
+/// Index and value of the largest logit but the label's, the lowest index of equal ones; `None` if there is no other.
+fn largest_other(logits: &[f32], label: usize) -> Option<(usize, f32)> {
+    let others = logits.iter().copied().enumerate().filter(|(i, _)| *i != label);
+    others.reduce(|best, other| if other.1 > best.1 { other } else { best })
+}
+
+/// `max over k != label of logits[k] - logits[label]`: above 0 where the label is misread; 0 if there is only one class.
+///
+/// Carlini, Wagner: Towards Evaluating the Robustness of Neural Networks, IEEE S&P 2017, section V-A, f6 on the logits,
+/// without the lower bound.
+pub fn margin(logits: &[f32], label: usize) -> f32 {
+    let at_label = logits.get(label).copied().unwrap_or(0.0);
+    largest_other(logits, label).map_or(0.0, |(_, other)| other - at_label)
+}
+
+/// Gradient of [`margin`] with respect to the logits, into `gradient`: 1 at the largest other, -1 at the label.
+pub fn margin_gradient(logits: &[f32], label: usize, gradient: &mut [f32]) {
+    gradient.fill(0.0);
+    let Some((other, _)) = largest_other(logits, label) else { return };
+    for (class, slope) in [(other, 1.0), (label, -1.0)] {
+        if let Some(g) = gradient.get_mut(class) {
+            *g = slope;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +154,20 @@ mod tests {
         let mut p = logits;
         softmax(&mut p);
         assert_eq!(p, [1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_margin_is_that_to_the_largest_other() {
+        let logits = [1.0f32, -2.0, 0.5, 3.0];
+        assert_eq!([0, 1, 2, 3].map(|label| margin(&logits, label)), [2.0, 5.0, 2.5, -2.0]);
+        let mut gradient = [f32::NAN; 4];
+        margin_gradient(&logits, 3, &mut gradient);
+        assert_eq!(gradient, [1.0, 0.0, 0.0, -1.0]);
+        margin_gradient(&[3.0, 3.0, 1.0, 3.0], 0, &mut gradient);
+        assert_eq!(gradient, [-1.0, 1.0, 0.0, 0.0]);
+        let mut alone = [f32::NAN];
+        margin_gradient(&[7.0], 0, &mut alone);
+        assert_eq!((margin(&[7.0], 0), alone), (0.0, [0.0]));
     }
 
     #[test]

@@ -121,6 +121,152 @@ fn attack_reports_counts_and_writes_results() {
 }
 
 #[test]
+fn every_attack_has_its_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |more: &[&str]| {
+        let report =
+            json(folder.path(), &[&["attack", "--data", "synthetic", "--limit", "20", "--json"], more].concat());
+        (report["results"][0]["robust_correct"].as_u64().unwrap(), report)
+    };
+    let (bim, report) = run(&["--attack", "i-fgsm", "--eps", "0.2", "--steps", "5", "--loss", "margin"]);
+    assert_eq!((report["attack"].as_str(), report["loss"].as_str()), (Some("BIM"), Some("margin")));
+    assert_eq!((report["steps"].as_u64(), report.get("decay")), (Some(5), None));
+    assert!(bim < 10, "{report}");
+    let pgd = ["--attack", "pgd", "--eps", "0.1", "--steps", "3", "--alpha", "0.05"];
+    let (one, report) = run(&pgd);
+    assert_eq!(report["restarts"], 1);
+    let (three, report) = run(&[&pgd[..], &["--restarts", "3"]].concat());
+    assert!(three <= one, "{report}");
+    let threads = |n: &str| run(&[&pgd[..], &["--restarts", "2", "--threads", n]].concat());
+    assert_eq!(threads("1"), threads("2"));
+    let (_, report) = run(&["--attack", "targeted-mi-fgsm", "--eps", "0.3", "--target", "3"]);
+    assert_eq!(report["left_out"], 2);
+    assert!(report["results"][0]["target_hits"].as_u64().unwrap() > 5, "{report}");
+    let (_, once) = run(&["--attack", "otcm", "--eps", "0.3", "--target", "3"]);
+    assert!(report["results"][0]["target_hits"].as_u64() >= once["results"][0]["target_hits"].as_u64());
+    let (_, report) = run(&["--attack", "targeted-pgd", "--eps", "0.3", "--target", "random", "--steps", "5"]);
+    assert_eq!(report["results"][0]["samples"], 20);
+}
+
+#[test]
+fn robust_accuracy_is_the_worst_case_and_says_whether_to_believe_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = ["--data", "synthetic"];
+    let train = ["train", "--out", "m", "--network", SMALL, "--limit", "4000", "--epochs", "3", "--lr", "0.1"];
+    ok(folder.path(), &[&train, &data[..]].concat());
+    let evaluate = ["evaluate", "--robust", "--model", "m", "--limit", "24", "--steps", "5", "--restarts", "2"];
+    let run = |more: &[&str]| json(folder.path(), &[&evaluate, &data[..], &["--json"], more].concat());
+    // Transfer is from the bundled model.
+    let report = run(&["--eps", "0.1", "--threads", "1"]);
+    assert_eq!(report, run(&["--eps", "0.1", "--threads", "2"]));
+    let attacks = report["attacks"].as_array().unwrap();
+    assert_eq!(attacks.len(), 7);
+    let right = |attack: &Value| attack["robust_correct"].as_u64().unwrap();
+    let worst = report["robust_correct"].as_u64().unwrap();
+    assert!(attacks.iter().all(|attack| right(attack) >= worst && attack["samples"] == 24), "{report}");
+    let first: u64 = attacks.iter().map(|attack| attack["first"].as_u64().unwrap()).sum();
+    assert_eq!(report["correct"].as_u64().unwrap() - first, worst);
+    assert!(worst < report["correct"].as_u64().unwrap(), "{report}");
+    let interval = |i: usize| report["robust_interval"][i].as_f64().unwrap();
+    let accuracy = report["robust_accuracy"].as_f64().unwrap();
+    assert!(interval(0) <= accuracy && accuracy <= interval(1) && accuracy == worst as f64 / 24.0);
+    let gates = report["gates"].as_array().unwrap();
+    assert_eq!(gates.len(), 7);
+    assert!(gates.iter().all(|gate| gate["verdict"] != "not-run"), "{report}");
+    assert_eq!(gates[0]["verdict"], "pass");
+    let report = run(&["--eps", "0"]);
+    assert_eq!(report["robust_correct"], report["correct"]);
+    let text = ok(folder.path(), &[&evaluate, &data[..], &["--eps", "0.3"]].concat());
+    assert!(text.contains("worst case") && text.contains("pass") && text.contains("95 % interval"), "{text}");
+}
+
+/// Logits a thousand times as large make the same decisions, but cross-entropy has no gradient left: exp underflows.
+#[test]
+fn a_model_that_hides_its_gradient_falls_to_the_margin_and_fails_the_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut weights = Weights::load(&export(folder.path())).unwrap();
+    let last = weights.tensors.len() - 2;
+    weights.tensors[last..].iter_mut().flatten().for_each(|w| *w *= 1000.0);
+    weights.save(&folder.path().join("masked"), DType::F32).unwrap();
+    let evaluate = ["evaluate", "--robust", "--model", "masked", "--data", "synthetic", "--limit", "12", "--json"];
+    let report = json(folder.path(), &[&evaluate[..], &["--steps", "3", "--restarts", "1"]].concat());
+    let right = |i: usize| report["attacks"][i]["robust_correct"].as_u64().unwrap();
+    assert_eq!(report["attacks"][1]["attack"], "FGSM");
+    assert_eq!(right(1), report["correct"].as_u64().unwrap(), "{report}");
+    assert_eq!(report["attacks"][4]["attack"], "PGD-3 x 1, margin");
+    assert!(right(4) < 4, "{report}");
+    assert_eq!(report["gates"][3]["verdict"], "fail", "{report}");
+}
+
+fn export(folder: &Path) -> std::path::PathBuf {
+    ok(folder, &["export", "--dtype", "f32", "--out", "m"]);
+    folder.join("m")
+}
+
+#[test]
+fn the_minimal_eps_is_the_first_that_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = ["--data", "synthetic", "--limit", "12", "--json"];
+    let run = |more: &[&str]| json(folder.path(), &[more, &data[..]].concat());
+    let report = run(&["minimal-eps", "--attack", "fgsm", "--grid", "0.1", "--max-eps", "0.3"]);
+    let images = report["images"].as_array().unwrap();
+    assert_eq!(images.len(), 12);
+    let searched = report["searched"]["count"].as_u64().unwrap();
+    let binned: u64 = report["histogram"].as_array().unwrap().iter().map(|bin| bin["images"].as_u64().unwrap()).sum();
+    assert_eq!(binned + report["not_found"]["count"].as_u64().unwrap(), searched);
+    // FGSM at the first point fools exactly the images of the first bin.
+    let attack = run(&["attack", "--attack", "fgsm", "--eps", "0.1"]);
+    assert_eq!(report["histogram"][0]["images"], attack["results"][0]["successes"]);
+    let all = run(&["minimal-eps", "--attack", "mi-fgsm", "--grid", "0.25", "--max-eps", "1", "--offset", "3"]);
+    assert_eq!(all["images"][0]["index"], 3);
+    assert_eq!(all["not_found"]["count"], 0);
+    let text = ok(
+        folder.path(),
+        &[
+            "minimal-eps",
+            "--attack",
+            "fgsm",
+            "--grid",
+            "0.001",
+            "--max-eps",
+            "0.001",
+            "--data",
+            "synthetic",
+            "--limit",
+            "5",
+        ],
+    );
+    assert!(text.contains("not found") && text.contains("above 0.001"), "{text}");
+}
+
+#[test]
+fn the_camera_destroys_some_adversarial_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let camera = ["camera", "--attack", "mi-fgsm", "--eps", "0.2", "--data", "synthetic", "--limit", "20"];
+    let run = |more: &[&str]| json(folder.path(), &[&camera[..], &["--json"], more].concat());
+    let report = run(&[]);
+    // The bundled model's file has f16 weights only.
+    assert_eq!(report["tables"].as_array().unwrap().len(), 1);
+    let rows = report["tables"][0]["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), rows[0]["destruction_rate"].as_f64()), (8, Some(0.0)));
+    assert_eq!(rows[0]["still_fool"]["count"], rows[0]["still_fool"]["of"]);
+    assert!(rows[0]["still_fool"]["count"].as_u64().unwrap() > 10, "{report}");
+    // Nothing changes without a change.
+    let idle = run(&["--blur", "0", "--noise", "0", "--brightness", "0", "--shift", "0"]);
+    for row in idle["tables"][0]["rows"].as_array().unwrap() {
+        assert!(row["destruction_rate"].as_f64().unwrap() < 0.1, "{row}");
+    }
+    // A picture moved out of its frame is read as blank paper, whatever it was.
+    let gone = run(&["--shift", "28"]);
+    assert!(gone["tables"][0]["rows"][6]["clean_accuracy"]["count"].as_u64().unwrap() < 10, "{gone}");
+    export(folder.path());
+    let report = run(&["--model", "m"]);
+    let types: Vec<&str> = report["tables"].as_array().unwrap().iter().filter_map(|t| t["dtype"].as_str()).collect();
+    assert_eq!(types, ["f32", "f16"]);
+    assert!(ok(folder.path(), &camera).contains("screen and camera"));
+}
+
+#[test]
 fn a_pytorch_model_is_imported() {
     let folder = tempfile::tempdir().unwrap();
     // A state_dict laid out by hand: every weight says where it stood.
@@ -178,6 +324,29 @@ fn mistakes_get_a_message_and_leave_no_file() {
             "step",
         ),
         (&["attack", "--attack", "fgsm", "--eps", "0.1,0.2", "--out", "x"], "--out"),
+        (&["attack", "--attack", "fgsm", "--eps", "0.1", "--loss", "margin"], "--loss"),
+        (&["attack", "--attack", "bim", "--eps", "0.1", "--restarts", "3"], "--restarts"),
+        (&["attack", "--attack", "pgd", "--eps", "0.1", "--decay", "1"], "--decay"),
+        (&["attack", "--attack", "mi-fgsm", "--eps", "0.1", "--target", "1"], "targeted-mi-fgsm"),
+        (
+            &["attack", "--attack", "pgd", "--eps", "0.1", "--restarts", "0", "--data", "synthetic", "--limit", "5"],
+            "start",
+        ),
+        (&["evaluate", "--eps", "0.1"], "--robust"),
+        (&["evaluate", "--robust", "--eps", "-1"], "--eps"),
+        (&["evaluate", "--robust", "--restarts", "0"], "--restarts"),
+        (
+            &["evaluate", "--robust", "--data", "synthetic", "--limit", "5", "--transfer-from", "missing"],
+            "--transfer-from",
+        ),
+        (
+            &["evaluate", "--robust", "--data", "synthetic", "--limit", "5", "--transfer-from", "plain"],
+            "the model itself",
+        ),
+        (&["minimal-eps", "--attack", "fgsm", "--grid", "0"], "--grid"),
+        (&["minimal-eps", "--attack", "fgsm", "--max-eps", "0.001"], "--max-eps"),
+        (&["camera", "--attack", "fgsm", "--eps", "0.1", "--noise", "-1"], "--noise"),
+        (&["camera", "--attack", "fgsm", "--eps", "nan"], "--eps"),
         (&["train", "--out", "x", "--lr", "-3"], "--lr"),
         (
             &["train", "--out", "x", "--data", "synthetic", "--network", "input(28,27,1) flatten dense(units=10)"],

@@ -8,6 +8,7 @@
 use super::step::{Goal, Outcome, Step};
 use crate::element::Element;
 use crate::error::Error;
+use crate::loss::Loss;
 use crate::model::Model;
 
 /// One step of size `eps` away from the label.
@@ -19,7 +20,7 @@ pub struct Fgsm {
 
 impl Fgsm {
     fn step(&self) -> Step {
-        Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None }
+        Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None, loss: Loss::CrossEntropy }
     }
 
     /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same

@@ -5,63 +5,12 @@
 //! ```
 //! Kurakin, Goodfellow, Bengio: Adversarial Machine Learning at Scale, ICLR 2017, section 2.
 
-use rand_xoshiro::Xoshiro128PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
-
 use super::step::{Goal, Outcome, Step};
+use super::targeted::Target;
 use crate::element::Element;
-use crate::error::{Error, check_class};
-use crate::loss;
+use crate::error::Error;
+use crate::loss::Loss;
 use crate::model::Model;
-
-/// The class to reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// This class.
-    Class(usize),
-    /// The class of the smallest logit on the clean image; costs a forward pass. If that is the true class itself,
-    /// the smallest among the others.
-    LeastLikely,
-    /// The class after the true one, and the first after the last.
-    Next,
-    /// Any class but the true one, drawn from this seed. Give every image a seed of its own.
-    Random(u64),
-}
-
-impl Target {
-    /// The target class for an image of class `label`; the buffer is that of [`Model::logits`].
-    ///
-    /// # Errors
-    /// Those of [`Model::logits`], a class that does not exist, and a target that is the label.
-    pub fn class<T: Element>(
-        self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        label: usize,
-        buffer: &mut [f32],
-    ) -> Result<usize, Error> {
-        let classes = model.network().classes();
-        check_class(label, classes)?;
-        match self {
-            Self::Class(class) if class == label => Err(Error::TargetIsLabel { class }),
-            Self::Class(class) => check_class(class, classes).map(|()| class),
-            Self::Next => Ok((label + 1) % classes),
-            Self::Random(seed) => {
-                // A multiply keeps the draw in range; for at most 2^14 classes its bias is below 2^-18.
-                let draw = u64::from(Xoshiro128PlusPlus::seed_from_u64(seed).next_u32());
-                let other = ((draw * (classes as u64 - 1)) >> 32) as usize;
-                Ok(if other < label { other } else { other + 1 })
-            }
-            Self::LeastLikely => {
-                let logits = model.logits(image, buffer)?;
-                if let Some(own) = logits.get_mut(label) {
-                    *own = f32::INFINITY;
-                }
-                Ok(loss::argmin(logits))
-            }
-        }
-    }
-}
 
 /// One step of size `eps` towards the target class.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,7 +37,7 @@ impl Otcm {
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
         let target = self.target.class(model, image, label, buffer)?;
-        let step = Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None };
+        let step = Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None, loss: Loss::CrossEntropy };
         step.outcome(model, image, Goal::Toward(target), adversarial, buffer)
     }
 }

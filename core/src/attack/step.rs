@@ -2,7 +2,7 @@
 
 use crate::element::Element;
 use crate::error::{Error, check_buffer, check_class, check_len, check_option, check_pixels};
-use crate::loss;
+use crate::loss::{self, Loss};
 use crate::model::{InputGradient, Model};
 use crate::span::take;
 
@@ -13,7 +13,7 @@ pub struct Prediction {
     pub class: usize,
     /// Its probability.
     pub confidence: f32,
-    /// Cross-entropy at the true class, or at the target of a targeted attack, in nats.
+    /// The attack's loss at the true class, or at the target of a targeted attack; cross-entropy is in nats.
     pub loss: f32,
 }
 
@@ -40,13 +40,64 @@ pub struct Outcome {
     pub target: Option<usize>,
 }
 
+impl Outcome {
+    #[inline(always)]
+    pub(super) fn new(
+        image: &[f32],
+        adversarial: &[f32],
+        goal: Goal,
+        before: Prediction,
+        after: Prediction,
+        zero_gradient_steps: usize,
+    ) -> Self {
+        let changes = adversarial.iter().zip(image).map(|(x, clean)| (x - clean).abs());
+        let largest_change = changes.fold(0.0, f32::max);
+        let target = if let Goal::Toward(class) = goal { Some(class) } else { None };
+        Self { before, after, zero_gradient_steps, largest_change, target }
+    }
+}
+
 /// Which way to walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Goal {
+pub enum Goal {
     /// Away from the class: raise its loss.
     Away(usize),
     /// To the class: lower its loss.
     Toward(usize),
+}
+
+impl Goal {
+    pub(super) fn class(self) -> usize {
+        let (Self::Away(class) | Self::Toward(class)) = self;
+        class
+    }
+
+    /// Whether a model that says this was led there.
+    pub(super) fn is_reached(self, prediction: Prediction) -> bool {
+        match self {
+            Self::Away(class) => prediction.class != class,
+            Self::Toward(class) => prediction.class == class,
+        }
+    }
+
+    /// Whether `a` is nearer to the goal than `b` by its loss.
+    pub(super) fn is_nearer(self, a: Prediction, b: Prediction) -> bool {
+        if matches!(self, Self::Away(_)) { a.loss > b.loss } else { a.loss < b.loss }
+    }
+}
+
+/// An attack that can be run either way.
+pub trait Attack {
+    /// Attacks `image` and writes `adversarial`.
+    #[doc(hidden)]
+    fn run<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        goal: Goal,
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<Outcome, Error>;
 }
 
 /// The options of the step.
@@ -59,6 +110,7 @@ pub(super) struct Step {
     pub steps: usize,
     /// Momentum's decay, or `None` to follow each gradient by itself.
     pub decay: Option<f32>,
+    pub loss: Loss,
 }
 
 impl Step {
@@ -78,6 +130,24 @@ impl Step {
         check_buffer(self.buffer_len(model), buffer.len())
     }
 
+    /// Checks everything and lets the adversarial image start at `image`.
+    pub(super) fn start<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        goal: Goal,
+        adversarial: &mut [f32],
+        buffer: &[f32],
+    ) -> Result<(), Error> {
+        self.check(model, buffer)?;
+        check_len("image", model.network().input().len(), image.len())?;
+        check_len("adversarial image", image.len(), adversarial.len())?;
+        check_pixels(image)?;
+        check_class(goal.class(), model.network().classes())?;
+        adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
+        Ok(())
+    }
+
     /// Walks from `image` and writes the adversarial image. The clean image's prediction is a by-product; that of
     /// the adversarial one costs another forward pass and is left to [`Self::outcome`].
     pub(super) fn walk<T: Element>(
@@ -88,13 +158,22 @@ impl Step {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<(Prediction, usize), Error> {
-        self.check(model, buffer)?;
-        check_len("image", model.network().input().len(), image.len())?;
-        check_len("adversarial image", image.len(), adversarial.len())?;
-        check_pixels(image)?;
-        let (Goal::Away(class) | Goal::Toward(class)) = goal;
-        check_class(class, model.network().classes())?;
-        adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
+        self.start(model, image, goal, adversarial, buffer)?;
+        self.go_on(model, image, goal, adversarial, buffer)
+    }
+
+    /// All steps from where `adversarial` stands in the ball around `image`, after [`Self::start`]. Returns the
+    /// prediction there and the number of steps with a zero gradient.
+    #[inline(always)]
+    pub(super) fn go_on<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        goal: Goal,
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<(Prediction, usize), Error> {
+        let class = goal.class();
         let mut rest = buffer;
         let momentum = take(&mut rest, if self.decay.is_some() { image.len() } else { 0 });
         momentum.fill(0.0);
@@ -102,7 +181,7 @@ impl Step {
         let mut before = None;
         let mut zero_gradient_steps = 0;
         for _ in 0..self.steps {
-            let InputGradient { loss, logits, gradient } = model.input_gradient(adversarial, class, rest)?;
+            let InputGradient { loss, logits, gradient } = model.loss_gradient(self.loss, adversarial, class, rest)?;
             before = before.or_else(|| Some(Prediction::of(logits, loss)));
             zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
             let direction = match self.decay {
@@ -146,14 +225,22 @@ impl Step {
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
         let (before, zero_gradient_steps) = self.walk(model, image, goal, adversarial, buffer)?;
-        let (Goal::Away(class) | Goal::Toward(class)) = goal;
-        let logits = model.logits(adversarial, buffer)?;
-        let after_loss = loss::cross_entropy(logits, class);
-        let after = Prediction::of(logits, after_loss);
-        let changes = adversarial.iter().zip(image).map(|(x, clean)| (x - clean).abs());
-        let largest_change = changes.fold(0.0, f32::max);
-        let target = if let Goal::Toward(class) = goal { Some(class) } else { None };
-        Ok(Outcome { before, after, zero_gradient_steps, largest_change, target })
+        let after = self.look(model, adversarial, goal, buffer)?;
+        Ok(Outcome::new(image, adversarial, goal, before, after, zero_gradient_steps))
+    }
+
+    /// What the model makes of an image.
+    #[inline(always)]
+    pub(super) fn look<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        goal: Goal,
+        buffer: &mut [f32],
+    ) -> Result<Prediction, Error> {
+        let logits = model.logits(image, buffer)?;
+        let loss = self.loss.value(logits, goal.class());
+        Ok(Prediction::of(logits, loss))
     }
 }
 

@@ -8,7 +8,7 @@ pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWO
 use crate::element::Element;
 use crate::error::{Error, check_buffer, check_class, check_len, check_pixels};
 use crate::layers::{Conv, Dense, conv};
-use crate::loss;
+use crate::loss::{self, Loss};
 use crate::network::Network;
 use crate::plan::{MAX_STAGES, Spatial};
 use crate::simd::Level;
@@ -46,7 +46,7 @@ pub struct Classification<'b> {
 /// The gradient of the loss with respect to the image.
 #[derive(Debug, PartialEq)]
 pub struct InputGradient<'b> {
-    /// Cross-entropy at the given class, in nats.
+    /// The loss at the given class.
     pub loss: f32,
     /// One per class.
     pub logits: &'b mut [f32],
@@ -186,7 +186,7 @@ impl<'a, T: Element> Model<'a, T> {
         Ok(loss::cross_entropy(self.logits(image, buffer)?, label))
     }
 
-    /// Loss, logits and the gradient of the loss with respect to the image, in `buffer`, of
+    /// Cross-entropy at class `label`, logits and the gradient of the loss with respect to the image, in `buffer`, of
     /// [`Network::gradient_len`] elements or more. With feature `std`, transposed weights and `Network::fast_gradient_len`
     /// elements, whole maps take the place of rows, which is faster.
     ///
@@ -198,11 +198,25 @@ impl<'a, T: Element> Model<'a, T> {
         label: usize,
         buffer: &'b mut [f32],
     ) -> Result<InputGradient<'b>, Error> {
+        self.loss_gradient(Loss::CrossEntropy, image, label, buffer)
+    }
+
+    /// [`Self::input_gradient`] of any loss, at class `label`.
+    ///
+    /// # Errors
+    /// Those of [`Self::input_gradient`].
+    pub fn loss_gradient<'b>(
+        &self,
+        loss: Loss,
+        image: &[f32],
+        label: usize,
+        buffer: &'b mut [f32],
+    ) -> Result<InputGradient<'b>, Error> {
         check_class(label, self.network.classes())?;
         self.check_input(image, self.network.gradient_len(), buffer)?;
         #[cfg(feature = "std")]
         if !self.transposed.is_empty() && buffer.len() >= self.network.fast_gradient_len() {
-            return crate::batch::input_gradient_of_one(self, image, label, buffer);
+            return crate::batch::gradient_of_one(self, (loss, label), image, buffer);
         }
         let plan = self.network.plan();
         let mut rest = buffer;
@@ -213,10 +227,10 @@ impl<'a, T: Element> Model<'a, T> {
             return Err(Error::NotFinite { what: "logits" });
         }
         let gradient = take(&mut rest, self.network.input().len());
-        T::backward(self, (logits, label), masks, gradient, rest);
+        T::backward(self, (logits, loss, label), masks, gradient, rest);
         if !gradient.iter().all(|x| x.is_finite()) {
             return Err(Error::NotFinite { what: "gradient" });
         }
-        Ok(InputGradient { loss: loss::cross_entropy(logits, label), logits, gradient })
+        Ok(InputGradient { loss: loss.value(logits, label), logits, gradient })
     }
 }

@@ -4,7 +4,7 @@ use super::Progress;
 use crate::element::Element;
 use crate::layers::conv::{GradientRow, InputGradientRow, WindowGradients};
 use crate::layers::{RowMasks, dense};
-use crate::loss;
+use crate::loss::Loss;
 use crate::model::Model;
 use crate::plan::{MAX_STAGES, Spatial, Stages};
 use crate::simd::{Kernel, Simd};
@@ -12,24 +12,22 @@ use crate::span::{span, span_mut, take};
 
 struct Backward<'a, 'b, T> {
     model: &'a Model<'a, T>,
-    logits: &'a [f32],
-    label: usize,
+    output: (&'a [f32], Loss, usize),
     masks: &'a [u32],
     gradient: &'b mut [f32],
     work: &'b mut [f32],
 }
 
-/// Gradient of the cross-entropy at `label`, into `gradient` (one element per pixel). `logits` and `masks` are
+/// Gradient of a loss at a class, into `gradient` (one element per pixel). The logits of `output` and `masks` are
 /// those of the forward pass; `work` has `backward_len` elements less the image's.
 pub(crate) fn backward<T: Element>(
     model: &Model<'_, T>,
-    logits: &[f32],
-    label: usize,
+    output: (&[f32], Loss, usize),
     masks: &[u32],
     gradient: &mut [f32],
     work: &mut [f32],
 ) {
-    model.level().run(Backward { model, logits, label, masks, gradient, work });
+    model.level().run(Backward { model, output, masks, gradient, work });
 }
 
 impl<T: Element> Kernel for Backward<'_, '_, T> {
@@ -37,11 +35,11 @@ impl<T: Element> Kernel for Backward<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { model, logits, label, masks, gradient, mut work } = self;
+        let Self { model, output, masks, gradient, mut work } = self;
         let plan = model.network().plan();
         gradient.fill(0.0);
         let rows = take(&mut work, plan.lengths().backward_rows);
-        let flat = dense_stages(simd, model, logits, label, masks, work);
+        let flat = dense_stages(simd, model, output, masks, work);
         if plan.spatial_count() == 0 {
             return match model.dense(0) {
                 Some(dense) => dense.input_gradient(simd, flat, 0, &[], gradient),
@@ -59,8 +57,7 @@ impl<T: Element> Kernel for Backward<'_, '_, T> {
 fn dense_stages<'b, S: Simd, T: Element>(
     simd: S,
     model: &Model<'_, T>,
-    logits: &[f32],
-    label: usize,
+    (logits, loss, class): (&[f32], Loss, usize),
     masks: &[u32],
     mut work: &'b mut [f32],
 ) -> &'b [f32] {
@@ -68,14 +65,14 @@ fn dense_stages<'b, S: Simd, T: Element>(
     let (first, count) = (plan.spatial_count(), plan.count());
     if first == count {
         let flat = take(&mut work, plan.lengths().classes);
-        loss::cross_entropy_gradient(logits, label, flat);
+        loss.gradient(logits, class, flat);
         return flat;
     }
     let even = take(&mut work, plan.lengths().dense[0]);
     let odd = take(&mut work, plan.lengths().dense[1]);
     let (mut output, mut input) = if (count - first) % 2 == 1 { (even, odd) } else { (odd, even) };
     let mask = |index: usize| masks.get(plan.mask_range(index)).unwrap_or(&[]);
-    loss::cross_entropy_gradient(logits, label, span_mut(output, 0, logits.len()));
+    loss.gradient(logits, class, span_mut(output, 0, logits.len()));
     dense::mask_gradient(mask(count - 1), span_mut(output, 0, logits.len()));
     for index in (first + 1..count).rev() {
         if let Some(dense) = model.dense(index) {

@@ -28,7 +28,7 @@ use crate::element::Element;
 use crate::error::{Error, check_buffer, check_len, check_pixels};
 use crate::layers::dense::{self, WeightGradient};
 #[cfg(feature = "std")]
-use crate::loss;
+use crate::loss::Loss;
 #[cfg(feature = "std")]
 use crate::model::InputGradient;
 use crate::model::Model;
@@ -288,12 +288,12 @@ impl<'n> Batch<'n> {
     }
 }
 
-/// [`Model::input_gradient`] with whole maps.
+/// [`Model::loss_gradient`] with whole maps.
 #[cfg(feature = "std")]
-pub(crate) fn input_gradient_of_one<'b, T: Element>(
+pub(crate) fn gradient_of_one<'b, T: Element>(
     model: &Model<'_, T>,
+    (loss, label): (Loss, usize),
     image: &[f32],
-    label: usize,
     buffer: &'b mut [f32],
 ) -> Result<InputGradient<'b>, Error> {
     let batch = Batch::gradient(model.network(), 1);
@@ -301,8 +301,8 @@ pub(crate) fn input_gradient_of_one<'b, T: Element>(
     let gradient = take(&mut rest, image.len());
     batch.forward(model, &[image], rest)?;
     let (logits, logit_gradient) = batch.logit_gradient(rest);
-    loss::cross_entropy_gradient(logits, label, logit_gradient);
-    let loss = loss::cross_entropy(logits, label);
+    loss.gradient(logits, label, logit_gradient);
+    let loss = loss.value(logits, label);
     batch.input_gradient(model, 1, rest, gradient)?;
     let outputs = batch.parts(rest).outputs;
     let start = outputs.len() - model.network().classes();

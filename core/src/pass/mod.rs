@@ -6,6 +6,7 @@ mod forward;
 mod maps;
 mod rows;
 
+use crate::loss::Loss;
 use crate::model::Model;
 
 /// How many rows a stage has received and made. No stage has more than 2^14 of them and a few of padding.
@@ -45,7 +46,7 @@ pub trait Passes: Sized {
     #[doc(hidden)]
     fn backward(
         model: &Model<'_, Self>,
-        output: (&[f32], usize),
+        output: (&[f32], Loss, usize),
         masks: &[u32],
         gradient: &mut [f32],
         work: &mut [f32],
@@ -70,12 +71,12 @@ macro_rules! passes {
             #[inline(never)]
             fn backward(
                 model: &Model<'_, Self>,
-                (logits, label): (&[f32], usize),
+                output: (&[f32], Loss, usize),
                 masks: &[u32],
                 gradient: &mut [f32],
                 work: &mut [f32],
             ) {
-                backward::backward(model, logits, label, masks, gradient, work);
+                backward::backward(model, output, masks, gradient, work);
             }
         }
     };

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use midge_core::attack::Target;
 use midge_core::loss;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
-use super::{DataArguments, ModelArguments, percent, print_json};
-use crate::data::{Dataset, Split};
-use crate::evaluation::{Attack, Attacked, Robustness, attack_all, check_fit};
+use super::attack_arguments::{AttackArguments, Selected, describe, select};
+use super::{TestArguments, check_eps, percent, print_json};
+use crate::data::Dataset;
+use crate::evaluation::attack::loss_name;
+use crate::evaluation::{Attack, Attacked, Method, Robustness, attack_all};
 use crate::files::write_atomically;
 use crate::progress;
 use crate::weights::Weights;
@@ -18,52 +19,21 @@ use crate::weights::Weights;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    model: ModelArguments,
+    test: TestArguments,
     #[command(flatten)]
-    data: DataArguments,
-    /// The attack
-    #[arg(long, value_enum)]
-    attack: Method,
+    attack: AttackArguments,
     /// Largest change of a pixel, in units of [0, 1]; several, separated by commas, give one line each
     #[arg(long, value_delimiter = ',', required = true, value_name = "E", allow_negative_numbers = true)]
     eps: Vec<f32>,
-    /// Steps of MI-FGSM [default: 10]
-    #[arg(long, value_name = "T")]
-    steps: Option<usize>,
-    /// Momentum's decay of MI-FGSM [default: 1]
-    #[arg(long, value_name = "MU", allow_negative_numbers = true)]
-    decay: Option<f32>,
-    /// Step size of MI-FGSM [default: eps / steps]
-    #[arg(long, value_name = "A", allow_negative_numbers = true)]
-    alpha: Option<f32>,
-    /// Target of OTCM: a class, least-likely, random (by --seed) or next [default: next]
-    #[arg(long, value_name = "K", value_parser = parse_target)]
-    target: Option<TargetOption>,
-    /// The class to walk away from (for OTCM: the one the target must differ from)
+    /// The class to walk away from (for a targeted attack: the one the target must differ from)
     #[arg(long, value_enum, default_value_t = Label::True)]
     label: Label,
-    /// First image of the test set
-    #[arg(long, default_value_t = 0, value_name = "I")]
-    offset: usize,
-    /// Number of images [default: all]
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
     /// With one eps: write images, adversarial images, logits, losses and gradients as safetensors
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print JSON: per eps, fractions with their counts
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Method {
-    /// One step away from the label (Goodfellow 2015)
-    Fgsm,
-    /// Steps with momentum away from the label (Dong 2018)
-    MiFgsm,
-    /// One step towards a target class (Kurakin 2017)
-    Otcm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -74,23 +44,6 @@ enum Label {
     Predicted,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum TargetOption {
-    Class(usize),
-    LeastLikely,
-    Random,
-    Next,
-}
-
-fn parse_target(text: &str) -> Result<TargetOption, String> {
-    match text {
-        "least-likely" => Ok(TargetOption::LeastLikely),
-        "random" => Ok(TargetOption::Random),
-        "next" => Ok(TargetOption::Next),
-        _ => text.parse().map(TargetOption::Class).map_err(|_| "expected a class, least-likely, random or next".into()),
-    }
-}
-
 /// The whole report.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
@@ -98,25 +51,50 @@ struct Report<'a> {
     model: &'a str,
     data: &'a str,
     seed: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    steps: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decay: Option<f32>,
+    #[serde(flatten)]
+    options: Options,
     /// Images left out because the target class is their own.
     left_out: usize,
     results: Vec<Robustness>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let attack = attack(arguments)?;
-    for eps in &arguments.eps {
-        ensure!(eps.is_finite() && *eps >= 0.0, "--eps is {eps}: expected finite numbers, not negative");
+/// The options that the attack has.
+#[derive(Debug, Default, Serialize)]
+struct Options {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alpha: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decay: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restarts: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss: Option<&'static str>,
+}
+
+impl Options {
+    fn of(attack: Attack) -> Self {
+        let iterated = attack.method != Method::Fgsm;
+        Self {
+            steps: iterated.then_some(attack.steps),
+            alpha: attack.alpha,
+            decay: (attack.method == Method::MiFgsm).then_some(attack.decay),
+            restarts: (attack.method == Method::Pgd).then_some(attack.restarts),
+            loss: iterated.then(|| loss_name(attack.loss)),
+        }
     }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let attack = arguments.attack.attack(arguments.test.seed())?;
+    check_eps(&arguments.eps)?;
     ensure!(arguments.out.is_none() || arguments.eps.len() == 1, "--out needs exactly one --eps");
-    let weights = arguments.model.load()?;
-    let data = arguments.data.load(Split::Test)?.slice(arguments.offset, arguments.limit)?;
-    check_fit(&weights, &data)?;
-    let (data, labels, left_out) = select(arguments, attack, &weights, data)?;
+    let (weights, data) = arguments.test.load()?;
+    let all = data.len();
+    let labels = labels(arguments, &weights, &data)?;
+    let Selected { data, labels, kept } = select(attack, &weights, &data, &labels)?;
+    let left_out = all - kept.len();
     let bar = progress::bar((arguments.eps.len() * data.len()) as u64, attack.name());
     let mut results = Vec::new();
     for &eps in &arguments.eps {
@@ -127,74 +105,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    let (steps, decay) = match attack {
-        Attack::MiFgsm { steps, decay, .. } => (Some(steps), Some(decay)),
-        _ => (None, None),
+    let report = Report {
+        attack: attack.name(),
+        model: arguments.test.model_name(),
+        data: &data.name,
+        seed: arguments.test.seed(),
+        options: Options::of(attack),
+        left_out,
+        results,
     };
-    let (model, seed) = (arguments.model.model.as_str(), arguments.data.seed);
-    let report = Report { attack: attack.name(), model, data: &data.name, seed, steps, decay, left_out, results };
     if arguments.json { print_json(&report) } else { print(&report, attack) }
 }
 
-fn attack(arguments: &Arguments) -> Result<Attack> {
-    let momentum = arguments.steps.is_some() || arguments.decay.is_some() || arguments.alpha.is_some();
-    ensure!(arguments.attack == Method::MiFgsm || !momentum, "--steps, --decay and --alpha belong to --attack mi-fgsm");
-    ensure!(arguments.attack == Method::Otcm || arguments.target.is_none(), "--target belongs to --attack otcm");
-    Ok(match arguments.attack {
-        Method::Fgsm => Attack::Fgsm,
-        Method::MiFgsm => Attack::MiFgsm {
-            steps: arguments.steps.unwrap_or(10),
-            decay: arguments.decay.unwrap_or(1.0),
-            alpha: arguments.alpha,
-        },
-        Method::Otcm => Attack::Otcm {
-            target: match arguments.target.unwrap_or(TargetOption::Next) {
-                TargetOption::Class(class) => Target::Class(class),
-                TargetOption::LeastLikely => Target::LeastLikely,
-                TargetOption::Random => Target::Random(arguments.data.seed),
-                TargetOption::Next => Target::Next,
-            },
-        },
-    })
-}
-
-/// The images to attack and the classes to walk away from. An image of the target class itself cannot be attacked.
-fn select(
-    arguments: &Arguments,
-    attack: Attack,
-    weights: &Weights,
-    data: Dataset,
-) -> Result<(Dataset, Vec<usize>, usize)> {
-    let mut labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
-    if arguments.label == Label::Predicted {
-        let mut transposed = vec![0.0; weights.transposed_len()];
-        let model = weights.model(&mut transposed)?;
-        let mut buffer = vec![0.0; weights.network.inference_len()];
-        for (i, label) in labels.iter_mut().enumerate() {
-            *label = loss::argmax(model.logits(data.image(i), &mut buffer)?);
-        }
+/// The classes to walk away from.
+fn labels(arguments: &Arguments, weights: &Weights, data: &Dataset) -> Result<Vec<usize>> {
+    if arguments.label == Label::True {
+        return Ok((0..data.len()).map(|i| data.label(i)).collect());
     }
-    let Attack::Otcm { target: Target::Class(class) } = attack else {
-        return Ok((data, labels, 0));
-    };
-    let classes = weights.network.classes();
-    ensure!(class < classes, "--target is {class}: expected a class from 0 to {}", classes - 1);
-    let keep: Vec<usize> = (0..data.len()).filter(|i| labels[*i] != class).collect();
-    ensure!(!keep.is_empty(), "every image has the target class {class}");
-    let left_out = data.len() - keep.len();
-    let images = keep.iter().flat_map(|i| data.image(*i)).copied().collect();
-    let kept_labels = keep.iter().map(|i| data.labels[*i]).collect();
-    let labels = keep.iter().map(|i| labels[*i]).collect();
-    Ok((Dataset { images, labels: kept_labels, shape: data.shape, name: data.name }, labels, left_out))
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
+    let mut buffer = vec![0.0; weights.network.inference_len()];
+    let class = |i| Ok(loss::argmax(model.logits(data.image(i), &mut buffer)?));
+    (0..data.len()).map(class).collect()
 }
 
 fn print(report: &Report<'_>, attack: Attack) -> Result<()> {
-    let options = match attack {
-        Attack::MiFgsm { steps, decay, .. } => format!(", {steps} steps, decay {decay}"),
-        Attack::Otcm { target } => format!(", target {}", describe(target)),
-        Attack::Fgsm => String::new(),
-    };
-    println!("{}{options}  model {}  {}  seed {}", report.attack, report.model, report.data, report.seed);
+    println!("{}  model {}  {}  seed {}", describe(attack), report.model, report.data, report.seed);
     if report.left_out > 0 {
         println!("{} images left out: the target is their own class", report.left_out);
     }
@@ -223,15 +159,6 @@ fn print(report: &Report<'_>, attack: Attack) -> Result<()> {
     Ok(())
 }
 
-fn describe(target: Target) -> String {
-    match target {
-        Target::Class(class) => class.to_string(),
-        Target::LeastLikely => "least likely".into(),
-        Target::Next => "label + 1".into(),
-        Target::Random(_) => "random".into(),
-    }
-}
-
 /// Tensors of a results file.
 #[derive(Default)]
 struct Results {
@@ -254,7 +181,7 @@ fn write_results(
 ) -> Result<()> {
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
-    let mut buffer = vec![0.0; weights.network.gradient_len()];
+    let mut buffer = vec![0.0; weights.network.fast_gradient_len()];
     let mut results = Results::default();
     for (i, attacked) in attacked.iter().enumerate() {
         let gradient = model.input_gradient(data.image(i), labels[i], &mut buffer)?;

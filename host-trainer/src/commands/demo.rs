@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::{ModelArguments, percent, print_json};
 use crate::bundled;
 use crate::data::Dataset;
-use crate::evaluation::{Attack, Attacked, Evaluation, Robustness, attack_all, check_fit, evaluate};
+use crate::evaluation::attack::is_fooled;
+use crate::evaluation::{Attack, Attacked, Evaluation, Method, Robustness, attack_all, check_fit, evaluate};
 use crate::picture::{self, Example, View};
 use crate::terminal;
 use crate::weights::Weights;
@@ -74,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     check_fit(&weights, &digits)?;
     let clean = evaluate(&weights, &digits, &ProgressBar::hidden())?;
     let attacks =
-        [Attack::Fgsm, Attack::MiFgsm { steps: 10, decay: 1.0, alpha: None }, Attack::Otcm { target: Target::Next }];
+        [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), Attack::new(Method::Fgsm).towards(Target::Next)];
     let mut runs = Vec::new();
     for (i, attack) in attacks.into_iter().enumerate() {
         runs.push(one_attack(&weights, &digits, attack, &arguments.eps, i)?);
@@ -110,10 +111,7 @@ fn one_attack(weights: &Weights, digits: &Dataset, attack: Attack, eps: &[f32], 
 
 /// The attack reached what it aimed at.
 fn is_misread(attacked: &Attacked, label: usize) -> bool {
-    match attacked.outcome.target {
-        Some(target) => attacked.outcome.after.class == target,
-        None => attacked.outcome.after.class != label,
-    }
+    is_fooled(attacked.outcome.after.class, label, attacked.outcome.target)
 }
 
 fn example(attack: Attack, eps: f32, digits: &Dataset, i: usize, attacked: &Attacked) -> Example {

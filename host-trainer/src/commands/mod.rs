@@ -1,21 +1,26 @@
 //! The `midge` command: one file a subcommand.
 
 mod attack;
+mod attack_arguments;
+mod camera;
 mod convert;
 mod demo;
 mod evaluate;
+mod minimal_eps;
+mod robust;
 mod summary;
 mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::bundled;
 use crate::data::{self, Dataset, Source, Split};
+use crate::evaluation::check_fit;
 use crate::weights::Weights;
 
 /// Trains small CNNs, attacks them, and exports them to microcontrollers.
@@ -35,10 +40,14 @@ enum Command {
     Demo(demo::Arguments),
     /// Train a network
     Train(train::Arguments),
-    /// Measure loss and accuracy on the test set
+    /// Measure loss and accuracy on the test set; with --robust, the worst case over many attacks
     Evaluate(evaluate::Arguments),
     /// Measure accuracy under attack
     Attack(attack::Arguments),
+    /// Find the smallest change of the pixels that fools the model, image by image
+    MinimalEps(minimal_eps::Arguments),
+    /// See which adversarial images survive 8-bit pixels, blur, noise, brightness and a shift
+    Camera(camera::Arguments),
     /// List layers and parameters, and what they take of flash and RAM
     Summary(summary::Arguments),
     /// Store a model with another type of weights
@@ -86,6 +95,51 @@ impl ModelArguments {
     }
 }
 
+/// A model and images of the test set.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TestArguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    data: DataArguments,
+    /// First image of the test set
+    #[arg(long, default_value_t = 0, value_name = "I")]
+    offset: usize,
+    /// Number of images [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+impl TestArguments {
+    /// The model, and images that fit it.
+    pub(crate) fn load(&self) -> Result<(Weights, Dataset)> {
+        let weights = self.model.load()?;
+        let data = self.data.load(Split::Test)?.slice(self.offset, self.limit)?;
+        check_fit(&weights, &data)?;
+        Ok((weights, data))
+    }
+
+    pub(crate) fn model_name(&self) -> &str {
+        &self.model.model
+    }
+
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.data.seed
+    }
+}
+
+/// Every eps must be a finite number, not negative.
+pub(crate) fn check_eps(eps: &[f32]) -> Result<()> {
+    for eps in eps {
+        ensure!(eps.is_finite() && *eps >= 0.0, "--eps is {eps}: expected finite numbers, not negative");
+    }
+    Ok(())
+}
+
 /// Prints a value as JSON on standard output.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
@@ -106,6 +160,8 @@ pub fn run() -> ExitCode {
             Command::Train(arguments) => train::run(&arguments),
             Command::Evaluate(arguments) => evaluate::run(&arguments),
             Command::Attack(arguments) => attack::run(&arguments),
+            Command::MinimalEps(arguments) => minimal_eps::run(&arguments),
+            Command::Camera(arguments) => camera::run(&arguments),
             Command::Summary(arguments) => summary::run(&arguments),
             Command::Export(arguments) => convert::export(&arguments),
             Command::Import(arguments) => convert::import(&arguments),
@@ -121,7 +177,7 @@ pub fn run() -> ExitCode {
 
 fn set_threads(threads: Option<usize>) -> Result<()> {
     if let Some(threads) = threads {
-        anyhow::ensure!(threads > 0, "--threads must be at least 1");
+        ensure!(threads > 0, "--threads must be at least 1");
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("threads cannot be started")?;
     }
     Ok(())

@@ -1,0 +1,94 @@
+//! Iterated attacks aimed at a class: targeted MI-FGSM, PGD and BIM.
+//!
+//! ```text
+//! x <- clip(x - alpha * sign(g))          g: gradient of J(x, y_target), with momentum or without
+//! ```
+//! Dong et al.: Boosting Adversarial Attacks with Momentum, CVPR 2018, section 3.4; without momentum, Kurakin,
+//! Goodfellow, Bengio: Adversarial Examples in the Physical World, ICLR workshop 2017, section 2.3.
+
+use rand_xoshiro::Xoshiro128PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use super::step::{Attack, Goal, Outcome};
+use crate::element::Element;
+use crate::error::{Error, check_class};
+use crate::loss;
+use crate::model::Model;
+
+/// The class to reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// This class.
+    Class(usize),
+    /// The class of the smallest logit on the clean image; costs a forward pass. If that is the true class itself,
+    /// the smallest among the others.
+    LeastLikely,
+    /// The class after the true one, and the first after the last.
+    Next,
+    /// Any class but the true one, drawn from this seed. Give every image a seed of its own.
+    Random(u64),
+}
+
+impl Target {
+    /// The target class for an image of class `label`; the buffer is that of [`Model::logits`].
+    ///
+    /// # Errors
+    /// Those of [`Model::logits`], a class that does not exist, and a target that is the label.
+    pub fn class<T: Element>(
+        self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        label: usize,
+        buffer: &mut [f32],
+    ) -> Result<usize, Error> {
+        let classes = model.network().classes();
+        check_class(label, classes)?;
+        match self {
+            Self::Class(class) if class == label => Err(Error::TargetIsLabel { class }),
+            Self::Class(class) => check_class(class, classes).map(|()| class),
+            Self::Next => Ok((label + 1) % classes),
+            Self::Random(seed) => {
+                // A multiply keeps the draw in range; for at most 2^14 classes its bias is below 2^-18.
+                let draw = u64::from(Xoshiro128PlusPlus::seed_from_u64(seed).next_u32());
+                let other = ((draw * (classes as u64 - 1)) >> 32) as usize;
+                Ok(if other < label { other } else { other + 1 })
+            }
+            Self::LeastLikely => {
+                let logits = model.logits(image, buffer)?;
+                if let Some(own) = logits.get_mut(label) {
+                    *own = f32::INFINITY;
+                }
+                Ok(loss::argmin(logits))
+            }
+        }
+    }
+}
+
+/// An attack that walks towards a target class instead of away from the true one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Targeted<A> {
+    /// The steps: [`MiFgsm`](super::MiFgsm), [`Pgd`](super::Pgd) or [`Bim`](super::Bim).
+    pub attack: A,
+    /// The class to reach.
+    pub target: Target,
+}
+
+impl<A: Attack> Targeted<A> {
+    /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
+    /// length. The buffer is that of the attack itself. The losses of the outcome are those at the target class, so
+    /// success lowers them.
+    ///
+    /// # Errors
+    /// Those of the attack, and a target that is the label.
+    pub fn attack<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        label: usize,
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<Outcome, Error> {
+        let target = self.target.class(model, image, label, buffer)?;
+        self.attack.run(model, image, Goal::Toward(target), adversarial, buffer)
+    }
+}

@@ -1,0 +1,191 @@
+//! The options of an attack, for every command that runs one.
+
+use anyhow::{Result, ensure};
+use midge_core::attack::Target;
+use midge_core::loss::Loss;
+
+use crate::data::Dataset;
+use crate::evaluation::attack::loss_name;
+use crate::evaluation::{Attack, Method};
+use crate::weights::Weights;
+
+/// Which attack, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AttackArguments {
+    /// The attack
+    #[arg(long, value_enum)]
+    attack: AttackName,
+    /// Steps of an iterated attack [default: 10; PGD: 40]
+    #[arg(long, value_name = "T")]
+    steps: Option<usize>,
+    /// Step size of an iterated attack [default: eps / steps; PGD: eps / 30, more with few steps]
+    #[arg(long, value_name = "A", allow_negative_numbers = true)]
+    alpha: Option<f32>,
+    /// Momentum's decay of MI-FGSM [default: 1]
+    #[arg(long, value_name = "MU", allow_negative_numbers = true)]
+    decay: Option<f32>,
+    /// What an iterated attack raises [default: cross-entropy]
+    #[arg(long, value_enum)]
+    loss: Option<LossName>,
+    /// Random starts of PGD; the worst image is kept [default: 1]
+    #[arg(long, value_name = "N")]
+    restarts: Option<usize>,
+    /// Target of OTCM and the targeted attacks: a class, least-likely, random (by --seed) or next [default: next]
+    #[arg(long, value_name = "K", value_parser = parse_target)]
+    target: Option<TargetName>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum AttackName {
+    /// One step away from the label (Goodfellow 2015)
+    Fgsm,
+    /// Steps away from the label, also called I-FGSM (Kurakin 2017)
+    #[value(alias = "i-fgsm")]
+    Bim,
+    /// Steps with momentum away from the label (Dong 2018)
+    MiFgsm,
+    /// Steps away from the label from random starts (Madry 2018)
+    Pgd,
+    /// One step towards a target class (Kurakin 2017)
+    Otcm,
+    /// Steps with momentum towards a target class (Dong 2018)
+    TargetedMiFgsm,
+    /// Steps towards a target class from random starts
+    TargetedPgd,
+}
+
+impl AttackName {
+    fn method(self) -> Method {
+        match self {
+            Self::Fgsm | Self::Otcm => Method::Fgsm,
+            Self::Bim => Method::Bim,
+            Self::MiFgsm | Self::TargetedMiFgsm => Method::MiFgsm,
+            Self::Pgd | Self::TargetedPgd => Method::Pgd,
+        }
+    }
+
+    fn is_targeted(self) -> bool {
+        matches!(self, Self::Otcm | Self::TargetedMiFgsm | Self::TargetedPgd)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LossName {
+    /// Softmax cross-entropy
+    CrossEntropy,
+    /// The largest other logit minus the label's (Carlini and Wagner 2017)
+    Margin,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum TargetName {
+    Class(usize),
+    LeastLikely,
+    Random,
+    Next,
+}
+
+fn parse_target(text: &str) -> Result<TargetName, String> {
+    match text {
+        "least-likely" => Ok(TargetName::LeastLikely),
+        "random" => Ok(TargetName::Random),
+        "next" => Ok(TargetName::Next),
+        _ => text.parse().map(TargetName::Class).map_err(|_| "expected a class, least-likely, random or next".into()),
+    }
+}
+
+impl AttackArguments {
+    /// The attack, with `seed` for what is random about it.
+    pub(crate) fn attack(&self, seed: u64) -> Result<Attack> {
+        let method = self.attack.method();
+        let iterated = self.steps.is_some() || self.alpha.is_some() || self.loss.is_some();
+        ensure!(
+            method != Method::Fgsm || !iterated,
+            "--steps, --alpha and --loss belong to --attack bim, mi-fgsm, pgd, targeted-mi-fgsm and targeted-pgd"
+        );
+        ensure!(
+            method == Method::MiFgsm || self.decay.is_none(),
+            "--decay belongs to --attack mi-fgsm and targeted-mi-fgsm"
+        );
+        ensure!(
+            method == Method::Pgd || self.restarts.is_none(),
+            "--restarts belongs to --attack pgd and targeted-pgd"
+        );
+        ensure!(
+            self.attack.is_targeted() || self.target.is_none(),
+            "--target belongs to --attack otcm, targeted-mi-fgsm and targeted-pgd"
+        );
+        let default = Attack::new(method);
+        Ok(Attack {
+            method,
+            target: self.attack.is_targeted().then(|| self.target(seed)),
+            steps: self.steps.unwrap_or(default.steps),
+            alpha: self.alpha,
+            decay: self.decay.unwrap_or(default.decay),
+            restarts: self.restarts.unwrap_or(default.restarts),
+            seed,
+            loss: match self.loss {
+                Some(LossName::Margin) => Loss::Margin,
+                Some(LossName::CrossEntropy) | None => Loss::CrossEntropy,
+            },
+        })
+    }
+
+    fn target(&self, seed: u64) -> Target {
+        match self.target.unwrap_or(TargetName::Next) {
+            TargetName::Class(class) => Target::Class(class),
+            TargetName::LeastLikely => Target::LeastLikely,
+            TargetName::Random => Target::Random(seed),
+            TargetName::Next => Target::Next,
+        }
+    }
+}
+
+/// The attack and its options in words.
+pub(crate) fn describe(attack: Attack) -> String {
+    let mut words = vec![attack.name().to_string()];
+    if attack.method != Method::Fgsm {
+        words.push(format!("{} steps", attack.steps));
+        words.extend(attack.alpha.map(|alpha| format!("alpha {alpha}")));
+        words.push(format!("{} loss", loss_name(attack.loss)));
+    }
+    match attack.method {
+        Method::MiFgsm => words.push(format!("decay {}", attack.decay)),
+        Method::Pgd => {
+            words.push(format!("{} random start{}", attack.restarts, if attack.restarts == 1 { "" } else { "s" }))
+        }
+        Method::Fgsm | Method::Bim => {}
+    }
+    words.extend(attack.target.map(|target| match target {
+        Target::Class(class) => format!("target {class}"),
+        Target::LeastLikely => "target least likely".into(),
+        Target::Next => "target label + 1".into(),
+        Target::Random(_) => "random target".into(),
+    }));
+    words.join(", ")
+}
+
+/// Images that can be attacked.
+pub(crate) struct Selected {
+    pub data: Dataset,
+    /// The class of each image that the attack walks away from.
+    pub labels: Vec<usize>,
+    /// Their places among all images.
+    pub kept: Vec<usize>,
+}
+
+/// Leaves out the images of the target class itself: nothing can walk there from them.
+pub(crate) fn select(attack: Attack, weights: &Weights, data: &Dataset, labels: &[usize]) -> Result<Selected> {
+    let target = if let Some(Target::Class(class)) = attack.target { Some(class) } else { None };
+    let classes = weights.network.classes();
+    if let Some(class) = target {
+        ensure!(class < classes, "--target is {class}: expected a class from 0 to {}", classes - 1);
+    }
+    let kept: Vec<usize> = (0..data.len()).filter(|i| Some(labels[*i]) != target).collect();
+    ensure!(!kept.is_empty(), "every image has the target class {}", target.unwrap_or(0));
+    let images = kept.iter().flat_map(|i| data.image(*i)).copied().collect();
+    let kept_labels = kept.iter().map(|i| data.labels[*i]).collect();
+    let labels = kept.iter().map(|i| labels[*i]).collect();
+    let data = Dataset { images, labels: kept_labels, shape: data.shape, name: data.name.clone() };
+    Ok(Selected { data, labels, kept })
+}

@@ -1,0 +1,169 @@
+//! `midge camera`
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+
+use super::attack_arguments::{AttackArguments, Selected, describe, select};
+use super::robust::cell;
+use super::{TestArguments, check_eps, print_json};
+use crate::data::Dataset;
+use crate::evaluation::camera::{Transform, transformed};
+use crate::evaluation::{Attack, Share, attack_all};
+use crate::progress;
+use crate::weights::{DType, Weights};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    test: TestArguments,
+    #[command(flatten)]
+    attack: AttackArguments,
+    /// Largest change of a pixel, in units of [0, 1]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    eps: f32,
+    /// Standard deviation of the blur, in pixels
+    #[arg(long, default_value_t = 0.5, value_name = "X", allow_negative_numbers = true)]
+    blur: f32,
+    /// Standard deviation of the noise, in units of [0, 1]
+    #[arg(long, default_value_t = 0.05, value_name = "X", allow_negative_numbers = true)]
+    noise: f32,
+    /// Change of brightness, up and down, in units of [0, 1]
+    #[arg(long, default_value_t = 0.1, value_name = "X", allow_negative_numbers = true)]
+    brightness: f32,
+    /// Pixels that the image moves down and to the right
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    shift: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    transformation: String,
+    /// Clean images read correctly after it.
+    clean_accuracy: Share,
+    /// Adversarial images that still fool the model, of those that did.
+    still_fool: Share,
+    /// The others' part (Kurakin 2017).
+    destruction_rate: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Table {
+    /// Type of the weights, for the attack and for what it is shown to.
+    dtype: DType,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    attack: String,
+    eps: f32,
+    model: &'a str,
+    data: &'a str,
+    seed: u64,
+    /// Images left out because the target class is their own.
+    left_out: usize,
+    tables: Vec<Table>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let attack = arguments.attack.attack(arguments.test.seed())?;
+    check_eps(&[arguments.eps])?;
+    for (what, value) in
+        [("--blur", arguments.blur), ("--noise", arguments.noise), ("--brightness", arguments.brightness)]
+    {
+        ensure!(value.is_finite() && value >= 0.0, "{what} is {value}: expected a finite number, not negative");
+    }
+    ensure!(arguments.blur <= 100.0, "--blur is {}: expected at most 100 pixels", arguments.blur);
+    let (weights, data) = arguments.test.load()?;
+    let all = data.len();
+    let labels: Vec<usize> = (0..all).map(|i| data.label(i)).collect();
+    let Selected { data, .. } = select(attack, &weights, &data, &labels)?;
+    let rounded = weights.rounded(DType::F16)?;
+    let mut tables = Vec::new();
+    // A file of f16 weights has no others.
+    if weights.dtype == DType::F32 {
+        tables.push(table(arguments, attack, &weights, &data)?);
+    }
+    tables.push(table(arguments, attack, &rounded, &data)?);
+    let report = Report {
+        attack: describe(attack),
+        eps: arguments.eps,
+        model: arguments.test.model_name(),
+        data: &data.name,
+        seed: arguments.test.seed(),
+        left_out: all - data.len(),
+        tables,
+    };
+    if arguments.json {
+        return print_json(&report);
+    }
+    print(&report, weights.dtype);
+    Ok(())
+}
+
+/// The transformations, each by itself and then all together: the display rounds, the image moves and blurs on its way,
+/// the sensor adds brightness and noise and rounds again.
+fn transformations(arguments: &Arguments) -> Vec<(String, Transform)> {
+    let Arguments { blur, noise, brightness, shift, .. } = *arguments;
+    let noisy = Transform::Noise(noise, arguments.test.seed());
+    let camera = Transform::Chain(vec![
+        Transform::EightBit,
+        Transform::Shift(shift),
+        Transform::Blur(blur),
+        Transform::Brightness(brightness),
+        noisy.clone(),
+        Transform::Sensor,
+    ]);
+    vec![
+        ("none".into(), Transform::Chain(Vec::new())),
+        ("8 bits".into(), Transform::EightBit),
+        (format!("blur {blur}"), Transform::Blur(blur)),
+        (format!("noise {noise}"), noisy),
+        (format!("brightness +{brightness}"), Transform::Brightness(brightness)),
+        (format!("brightness -{brightness}"), Transform::Brightness(-brightness)),
+        (format!("shift {shift}"), Transform::Shift(shift)),
+        ("screen and camera".into(), camera),
+    ]
+}
+
+fn table(arguments: &Arguments, attack: Attack, weights: &Weights, data: &Dataset) -> Result<Table> {
+    let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
+    let transformations = transformations(arguments);
+    let work = data.len() * (1 + transformations.len());
+    let bar = progress::bar(work as u64, &format!("{}, {}", attack.name(), weights.dtype));
+    let attacked = attack_all(weights, data, &labels, attack, arguments.eps, &bar)?;
+    let mut rows = Vec::new();
+    for (transformation, transform) in transformations {
+        let result = transformed(weights, data, (&attacked, arguments.eps), &transform, &bar)?;
+        let still_fool = result.still_fool;
+        let destruction_rate = if still_fool.of == 0 { 0.0 } else { 1.0 - still_fool.fraction };
+        rows.push(Row { transformation, clean_accuracy: result.clean, still_fool, destruction_rate });
+    }
+    bar.finish_and_clear();
+    Ok(Table { dtype: weights.dtype, rows })
+}
+
+fn print(report: &Report<'_>, stored: DType) {
+    println!("{}  eps {}  model {}  {}  seed {}", report.attack, report.eps, report.model, report.data, report.seed);
+    if report.left_out > 0 {
+        println!("{} images left out: the target is their own class", report.left_out);
+    }
+    for table in &report.tables {
+        println!("\nweights {}", table.dtype);
+        println!(
+            "{:<20}{:>8}  {:<28}{:>8}  {:<28}{:>12}",
+            "transformation", "clean", "images, 95 % interval", "fool", "images, 95 % interval", "destroyed"
+        );
+        for row in &table.rows {
+            let (clean, fool) = (cell(row.clean_accuracy), cell(row.still_fool));
+            println!("{:<20}{clean}{fool}{:>12}", row.transformation, super::percent(row.destruction_rate));
+        }
+    }
+    if stored == DType::F16 {
+        println!("\nThe model file holds f16 weights, so there is no table for f32.");
+    }
+    println!("fool: adversarial images that still fool the model, of those that did before the transformation");
+}

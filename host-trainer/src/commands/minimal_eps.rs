@@ -1,0 +1,145 @@
+//! `midge minimal-eps`
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+
+use super::attack_arguments::{AttackArguments, Selected, describe, select};
+use super::{TestArguments, percent, print_json};
+use crate::evaluation::minimal::{MinimalEps, minimal_eps, quantile};
+use crate::evaluation::{Share, fraction};
+use crate::progress;
+
+/// Most points of the grid.
+const MAX_POINTS: f32 = 1000.0;
+/// Most lines of the histogram, and characters of its longest bar.
+const BINS: usize = 20;
+const BAR: usize = 40;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    test: TestArguments,
+    #[command(flatten)]
+    attack: AttackArguments,
+    /// Distance of two points of the grid
+    #[arg(long, default_value_t = 0.01, value_name = "E", allow_negative_numbers = true)]
+    grid: f32,
+    /// Largest eps of the grid
+    #[arg(long, default_value_t = 0.5, value_name = "E", allow_negative_numbers = true)]
+    max_eps: f32,
+    /// Print JSON: quartiles, histogram, and every image
+    #[arg(long)]
+    json: bool,
+}
+
+/// Images whose minimal eps is this one.
+#[derive(Debug, Serialize)]
+struct Bin {
+    eps: f32,
+    images: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    attack: String,
+    model: &'a str,
+    data: &'a str,
+    seed: u64,
+    /// Images left out because the target class is their own.
+    left_out: usize,
+    /// Images read correctly without an attack; the others are not searched.
+    searched: Share,
+    /// Of the searched, those that no eps of the grid fools.
+    not_found: Share,
+    /// The eps below which a quarter, half and three quarters of the searched are fooled; null beyond the grid.
+    quartiles: [Option<f32>; 3],
+    /// Every point of the grid.
+    histogram: Vec<Bin>,
+    images: Vec<MinimalEps>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let attack = arguments.attack.attack(arguments.test.seed())?;
+    let grid = grid(arguments.grid, arguments.max_eps)?;
+    let (weights, data) = arguments.test.load()?;
+    let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
+    let left_out = data.len();
+    let Selected { data, kept, .. } = select(attack, &weights, &data, &labels)?;
+    let left_out = left_out - data.len();
+    let bar = progress::bar(data.len() as u64, "minimal eps");
+    let mut images = minimal_eps(&weights, &data, attack, &grid, &bar)?;
+    bar.finish_and_clear();
+    images.iter_mut().zip(&kept).for_each(|(image, place)| image.index = arguments.test.offset() + place);
+    let searched = images.iter().filter(|image| image.is_correct()).count();
+    let missed = images.iter().filter(|image| image.is_correct() && image.eps.is_none()).count();
+    let bin = |eps: &f32| Bin { eps: *eps, images: images.iter().filter(|image| image.eps == Some(*eps)).count() };
+    let report = Report {
+        attack: describe(attack),
+        model: arguments.test.model_name(),
+        data: &data.name,
+        seed: arguments.test.seed(),
+        left_out,
+        searched: Share::new(searched, images.len()),
+        not_found: Share::new(missed, searched),
+        quartiles: [0.25, 0.5, 0.75].map(|q| quantile(&images, q)),
+        histogram: grid.iter().map(bin).collect(),
+        images,
+    };
+    if arguments.json {
+        return print_json(&report);
+    }
+    print(&report);
+    Ok(())
+}
+
+/// `step`, `2 * step` and so on up to `max`.
+fn grid(step: f32, max: f32) -> Result<Vec<f32>> {
+    ensure!(step.is_finite() && step > 0.0, "--grid is {step}: expected a number above 0");
+    ensure!(max.is_finite() && max >= step, "--max-eps is {max}: expected a number not below --grid, {step}");
+    ensure!(max / step <= MAX_POINTS, "--grid {step} up to {max}: expected at most {MAX_POINTS} points");
+    // A little room, so that rounding does not lose the last point.
+    let points = (max / step + 1e-3).floor() as usize;
+    // In f64, so that 3 * 0.1 is the 0.3 that a user would type.
+    let step: f64 = step.to_string().parse()?;
+    Ok((1..=points).map(|k| (k as f64 * step) as f32).collect())
+}
+
+fn print(report: &Report<'_>) {
+    println!("{}  model {}  {}  seed {}", report.attack, report.model, report.data, report.seed);
+    let searched = report.searched.count;
+    if report.left_out > 0 {
+        println!("{} images left out: the target is their own class", report.left_out);
+    }
+    println!("{searched} of {} images are read correctly and were searched\n", report.searched.of);
+    let (width, last) = (report.histogram.len().div_ceil(BINS), report.histogram.last().map_or(0.0, |bin| bin.eps));
+    let bins: Vec<(f32, usize)> = report
+        .histogram
+        .chunks(width)
+        .map(|bins| (bins.last().map_or(0.0, |bin| bin.eps), bins.iter().map(|bin| bin.images).sum()))
+        .collect();
+    let largest = bins.iter().map(|(_, images)| *images).chain([report.not_found.count]).max().unwrap_or(0).max(1);
+    let line = |what: String, images: usize| {
+        let bar = "#".repeat(images * BAR / largest);
+        println!("{what:>10}{images:>8}{:>10}  {bar}", percent(fraction(images, searched)));
+    };
+    println!("{:>10}{:>8}{:>10}", "eps up to", "images", "");
+    bins.iter().for_each(|(eps, images)| line(eps.to_string(), *images));
+    line("not found".into(), report.not_found.count);
+    let words = report.quartiles.map(|eps| eps.map_or(format!("above {last}"), |eps| eps.to_string()));
+    println!("\na quarter is fooled at eps {}, half at {}, three quarters at {}", words[0], words[1], words[2]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grid_has_the_points_that_one_would_type() {
+        assert_eq!(grid(0.1, 0.5).unwrap(), [0.1, 0.2, 0.3, 0.4, 0.5]);
+        assert_eq!(grid(0.01, 0.5).unwrap().len(), 50);
+        assert_eq!(grid(0.2, 0.5).unwrap(), [0.2, 0.4]);
+        for (step, max) in [(0.0, 0.5), (f32::NAN, 0.5), (0.1, 0.05), (1e-6, 1.0), (0.1, f32::INFINITY)] {
+            assert!(grid(step, max).is_err(), "{step} {max}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! `midge evaluate --robust`
+
+use anyhow::{Context, Result, ensure};
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::{ModelArguments, TestArguments, check_eps, percent};
+use crate::bundled;
+use crate::data::Dataset;
+use crate::evaluation::gates::{Gate, Point, Verdict};
+use crate::evaluation::robust::{ProbeResult, Suite, WorstCase, count, read_correctly};
+use crate::evaluation::{Evaluation, Share};
+use crate::weights::Weights;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RobustArguments {
+    /// Attack every image with FGSM, MI-FGSM, PGD on two losses and at every target, noise and transfer; report the
+    /// worst case of each image, and checks of whether to believe it
+    #[arg(long)]
+    robust: bool,
+    /// Largest change of a pixel, in units of [0, 1]
+    #[arg(long, default_value_t = 0.3, value_name = "E", allow_negative_numbers = true, requires = "robust")]
+    eps: f32,
+    /// Steps of PGD
+    #[arg(long, default_value_t = 100, value_name = "T", requires = "robust")]
+    steps: usize,
+    /// Random starts of PGD; at every target there is one
+    #[arg(long, default_value_t = 10, value_name = "N", requires = "robust")]
+    restarts: usize,
+    /// Also try images made with this model [default: another bundled model, if there is one]
+    #[arg(long, value_name = "MODEL", requires = "robust")]
+    transfer_from: Option<String>,
+}
+
+/// Accuracy under one attack alone.
+#[derive(Debug, Serialize)]
+struct AttackReport {
+    attack: String,
+    /// Whether it follows the model's own gradient.
+    white_box: bool,
+    robust_accuracy: f64,
+    robust_correct: usize,
+    samples: usize,
+    interval: [f64; 2],
+    /// Images that fell to this attack and to none above it.
+    first: usize,
+}
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    model: String,
+    data: String,
+    seed: u64,
+    eps: f32,
+    steps: usize,
+    restarts: usize,
+    transfer_from: Option<String>,
+    #[serde(flatten)]
+    clean: Evaluation,
+    accuracy_interval: [f64; 2],
+    /// Right under every attack, of all images.
+    robust_accuracy: f64,
+    robust_correct: usize,
+    robust_interval: [f64; 2],
+    attacks: Vec<AttackReport>,
+    /// Accuracy under PGD from one start.
+    curve: Vec<Point>,
+    gates: Vec<Gate>,
+    gates_failed: usize,
+}
+
+impl RobustArguments {
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.robust
+    }
+
+    /// Before anything is loaded.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_eps(&[self.eps])?;
+        ensure!(self.steps > 0, "--steps must be at least 1");
+        ensure!(self.restarts > 0, "--restarts must be at least 1");
+        Ok(())
+    }
+
+    pub(crate) fn measure(
+        &self,
+        test: &TestArguments,
+        (weights, data): (&Weights, &Dataset),
+        clean: Evaluation,
+    ) -> Result<Report> {
+        let source = self.source(test.model_name(), weights)?;
+        let suite = Suite {
+            weights,
+            data,
+            correct: read_correctly(weights, data, &ProgressBar::hidden())?,
+            eps: self.eps,
+            steps: self.steps,
+            restarts: self.restarts,
+            seed: test.seed(),
+            source: source.as_ref().map(|(_, weights)| weights),
+        };
+        let worst = suite.worst_case()?;
+        let curve = suite.curve()?;
+        let gates = suite.gates(&worst, &curve)?;
+        let accuracy = Share::new(clean.correct, clean.samples);
+        let robust = Share::new(count(&worst.survives), data.len());
+        Ok(Report {
+            model: test.model_name().to_string(),
+            data: data.name.clone(),
+            seed: test.seed(),
+            eps: self.eps,
+            steps: self.steps,
+            restarts: self.restarts,
+            transfer_from: source.as_ref().map(|(name, _)| name.clone()),
+            clean,
+            accuracy_interval: accuracy.interval,
+            robust_accuracy: robust.fraction,
+            robust_correct: robust.count,
+            robust_interval: robust.interval,
+            attacks: attack_reports(&worst),
+            curve,
+            gates_failed: gates.iter().filter(|gate| gate.verdict == Verdict::Fail).count(),
+            gates,
+        })
+    }
+
+    /// The model that transfer starts from, with its name.
+    fn source(&self, own: &str, weights: &Weights) -> Result<Option<(String, Weights)>> {
+        let fits = |other: &Weights| {
+            let (a, b) = (&other.network, &weights.network);
+            a.input() == b.input() && a.classes() == b.classes()
+        };
+        if let Some(name) = &self.transfer_from {
+            let other = ModelArguments { model: name.clone() }.load().context("--transfer-from")?;
+            ensure!(fits(&other), "--transfer-from {name}: other images or classes than the model's");
+            ensure!(other.tensors != weights.tensors, "--transfer-from {name}: is the model itself");
+            return Ok(Some((name.clone(), other)));
+        }
+        for (name, _) in bundled::MODELS.iter().filter(|(name, _)| *name != own) {
+            let Some(other) = bundled::model(name).transpose()? else { continue };
+            if fits(&other) && other.tensors != weights.tensors {
+                return Ok(Some(((*name).to_string(), other)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn attack_reports(worst: &WorstCase<'_>) -> Vec<AttackReport> {
+    let report = |result: &ProbeResult<'_>| {
+        let right = Share::new(result.count(), result.survives.len());
+        AttackReport {
+            attack: result.probe.name(),
+            white_box: result.probe.is_white_box(),
+            robust_accuracy: right.fraction,
+            robust_correct: right.count,
+            samples: right.of,
+            interval: right.interval,
+            first: result.first,
+        }
+    };
+    worst.probes.iter().map(report).collect()
+}
+
+/// `96.00 %  96/100  [90.16, 98.43]`
+pub(crate) fn cell(share: Share) -> String {
+    let [low, high] = share.interval.map(|x| 100.0 * x);
+    format!(
+        "{:>8}  {:<12}{:<16}",
+        percent(share.fraction),
+        format!("{}/{}", share.count, share.of),
+        format!("[{low:.2}, {high:.2}]")
+    )
+}
+
+impl Report {
+    pub(crate) fn print(&self) -> Result<()> {
+        println!("model {}  {}  eps {}  seed {}", self.model, self.data, self.eps, self.seed);
+        if let Some(source) = &self.transfer_from {
+            println!("transfer from {source}");
+        }
+        let header = |what: &str| println!("\n{what:<36}{:>8}  {:<12}{:<16}", "right", "images", "95 % interval");
+        header("attack");
+        println!("{:<36}{}", "none", cell(Share::new(self.clean.correct, self.clean.samples)));
+        for attack in &self.attacks {
+            let right = Share::new(attack.robust_correct, attack.samples);
+            println!("{:<36}{}{:>6} fell first to it", attack.attack, cell(right), attack.first);
+        }
+        println!("{:<36}{}", "worst case", cell(Share::new(self.robust_correct, self.clean.samples)));
+        println!(
+            "Every attack runs on every image that is read correctly, whatever the others did; shares are of all images."
+        );
+        header("PGD from one start, eps");
+        for Point { eps, right } in &self.curve {
+            println!("{eps:<36}{}", cell(*right));
+        }
+        println!();
+        for Gate { gate, verdict, detail } in &self.gates {
+            let word = match verdict {
+                Verdict::Pass => "pass",
+                Verdict::Fail => "FAIL",
+                Verdict::NotRun => "not run",
+            };
+            println!("{word:<8} {gate:<40} {detail}");
+        }
+        if self.gates_failed > 0 {
+            println!("{} checks failed: do not believe the worst case before you know why", self.gates_failed);
+        }
+        Ok(())
+    }
+}

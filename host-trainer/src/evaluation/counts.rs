@@ -1,0 +1,139 @@
+//! Counts with their denominators, and how far to trust them.
+
+use serde::Serialize;
+
+use super::attack::Attacked;
+use crate::data::Dataset;
+
+/// `part / whole`, 0 of 0 being 0.
+pub fn fraction(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// A count out of a number of images, with the 95 % interval of the fraction behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Share {
+    /// `count / of`.
+    pub fraction: f64,
+    /// How many.
+    pub count: usize,
+    /// Out of how many.
+    pub of: usize,
+    /// Wilson's score interval, 95 %; all of [0, 1] for 0 of 0.
+    pub interval: [f64; 2],
+}
+
+impl Share {
+    /// `count` of `of`.
+    pub fn new(count: usize, of: usize) -> Self {
+        Self { fraction: fraction(count, of), count, of, interval: wilson(count, of) }
+    }
+}
+
+/// Wilson: Probable Inference, the Law of Succession, and Statistical Inference, JASA 22, 1927.
+fn wilson(count: usize, of: usize) -> [f64; 2] {
+    /// Two-sided 95 % of the normal distribution.
+    const Z: f64 = 1.959_963_984_540_054;
+    if of == 0 {
+        return [0.0, 1.0];
+    }
+    let (p, n) = (count as f64 / of as f64, of as f64);
+    let centre = p + Z * Z / (2.0 * n);
+    let spread = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + Z * Z / n;
+    // Exactly 0 and 1 at the ends, where rounding would miss them.
+    let low = if count == 0 { 0.0 } else { (centre - spread) / scale };
+    let high = if count == of { 1.0 } else { (centre + spread) / scale };
+    [low, high]
+}
+
+/// Success of an attack at one eps. Each fraction stands beside its count and its denominator.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Robustness {
+    /// Largest change of a pixel, in units of [0, 1].
+    pub eps: f32,
+    /// Images.
+    pub samples: usize,
+    /// Fraction of clean images classified correctly.
+    pub accuracy: f64,
+    /// Their number.
+    pub correct: usize,
+    /// Fraction of all images classified correctly after the attack.
+    pub robust_accuracy: f64,
+    /// Their number.
+    pub robust_correct: usize,
+    /// Fraction of the clean-correct images that are wrong after the attack.
+    pub success_rate: f64,
+    /// Their number, out of `correct`.
+    pub successes: usize,
+    /// Of the images not at their target before a targeted attack, the fraction that is there after it.
+    pub target_rate: Option<f64>,
+    /// Their number.
+    pub target_hits: Option<usize>,
+    /// Number of images not at their target before.
+    pub target_candidates: Option<usize>,
+    /// `robust_accuracy` with adversarial images rounded to 8 bits per pixel inside the eps ball.
+    pub robust_accuracy_8bit: f64,
+    /// `success_rate` with those images.
+    pub success_rate_8bit: f64,
+    /// Images where at least one step had an exactly zero gradient: the attack could do nothing there.
+    pub zero_gradients: usize,
+    /// Largest change of any pixel.
+    pub largest_change: f32,
+}
+
+impl Robustness {
+    /// Counts the results of [`attack_all`](super::attack_all).
+    pub fn count(eps: f32, data: &Dataset, attacked: &[Attacked]) -> Self {
+        let all = || attacked.iter().enumerate().map(|(i, a)| (a, data.label(i)));
+        let samples = attacked.len();
+        let correct = all().filter(|(a, label)| a.outcome.before.class == *label).count();
+        let after = |class: fn(&Attacked) -> usize| {
+            let robust = all().filter(|(a, label)| class(a) == *label).count();
+            let was_right = all().filter(|(a, label)| a.outcome.before.class == *label);
+            (robust, was_right.filter(|(a, label)| class(a) != *label).count())
+        };
+        let (robust_correct, successes) = after(|a| a.outcome.after.class);
+        let (robust_8bit, successes_8bit) = after(|a| a.class_8_bits);
+        let targeted = || attacked.iter().filter_map(|a| a.outcome.target.map(|target| (a.outcome, target)));
+        let candidates = || targeted().filter(|(outcome, target)| outcome.before.class != *target);
+        let hits = candidates().filter(|(outcome, target)| outcome.after.class == *target).count();
+        let is_targeted = targeted().next().is_some();
+        Self {
+            eps,
+            samples,
+            accuracy: fraction(correct, samples),
+            correct,
+            robust_accuracy: fraction(robust_correct, samples),
+            robust_correct,
+            success_rate: fraction(successes, correct),
+            successes,
+            target_rate: is_targeted.then(|| fraction(hits, candidates().count())),
+            target_hits: is_targeted.then_some(hits),
+            target_candidates: is_targeted.then(|| candidates().count()),
+            robust_accuracy_8bit: fraction(robust_8bit, samples),
+            success_rate_8bit: fraction(successes_8bit, correct),
+            zero_gradients: attacked.iter().filter(|a| a.outcome.zero_gradient_steps > 0).count(),
+            largest_change: attacked.iter().map(|a| a.outcome.largest_change).fold(0.0, f32::max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 81 of 263 is the example of Newcombe: Two-sided Confidence Intervals for the Single Proportion, 1998; with none of n
+    /// the upper end is z^2 / (n + z^2), and the half is symmetric.
+    #[test]
+    fn intervals_are_wilsons() {
+        for (count, of, expected) in
+            [(10, 20, [0.2993, 0.7007]), (0, 50, [0.0, 0.0713]), (50, 50, [0.9287, 1.0]), (81, 263, [0.2553, 0.3662])]
+        {
+            let Share { interval, .. } = Share::new(count, of);
+            let close = interval.iter().zip(expected).all(|(a, b): (&f64, f64)| (a - b).abs() < 1e-4);
+            assert!(close, "{count}/{of}: {interval:?}");
+        }
+        assert_eq!(Share::new(0, 0).interval, [0.0, 1.0]);
+    }
+}

@@ -1,0 +1,175 @@
+//! Whether to believe a robust accuracy: signs of a gradient that leads nowhere, or of attacks that are too weak.
+//!
+//! Athalye, Carlini, Wagner: Obfuscated Gradients Give a False Sense of Security, ICML 2018, section 3.1; Carlini et
+//! al.: On Evaluating Adversarial Robustness, 2019, section 5.
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use midge_core::attack::Target;
+use midge_core::loss::Loss;
+use serde::Serialize;
+
+use super::attack::{Attack, Method, Sample};
+use super::counts::Share;
+use super::for_each;
+use super::robust::{Probe, Suite, WorstCase, both, count};
+
+/// Share of the images by which two counts may differ and still be called equal; at least one image.
+pub const TOLERANCE: f64 = 0.005;
+
+/// eps of the curve, at whose end nothing of an image need be left.
+pub const CURVE: [f32; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
+
+/// The verdict of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As it should be.
+    Pass,
+    /// The robust accuracy is not to be trusted.
+    Fail,
+    /// Something that it needs is missing.
+    NotRun,
+}
+
+impl Verdict {
+    fn of(good: bool) -> Self {
+        if good { Self::Pass } else { Self::Fail }
+    }
+}
+
+/// One check.
+#[derive(Debug, Clone, Serialize)]
+pub struct Gate {
+    /// What should hold.
+    pub gate: &'static str,
+    /// Whether it does.
+    pub verdict: Verdict,
+    /// The figures compared.
+    pub detail: String,
+}
+
+/// Accuracy under PGD at one eps.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Point {
+    /// Largest change of a pixel.
+    pub eps: f32,
+    /// Images that are right.
+    #[serde(flatten)]
+    pub right: Share,
+}
+
+impl Suite<'_> {
+    /// Images by which equal counts may differ.
+    fn slack(&self) -> usize {
+        ((TOLERANCE * self.data.len() as f64) as usize).max(1)
+    }
+
+    /// Accuracy at each eps of [`CURVE`] under PGD from one start.
+    ///
+    /// # Errors
+    /// Those of the attack.
+    pub fn curve(&self) -> Result<Vec<Point>> {
+        let probe = Probe::WhiteBox(self.pgd(1, Loss::CrossEntropy));
+        let point = |eps| Ok(Point { eps, right: Share::new(count(&self.survivors(probe, eps)?), self.data.len()) });
+        CURVE.into_iter().map(point).collect()
+    }
+
+    /// All checks, in a fixed order.
+    ///
+    /// # Errors
+    /// Those of the attacks.
+    pub fn gates(&self, worst: &WorstCase<'_>, curve: &[Point]) -> Result<Vec<Gate>> {
+        let [falls, chance] = self.curve_gates(curve);
+        let [noise, transfer] = gradient_free(worst);
+        Ok(vec![self.eps_zero()?, self.iterated(worst), falls, chance, self.more_steps()?, noise, transfer])
+    }
+
+    /// At eps 0 every attack returns the image bit for bit, and so the clean accuracy.
+    fn eps_zero(&self) -> Result<Gate> {
+        let pgd = Attack { steps: 2, restarts: 2, ..self.pgd(2, Loss::Margin) };
+        let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd, pgd.towards(Target::Next)];
+        let mut transposed = vec![0.0; self.weights.transposed_len()];
+        let model = self.weights.model(&mut transposed)?;
+        let pixels = model.network().input().len();
+        let len = pixels + model.network().fast_attack_len();
+        // With a single class there is no target to walk to.
+        let attacks = &attacks[..if model.network().classes() > 1 { 4 } else { 3 }];
+        let same = for_each(self.data.len(), len, &ProgressBar::hidden(), |index, buffer| {
+            let (out, buffer) = buffer.split_at_mut(pixels);
+            let sample = Sample { index, image: self.data.image(index), label: self.data.label(index) };
+            for attack in attacks {
+                let after = attack.run(&model, 0.0, sample, out, buffer)?.after.class;
+                let unchanged = out.iter().zip(sample.image).all(|(a, b)| a.to_bits() == b.to_bits());
+                if !unchanged || (after == sample.label) != self.correct[index] {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        let (same, all) = (count(&same), self.data.len());
+        let detail = format!("{same} of {all} images unchanged by {} attacks", attacks.len());
+        Ok(Gate { gate: "eps 0 is the clean image", verdict: Verdict::of(same == all), detail })
+    }
+
+    fn iterated(&self, worst: &WorstCase<'_>) -> Gate {
+        let right = |method| {
+            let is = |probe: &Probe<'_>| matches!(probe, Probe::WhiteBox(attack) if attack.method == method);
+            worst.probes.iter().find(|result| is(&result.probe)).map_or(0, |result| result.count())
+        };
+        let (fgsm, mi_fgsm, pgd) = (right(Method::Fgsm), right(Method::MiFgsm), right(Method::Pgd));
+        let good = mi_fgsm.max(pgd) <= fgsm + self.slack();
+        let detail = format!("right: FGSM {fgsm}, MI-FGSM {mi_fgsm}, PGD {pgd}; at most {} more", self.slack());
+        Gate { gate: "many steps are at least as strong as one", verdict: Verdict::of(good), detail }
+    }
+
+    fn curve_gates(&self, curve: &[Point]) -> [Gate; 2] {
+        let right: Vec<usize> =
+            std::iter::once(count(&self.correct)).chain(curve.iter().map(|p| p.right.count)).collect();
+        let falls = right.windows(2).all(|pair| pair[1] <= pair[0] + self.slack());
+        let words: Vec<String> = right.iter().map(usize::to_string).collect();
+        let detail = format!("right at eps 0 and {CURVE:?}: {}; at most {} more", words.join(" "), self.slack());
+        let last = right.last().copied().unwrap_or(0);
+        let (all, classes) = (self.data.len(), self.weights.network.classes());
+        let at_chance = format!("{last} of {all} right at eps 0.5; chance is 1 in {classes}");
+        [
+            Gate { gate: "accuracy falls with eps", verdict: Verdict::of(falls), detail },
+            Gate { gate: "at eps 0.5 it is at chance", verdict: Verdict::of(last * classes <= all), detail: at_chance },
+        ]
+    }
+
+    fn more_steps(&self) -> Result<Gate> {
+        let once = self.pgd(1, Loss::CrossEntropy);
+        let twice = Attack { steps: 2 * once.steps, ..once };
+        let right = |attack| Ok::<_, anyhow::Error>(count(&self.survivors(Probe::WhiteBox(attack), self.eps)?));
+        let (few, many) = (right(once)?, right(twice)?);
+        let detail = format!(
+            "right after {} steps {few}, after {} {many}; at most {} apart",
+            once.steps,
+            twice.steps,
+            self.slack()
+        );
+        let verdict = Verdict::of(few.abs_diff(many) <= self.slack());
+        Ok(Gate { gate: "twice the steps change nothing", verdict, detail })
+    }
+}
+
+/// Noise and transfer know less than the gradient, so they must not find more.
+fn gradient_free(worst: &WorstCase<'_>) -> [Gate; 2] {
+    let white_box = worst.probes.iter().filter(|result| result.probe.is_white_box());
+    let white_box = white_box.map(|result| result.survives.clone()).reduce(|a, b| both(&a, &b)).unwrap_or_default();
+    let gate = |gate, is: fn(&Probe<'_>) -> bool| {
+        let Some(other) = worst.probes.iter().find(|result| is(&result.probe)) else {
+            let detail = "no other model: --transfer-from MODEL".to_string();
+            return Gate { gate, verdict: Verdict::NotRun, detail };
+        };
+        let best = count(&white_box);
+        let only = best - count(&both(&white_box, &other.survives));
+        let detail = format!("right {}, white-box {best}; {only} images fell to this only", other.count());
+        Gate { gate, verdict: Verdict::of(other.count() >= best), detail }
+    };
+    [
+        gate("noise does not beat the gradient", |probe| matches!(probe, Probe::Noise)),
+        gate("transfer does not beat the gradient", |probe| matches!(probe, Probe::Transfer(..))),
+    ]
+}

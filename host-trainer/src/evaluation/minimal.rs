@@ -1,0 +1,90 @@
+//! The smallest eps that fools a model, for each image, by an ascending grid.
+//!
+//! Every grid point is a whole attack. Bisection would save most of them, but success is not monotonic in eps: it would
+//! find some eps that works, not the smallest.
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::attack::{Attack, Sample, is_fooled};
+use super::for_each;
+use crate::data::Dataset;
+use crate::weights::Weights;
+
+/// What the search found for one image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MinimalEps {
+    /// Place in the data set.
+    pub index: usize,
+    /// The true class.
+    pub label: usize,
+    /// The class read without an attack; if that is wrong, nothing was searched.
+    pub clean_class: usize,
+    /// The smallest eps of the grid that fools the model; `None` if none does.
+    pub eps: Option<f32>,
+    /// The class read there.
+    pub class: Option<usize>,
+}
+
+impl MinimalEps {
+    /// Whether the image is read correctly without an attack.
+    pub fn is_correct(&self) -> bool {
+        self.clean_class == self.label
+    }
+}
+
+/// Searches the ascending `grid` for every image that is read correctly.
+///
+/// # Errors
+/// Those of the attack.
+pub fn minimal_eps(
+    weights: &Weights,
+    data: &Dataset,
+    attack: Attack,
+    grid: &[f32],
+    progress: &ProgressBar,
+) -> Result<Vec<MinimalEps>> {
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
+    let pixels = model.network().input().len();
+    for_each(data.len(), pixels + model.network().fast_attack_len(), progress, |index, buffer| {
+        let (out, buffer) = buffer.split_at_mut(pixels);
+        let (image, label) = (data.image(index), data.label(index));
+        let clean_class = model.classify(image, buffer)?.class;
+        let mut found = MinimalEps { index, label, clean_class, eps: None, class: None };
+        for &eps in grid.iter().take_while(|_| clean_class == label) {
+            let outcome = attack.run(&model, eps, Sample { index, image, label }, out, buffer)?;
+            if is_fooled(outcome.after.class, label, outcome.target) {
+                (found.eps, found.class) = (Some(eps), Some(outcome.after.class));
+                break;
+            }
+        }
+        Ok(found)
+    })
+}
+
+/// The value below which the part `q` of the correctly read images is fooled; `None` if it lies beyond the grid or no
+/// image is read correctly.
+pub fn quantile(found: &[MinimalEps], q: f64) -> Option<f32> {
+    let searched = found.iter().filter(|image| image.is_correct());
+    let mut eps: Vec<f32> = searched.map(|image| image.eps.unwrap_or(f32::INFINITY)).collect();
+    eps.sort_by(f32::total_cmp);
+    let rank = (q * eps.len() as f64).ceil() as usize;
+    eps.get(rank.max(1) - 1).copied().filter(|eps| eps.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_are_never_fooled_count_as_infinitely_far() {
+        let image = |eps| MinimalEps { index: 0, label: 1, clean_class: 1, eps, class: None };
+        let mut found = vec![image(None), image(Some(0.3)), image(Some(0.1)), image(Some(0.2))];
+        // Read wrongly without an attack: not searched, not counted.
+        found.push(MinimalEps { clean_class: 0, ..image(None) });
+        assert_eq!([0.25, 0.5, 0.75, 1.0].map(|q| quantile(&found, q)), [Some(0.1), Some(0.2), Some(0.3), None]);
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

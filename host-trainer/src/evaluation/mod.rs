@@ -1,0 +1,107 @@
+//! Measurements over a data set: accuracy, and accuracy under attack. Samples are spread over all cores; results
+//! are collected in the data set's order, so they do not depend on the number of threads.
+//!
+//! [`attack`] runs one attack on one image or on all, [`counts`] counts; [`robust`] is the worst case over many attacks
+//! with [`gates`] that tell whether to believe it, [`minimal`] the smallest eps of each image, [`camera`] what is left
+//! of an attack on its way through a display and a lens.
+
+pub mod attack;
+pub mod camera;
+pub mod counts;
+pub mod gates;
+pub mod minimal;
+pub mod robust;
+
+use anyhow::{Result, bail};
+use indicatif::ProgressBar;
+use midge_core::{Error, Shape, loss};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::data::Dataset;
+use crate::weights::Weights;
+
+pub use attack::{Attack, Attacked, Method, attack_all};
+pub use counts::{Robustness, Share, fraction};
+
+/// Accuracy and mean loss over a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Fraction of correct predictions.
+    pub accuracy: f64,
+    /// Number of correct predictions.
+    pub correct: usize,
+    /// Number of images.
+    pub samples: usize,
+}
+
+/// Loss and accuracy of a model on a data set.
+///
+/// # Errors
+/// If the images do not fit the model, or logits overflow.
+pub fn evaluate(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Evaluation> {
+    check_fit(weights, data)?;
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
+    let results = for_each(data.len(), weights.network.inference_len(), progress, |i, buffer| {
+        let logits = model.logits(data.image(i), buffer)?;
+        let label = data.label(i);
+        Ok((loss::cross_entropy(logits, label), loss::argmax(logits) == label))
+    })?;
+    let correct = results.iter().filter(|(_, correct)| *correct).count();
+    let loss: f64 = results.iter().map(|(loss, _)| f64::from(*loss)).sum();
+    Ok(Evaluation {
+        loss: loss / data.len() as f64,
+        accuracy: fraction(correct, data.len()),
+        correct,
+        samples: data.len(),
+    })
+}
+
+/// The images must have the model's shape, the labels be among its classes, and there must be one.
+///
+/// # Errors
+/// Naming both sides.
+pub fn check_fit(weights: &Weights, data: &Dataset) -> Result<()> {
+    let [height, width, channels] = data.shape;
+    let (expected, classes) = (weights.network.input(), weights.network.classes());
+    if data.is_empty() {
+        bail!("{}: no images", data.name);
+    }
+    if Shape::hwc(height, width, channels) != expected {
+        bail!(
+            "{}: images are {height}x{width}x{channels}, but the model expects {}x{}x{}",
+            data.name,
+            expected.height,
+            expected.width,
+            expected.channels
+        );
+    }
+    if let Some(label) = data.labels.iter().find(|label| usize::from(**label) >= classes) {
+        bail!("{}: label {label}, but the model has {classes} classes", data.name);
+    }
+    Ok(())
+}
+
+/// Runs `work` for `0..samples` on all cores, each with a buffer of `buffer_len` elements; results in order.
+pub(crate) fn for_each<R: Send>(
+    samples: usize,
+    buffer_len: usize,
+    progress: &ProgressBar,
+    work: impl Fn(usize, &mut [f32]) -> Result<R, Error> + Sync,
+) -> Result<Vec<R>> {
+    let results: Result<Vec<R>, Error> = (0..samples)
+        .into_par_iter()
+        .map_init(
+            || vec![0.0; buffer_len],
+            |buffer, i| {
+                let result = work(i, buffer);
+                progress.inc(1);
+                result
+            },
+        )
+        .collect();
+    Ok(results?)
+}
