@@ -90,7 +90,7 @@ def agreement_table(rows):
     works = ("forward", "gradient", "fgsm", "mi_fgsm", "train")
     keys = list(dict.fromkeys(key for key, _ in worst))
     body = [[key, *[f"{worst[key, work]:.1e}" if (key, work) in worst else "" for work in works]] for key in keys]
-    return table(["library", "logits", "gradient", "FGSM pixels", "MI-FGSM pixels", "loss of 50 steps"], body)
+    return table(["library", "logits", "gradient", "FGSM", "MI-FGSM", "losses of 50 steps"], body)
 
 
 def section(threads, workers, works, outcome):
@@ -105,8 +105,8 @@ def section(threads, workers, works, outcome):
         time_table(workers, works, seconds, choices),
         "Each library trains from the same weights on the same blocks of images; midge shuffles within a block.\n",
         curve_table(workers, works, curves),
-        "Largest difference from midge: logits and gradients relative to the largest, adversarial images as the fraction "
-        "of pixels that differ, losses as they are.\n",
+        "Largest difference from midge's logits and losses; fraction of the pixels in which gradients and adversarial images "
+        "differ (a ReLU or a sign that rounding decides changes a few).\n",
         agreement_table(agreement),
         "</details>\n",
     ])

@@ -70,7 +70,7 @@ class Worker:
         net = network(common.safetensors(f"{folder}/model.safetensors"))
         self.functions, self.training = {}, {}
         for setting, jit in SETTINGS.items():
-            self.functions["forward", setting] = tf.function(lambda images, _: net(images), jit_compile=jit)
+            self.functions["forward", setting] = tf.function(lambda images, labels: net(images), jit_compile=jit)
             for name, work in WORK.items():
                 function = tf.function(lambda x, y, work=work: work(net, x, y), jit_compile=jit)
                 self.functions[name, setting] = function
