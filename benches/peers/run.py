@@ -26,6 +26,7 @@ def arguments():
     parser.add_argument("--threads", default="1,2", help="thread counts [default: 1,2]")
     parser.add_argument("--peers", default=",".join(setup.PEERS), help=f"which of {','.join(setup.PEERS)} [default: all]")
     parser.add_argument("--data", default="default", help="as `midge --data` [default: $MIDGE_DATA, else the cache]")
+    parser.add_argument("--keep-settings", action="store_true", help="the settings that the last run chose, not chosen anew")
     parser.add_argument("--folder", type=Path, default=setup.ROOT / "target" / "peers", help="for environments and inputs")
     parser.add_argument("--out", type=Path, default=setup.ROOT / "benches" / "RESULTS.md", help="report to write")
     options = parser.parse_args()
@@ -49,8 +50,8 @@ def run_threads(options, works, threads):
     keys = ["midge", *[peer for peer in options.peers if threads in setup.PEERS[peer][2]]]
     workers = [measure.Worker(options.folder, key, threads) for key in keys]
     tuning = options.folder / f"tuning-{threads}.json"
-    known = json.loads(tuning.read_text()) if tuning.is_file() else {}
-    print("-- settings (remembered for the next run)", flush=True)
+    known = json.loads(tuning.read_text()) if options.keep_settings and tuning.is_file() else {}
+    print("-- settings", flush=True)
     choices = measure.tune(workers, works, known)
     tuning.write_text(json.dumps(known, indent=1))
     print("-- agreement with midge", flush=True)

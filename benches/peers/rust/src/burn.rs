@@ -27,7 +27,9 @@ impl Cnn {
             let (shape, values) = weights.get(name).ok_or_else(|| format!("no tensor {name}"))?;
             Ok(TensorData::new(values.clone(), shape.clone()))
         };
-        let convolution = |name| Ok::<_, Box<dyn std::error::Error>>(Tensor::<4>::from_data(data(name)?, &device).permute([3, 2, 0, 1]));
+        let convolution = |name| {
+            Ok::<_, Box<dyn std::error::Error>>(Tensor::<4>::from_data(data(name)?, &device).permute([3, 2, 0, 1]))
+        };
         let bias = |name| Ok::<_, Box<dyn std::error::Error>>(Tensor::<1>::from_data(data(name)?, &device).unsqueeze());
         let first = Tensor::<2>::from_data(data("7.weight")?, &device).reshape([7, 7, 64, 256]);
         let first = first.permute([2, 0, 1, 3]).reshape([3136, 256]);
@@ -47,7 +49,7 @@ impl Cnn {
         for filters in &self.convolutions {
             let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
             x = relu(conv2d(x, filters.clone(), None, options));
-            x = max_pool2d(x, MaxPoolOptions::new([2, 2], [2, 2], [0, 0], [1, 1], false));
+            x = max_pool2d(x, MaxPoolOptions::new([2, 2]));
         }
         let [(w1, b1), (w2, b2)] = self.dense.clone();
         let x = relu(x.flatten::<2>(1, 3).matmul(w1) + b1);
@@ -70,7 +72,7 @@ impl Cnn {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    tensor.into_data().to_vec().map_err(|error| format!("{error:?}").into())
+    tensor.into_data().try_to_vec().map_err(|error| format!("{error:?}").into())
 }
 
 /// Answers the driver.

@@ -23,7 +23,8 @@ impl Cnn {
             let (shape, values) = weights.get(name).ok_or_else(|| format!("no tensor {name}"))?;
             Ok(Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)?)
         };
-        let convolution = |name| Ok::<_, Box<dyn std::error::Error>>(tensor(name)?.permute((3, 2, 0, 1))?.contiguous()?);
+        let convolution =
+            |name| Ok::<_, Box<dyn std::error::Error>>(tensor(name)?.permute((3, 2, 0, 1))?.contiguous()?);
         let first = tensor("7.weight")?.reshape((7, 7, 64, 256))?.permute((2, 0, 1, 3))?.reshape((3136, 256))?;
         Ok(Self {
             convolutions: [convolution("0.weight")?, convolution("3.weight")?],

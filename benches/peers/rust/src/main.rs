@@ -6,6 +6,7 @@ mod burn;
 #[cfg(feature = "candle")]
 mod candle;
 #[path = "../../../worker/protocol.rs"]
+#[expect(dead_code, reason = "training is not measured here")]
 mod protocol;
 #[cfg(feature = "tract")]
 mod tract;
