@@ -49,16 +49,16 @@ def midge_worker():
 
 
 def set_up(folder, peers, data, train_images):
-    """Installs `peers`, builds, and writes the inputs."""
+    """Builds, writes the inputs and installs `peers`."""
     folder.mkdir(parents=True, exist_ok=True)
+    step("midge: release build", ["cargo", "build", "--release", "--example", "worker"], cwd=ROOT)
+    step("inputs", [midge_worker(), "prepare", folder, data, str(train_images)])
     for name in sorted({PEERS[peer][0] for peer in peers} - {None} | ({"onnxruntime"} if "tract" in peers else set())):
         virtual_environment(folder, name)
-    step("midge: release build", ["cargo", "build", "--release", "--example", "worker"], cwd=ROOT)
     rust = [peer for peer in peers if PEERS[peer][0] is None]
     if rust:
         native = os.environ | {"RUSTFLAGS": "-C target-cpu=native", "CARGO_TARGET_DIR": str(folder / "rust")}
         step("Rust libraries: release build", ["cargo", "build", "--release", "--locked"], cwd=HERE / "rust", env=native)
-    step("inputs", [midge_worker(), "prepare", folder, data, str(train_images)])
     if {"onnxruntime", "tract"} & set(peers):
         step("model.onnx", [python(folder, "onnxruntime"), HERE / "worker_onnxruntime.py", folder, "export"])
 
