@@ -22,54 +22,55 @@ const LINES: [(&str, &str, RGBColor); 4] = [
 /// An SVG of four log-log plots, each with the time that a dense forward pass would take at the limit of the processor.
 pub(crate) fn draw(rows: &[Row], limit: f64) -> Result<String> {
     let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, (1000, 800)).into_drawing_area();
-        let drawn = root.fill(&WHITE).map_err(|error| error.to_string()).and_then(|()| {
-            let areas = root.split_evenly((2, 2));
-            let panels = areas.iter().zip(TITLES);
-            panels.map(|(area, title)| panel(area, rows, limit, title).map_err(|e| e.to_string())).collect()
-        });
-        let drawn: Result<(), String> = drawn;
-        drawn.map_err(|error| anyhow!("the plot: {error}"))?;
-    }
+    panels(&SVGBackend::with_string(&mut svg, (1000, 800)).into_drawing_area(), rows, limit)
+        .map_err(|error| anyhow!("the plot: {error}"))?;
     Ok(svg)
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
+type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-fn panel<'a>(area: &Area<'a>, rows: &[Row], limit: f64, (what, x, y): (&str, &str, &str)) -> Drawn<'a> {
+fn panels(root: &Area<'_>, rows: &[Row], limit: f64) -> Drawn {
+    root.fill(&WHITE)?;
+    root.split_evenly((2, 2)).iter().zip(TITLES).try_for_each(|(area, title)| panel(area, rows, limit, title))?;
+    root.present()
+}
+
+fn panel(area: &Area<'_>, rows: &[Row], limit: f64, (what, x, y): (&str, &str, &str)) -> Drawn {
     let in_all = y.ends_with("all");
     let time = |row: &Row, seconds: f64| seconds * if in_all { 1e3 * row.count as f64 } else { 1e6 };
     let rows: Vec<&Row> = rows.iter().filter(|row| row.what == what).collect();
     let best = |row: &Row| row.multiply_adds / (limit * row.threads as f64);
     let times = || rows.iter().flat_map(|row| [time(row, row.seconds), time(row, best(row))]);
     let values = || rows.iter().map(|row| row.value);
-    let range = |values: &mut dyn Iterator<Item = f64>| {
+    let range = |values: &mut dyn Iterator<Item = f64>, room: f64| {
         let (low, high) = values.fold((f64::INFINITY, 0.0f64), |(low, high), x| (low.min(x), high.max(x)));
-        low * 0.8..high * 1.25
+        low * 0.8..high * room
     };
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(60)
-        .build_cartesian_2d(range(&mut values()).log_scale(), range(&mut times()).log_scale())?;
-    chart.configure_mesh().x_desc(x).y_desc(y).light_line_style(RGBColor(240, 240, 240)).draw()?;
-    for (images, work, colour) in LINES {
+        // Above the lines is room for what they mean.
+        .build_cartesian_2d(range(&mut values(), 1.25).log_scale(), range(&mut times(), 20.0).log_scale())?;
+    let number = |value: &f64| value.to_string();
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc(x).y_desc(y).x_label_formatter(&number).y_label_formatter(&number);
+    mesh.light_line_style(RGBColor(240, 240, 240)).draw()?;
+    let lines = LINES.map(|(images, work, colour)| {
         let chosen = rows.iter().filter(|row| row.images == images && row.work == work);
         let points: Vec<(f64, f64)> = chosen.map(|row| (row.value, time(row, row.seconds))).collect();
-        chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
-        chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
-            .label(format!("{work}, {images}"))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
-    }
+        (format!("{work}, {images}"), points, colour.stroke_width(2))
+    });
     let forward = rows.iter().filter(|row| row.images == "dense" && row.work == "forward");
-    let points: Vec<(f64, f64)> = forward.map(|row| (row.value, time(row, best(row)))).collect();
-    chart
-        .draw_series(LineSeries::new(points, BLACK.stroke_width(1)))?
-        .label("forward, nothing skipped, at the limit")
-        .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLACK.stroke_width(1)));
+    let at_limit = forward.map(|row| (row.value, time(row, best(row)))).collect();
+    let limit = ("forward, nothing skipped, at the limit".to_owned(), at_limit, BLACK.stroke_width(1));
+    for (label, points, style) in lines.into_iter().chain([limit]) {
+        chart
+            .draw_series(LineSeries::new(points, style).point_size(3))?
+            .label(label)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+    }
     let border = RGBColor(200, 200, 200);
     chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).border_style(border).draw()
 }
