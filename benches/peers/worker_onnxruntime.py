@@ -47,7 +47,7 @@ def main(folder, threads):
 
     def run(request):
         images = sets[f"{request['set']}.images"].reshape(-1, 1, 28, 28)
-        return common.in_batches(request, lambda i, j: session.run(None, {"images": images[i:j]})[0])
+        return common.in_batches(request, lambda i, j: ({"images": images[i:j]},), lambda x: session.run(None, x)[0])
 
     work = {"forward": ["all graph optimisations"]}
     common.serve({"name": "ONNX Runtime", "version": onnxruntime.__version__, "work": work}, run)

@@ -80,8 +80,11 @@ class Worker:
         if request["work"] == "train":
             return self.train(request, images, labels), None
         function = self.functions[request["work"], request["setting"]]
-        images, labels = tf.constant(images), tf.constant(labels)
-        return common.in_batches(request, lambda i, j: function(images[i:j], labels[i:j]).numpy())
+
+        def cut(first, last):
+            return tf.constant(images[first:last]), tf.constant(labels[first:last])
+
+        return common.in_batches(request, cut, lambda x, y: function(x, y).numpy())
 
     def start(self, setting):
         net = network(self.initial)

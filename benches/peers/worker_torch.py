@@ -84,16 +84,13 @@ class Worker:
         net = self.nets[request["setting"]]
         work = {"gradient": gradient, "fgsm": fgsm, "mi_fgsm": mi_fgsm}.get(request["work"])
 
-        def one(first, last):
-            return work(net, images[first:last], labels[first:last]).numpy()
-
-        def forward(first, last):
-            return net(images[first:last]).numpy()
+        def cut(first, last):
+            return images[first:last], labels[first:last]
 
         if work:
-            return common.in_batches(request, one)
+            return common.in_batches(request, cut, lambda x, y: work(net, x, y).numpy())
         with torch.inference_mode():
-            return common.in_batches(request, forward)
+            return common.in_batches(request, cut, lambda x, _: net(x).numpy())
 
     def start(self, setting):
         net = copy.deepcopy(self.initial).to(memory_format=FORMATS[setting.split(",")[0]])
@@ -138,7 +135,8 @@ class Torchattacks(Worker):
             attack = torchattacks.FGSM(net, eps=common.EPS)
         else:
             attack = torchattacks.MIFGSM(net, common.EPS, common.EPS / common.STEPS, common.STEPS, 1.0)
-        return common.in_batches(request, lambda i, j: attack(images[i:j], labels[i:j]).numpy())
+        cut = lambda i, j: (images[i:j], labels[i:j])
+        return common.in_batches(request, cut, lambda x, y: attack(x, y).numpy())
 
     def hello(self):
         from importlib.metadata import version

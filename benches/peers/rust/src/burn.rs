@@ -10,6 +10,7 @@ use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde_json::json;
 
+use crate::Weight;
 use crate::protocol::{self, Answer, EPS, Result};
 
 struct Cnn {
@@ -24,13 +25,12 @@ impl Cnn {
     fn read(folder: &Path, device: Device) -> Result<Self> {
         let weights = crate::weights(folder)?;
         let data = |name: &str| -> Result<TensorData> {
-            let (shape, values) = weights.get(name).ok_or_else(|| format!("no tensor {name}"))?;
+            let Weight { shape, values } = weights.get(name).ok_or_else(|| format!("no tensor {name}"))?;
             Ok(TensorData::new(values.clone(), shape.clone()))
         };
-        let convolution = |name| {
-            Ok::<_, Box<dyn std::error::Error>>(Tensor::<4>::from_data(data(name)?, &device).permute([3, 2, 0, 1]))
-        };
-        let bias = |name| Ok::<_, Box<dyn std::error::Error>>(Tensor::<1>::from_data(data(name)?, &device).unsqueeze());
+        let convolution =
+            |name: &str| -> Result<Tensor<4>> { Ok(Tensor::from_data(data(name)?, &device).permute([3, 2, 0, 1])) };
+        let bias = |name: &str| -> Result<Tensor<2>> { Ok(Tensor::<1>::from_data(data(name)?, &device).unsqueeze()) };
         let first = Tensor::<2>::from_data(data("7.weight")?, &device).reshape([7, 7, 64, 256]);
         let first = first.permute([2, 0, 1, 3]).reshape([3136, 256]);
         let last = Tensor::<2>::from_data(data("9.weight")?, &device);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use candle_core::{Device, Result, Tensor, Var};
 use serde_json::json;
 
+use crate::Weight;
 use crate::protocol::{self, Answer, EPS};
 
 struct Cnn {
@@ -20,11 +21,11 @@ impl Cnn {
     fn read(folder: &Path) -> protocol::Result<Self> {
         let weights = crate::weights(folder)?;
         let tensor = |name: &str| -> protocol::Result<Tensor> {
-            let (shape, values) = weights.get(name).ok_or_else(|| format!("no tensor {name}"))?;
+            let Weight { shape, values } = weights.get(name).ok_or_else(|| format!("no tensor {name}"))?;
             Ok(Tensor::from_slice(values, shape.as_slice(), &Device::Cpu)?)
         };
         let convolution =
-            |name| Ok::<_, Box<dyn std::error::Error>>(tensor(name)?.permute((3, 2, 0, 1))?.contiguous()?);
+            |name: &str| -> protocol::Result<Tensor> { Ok(tensor(name)?.permute((3, 2, 0, 1))?.contiguous()?) };
         let first = tensor("7.weight")?.reshape((7, 7, 64, 256))?.permute((2, 0, 1, 3))?.reshape((3136, 256))?;
         Ok(Self {
             convolutions: [convolution("0.weight")?, convolution("3.weight")?],

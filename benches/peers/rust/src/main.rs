@@ -16,15 +16,24 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use protocol::{PIXELS, Request, Result, Set};
-use safetensors::SafeTensors;
 
-/// A weight in midge's layout and its name there, `<layer>.weight` or `<layer>.bias`.
+/// A tensor in midge's layout.
 #[cfg(any(feature = "burn", feature = "candle"))]
-fn weights(folder: &Path) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
+struct Weight {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+/// The model's weights by their names there, `<layer>.weight` or `<layer>.bias`.
+#[cfg(any(feature = "burn", feature = "candle"))]
+fn weights(folder: &Path) -> Result<BTreeMap<String, Weight>> {
     let bytes = std::fs::read(folder.join("model.safetensors"))?;
-    let file = SafeTensors::deserialize(&bytes)?;
-    let tensors = file.tensors().into_iter();
-    Ok(tensors.map(|(name, t)| (name, (t.shape().to_vec(), protocol::floats(t.data())))).collect())
+    let file = safetensors::SafeTensors::deserialize(&bytes)?;
+    let weight = |t: safetensors::tensor::TensorView<'_>| Weight {
+        shape: t.shape().to_vec(),
+        values: protocol::floats(t.data()),
+    };
+    Ok(file.tensors().into_iter().map(|(name, tensor)| (name, weight(tensor))).collect())
 }
 
 /// The images and labels of a request, a batch at a time.
