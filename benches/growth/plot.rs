@@ -47,12 +47,15 @@ fn panel(area: &Area<'_>, rows: &[Row], limit: f64, (what, x, y): (&str, &str, &
         let (low, high) = values.fold((f64::INFINITY, 0.0f64), |(low, high), x| (low.min(x), high.max(x)));
         low * 0.8..high * room
     };
+    let mut ticks: Vec<f64> = values().collect();
+    ticks.dedup();
+    let across = range(&mut values(), 1.25).log_scale().with_key_points(ticks);
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(60)
         // Above the lines is room for what they mean.
-        .build_cartesian_2d(range(&mut values(), 1.25).log_scale(), range(&mut times(), 20.0).log_scale())?;
+        .build_cartesian_2d(across, range(&mut times(), 20.0).log_scale())?;
     let number = |value: &f64| value.to_string();
     let mut mesh = chart.configure_mesh();
     mesh.x_desc(x).y_desc(y).x_label_formatter(&number).y_label_formatter(&number);

@@ -5,7 +5,9 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import setup
 
@@ -122,7 +124,8 @@ def check_agreement(workers, choices):
     midge, rows, expected = workers[0], [], {}
     for worker in workers[1:]:
         for work in [name for name in worker.work if name in LIMITS]:
-            settings = {setting for (key, name, _, _), (setting, _) in choices.items() if (key, name) == (worker.key, work)}
+            chosen = [(key[:2], setting) for key, (setting, _) in choices.items()]
+            settings = {setting for key, setting in chosen if key == (worker.key, work)}
             for setting in sorted(settings or worker.work[work][:1]):
                 for images in ("train",) if work == "train" else ("digits", "dense"):
                     compare = work, images
@@ -133,7 +136,8 @@ def check_agreement(workers, choices):
                     accepted = error <= LIMITS[work] or (worker.key, work) in ONLY_REPORTED
                     print(f"   {worker.key} {work} {images} ({setting}): {error:.2g}", flush=True)
                     if not accepted:
-                        sys.exit(f"run.py: {worker.key} and midge disagree: {work} of {images}, {error:.3g} > {LIMITS[work]}")
+                        where = f"{work} of {images}, {setting}"
+                        sys.exit(f"run.py: {worker.key} and midge disagree: {where}: {error:.3g} > {LIMITS[work]}")
     return rows
 
 
@@ -177,6 +181,24 @@ def trial(worker, work, candidate):
     # The first call compiles.
     times = [worker.ask(work.name, work.set, count, batch, setting, block)["seconds"] / count for block in range(4)]
     return min(times[1:])
+
+
+# ---- the machine
+
+BUSY = 0.05  # more than this and the figures are worth nothing
+STAT = Path("/proc/stat")
+
+
+def taken_by_others(seconds=2.0):
+    """Fraction of the machine's processor time that is used while all workers wait; None where nothing tells (no Linux)."""
+    if not STAT.is_file():
+        return None
+    time.sleep(1)  # until the threads of the workers sleep
+    before = [int(field) for field in STAT.read_text().split("\n")[0].split()[1:9]]
+    time.sleep(seconds)
+    after = [int(field) for field in STAT.read_text().split("\n")[0].split()[1:9]]
+    spent = [b - a for a, b in zip(before, after)]
+    return 1 - (spent[3] + spent[4]) / max(1, sum(spent))  # idle, waiting for the disk
 
 
 # ---- rounds

@@ -4,21 +4,22 @@ import datetime
 import os
 import platform
 import statistics
+from pathlib import Path
 
 import measure
 
 
 def machine():
-    """Processor, memory and how busy the machine was."""
-    info = dict.fromkeys(("model name", "cache size", "flags"), "?")
-    with open("/proc/cpuinfo") as file:
-        for line in file:
+    """Processor, memory and system."""
+    info = {"model name": platform.processor() or platform.machine(), "flags": ""}
+    if (cpuinfo := Path("/proc/cpuinfo")).is_file():
+        for line in cpuinfo.read_text().splitlines():
             key, _, value = line.partition(":")
             info[key.strip()] = value.strip()
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if flag in info["flags"].split()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"{info['model name']}, {os.cpu_count()} cores, {', '.join(flags)}, {memory:.0f} GiB, "
+        f"{', '.join([info['model name'], f'{os.cpu_count()} cores', *flags])}, {memory:.0f} GiB, "
         f"{platform.system()} {platform.release()}"
     )
 
@@ -43,7 +44,8 @@ def title(work):
 def ratio_table(workers, works, seconds):
     """How many times as long as midge every peer takes."""
     rows = []
-    for work in works:
+    done = {work for work, _ in seconds}
+    for work in [work for work in works if work in done]:
         row = [title(work), time_text(statistics.median(seconds[work, "midge"])) if (work, "midge") in seconds else "-"]
         for worker in workers[1:]:
             if (work, worker.key) not in seconds:
@@ -105,8 +107,8 @@ def section(threads, workers, works, outcome):
         time_table(workers, works, seconds, choices),
         "Each library trains from the same weights on the same blocks of images; midge shuffles within a block.\n",
         curve_table(workers, works, curves),
-        "Largest difference from midge's logits and losses; fraction of the pixels in which gradients and adversarial images "
-        "differ (a ReLU or a sign that rounding decides changes a few).\n",
+        "Largest difference from midge's logits and losses; fraction of the pixels in which gradients and adversarial "
+        "images differ (a ReLU or a sign that rounding decides changes a few).\n",
         agreement_table(agreement),
         "</details>\n",
     ])
@@ -114,11 +116,12 @@ def section(threads, workers, works, outcome):
 
 INTRODUCTION = """# midge and its peers
 
-Written by `{command}`; do not edit. Everything here was measured in one run, the libraries taking turns round by round, in
-the same number of threads, with the same weights and images, after a check that they compute the same. Only ratios
-of one run say anything: other machines, and busy ones, give other times.
+Written by `{command}`; do not edit.
 
-- {machine}; load average {before} at the start, {after} at the end
+Everything here was measured in one run, the libraries taking turns round by round, in the same number of threads, with
+the same weights and images, after a check that they compute the same. Only ratios of one run say anything.
+
+{warning}- {machine}; other programs took {others} of its processors
 - {date}, {rounds} rounds; {versions}
 - `digits`: {data}. `dense`: uniform random pixels, none of them zero. midge skips zeros, its peers do not.
 - Every peer runs at the fastest of its settings and batch sizes, chosen beforehand: PyTorch contiguous, channels-last or
@@ -128,8 +131,17 @@ of one run say anything: other machines, and busy ones, give other times.
 """
 
 
+def busyness(others):
+    """What to say about other programs."""
+    known = [fraction for fraction in others if fraction is not None]
+    text = ", ".join(f"{100 * fraction:.0f} %" for fraction in known) or "an unknown part"
+    busy = max(known, default=0.0) > measure.BUSY
+    warning = "**The machine was busy, so these figures are worth nothing: threads that wait for each other suffer most.**\n\n"
+    return {"others": text, "warning": warning if busy else ""}
+
+
 def write(path, facts, sections):
-    facts = facts | {"machine": machine(), "date": datetime.date.today().isoformat()}
+    facts = facts | {"machine": machine(), "date": datetime.date.today().isoformat()} | busyness(facts["others"])
     text = INTRODUCTION.format(**facts) + "\n" + "\n".join(sections)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text)

@@ -9,7 +9,6 @@ Needs Python 3.11 or later and cargo; MNIST in the folder named by MIDGE_DATA, i
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -57,11 +56,13 @@ def run_threads(options, works, threads):
     print("-- agreement with midge", flush=True)
     agreement = measure.check_agreement(workers, choices)
     print("-- rounds", flush=True)
+    others = [measure.taken_by_others()]
     seconds, curves = measure.rounds(workers, works, choices, options.rounds)
+    others.append(measure.taken_by_others())
     for worker in workers:
         worker.stop()
     print(report.ratio_table(workers, works, seconds), flush=True)
-    return workers, (seconds, curves, choices, agreement)
+    return workers, (seconds, curves, choices, agreement), others
 
 
 def main():
@@ -70,22 +71,23 @@ def main():
     # Round 0 warms up on a block of its own.
     train_images = works[0].count * (options.rounds + 1)
     setup.set_up(options.folder, options.peers, options.data, train_images)
-    before = os.getloadavg()[0]
-    sections, versions = [], {}
+    sections, versions, others = [], {}, []
     for threads in options.threads:
-        workers, outcome = run_threads(options, works, threads)
+        workers, outcome, busy = run_threads(options, works, threads)
+        others += busy
         versions |= {worker.name: worker.version for worker in workers}
         sections.append(report.section(threads, workers, works, outcome))
     facts = {
         "command": shlex.join(["python3", "benches/peers/run.py", *sys.argv[1:]]),
-        "before": f"{before:.1f}",
-        "after": f"{os.getloadavg()[0]:.1f}",
+        "others": others,
         "rounds": options.rounds,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "data": "digits drawn by midge" if options.data == "synthetic" else "the first 1000 test images of MNIST",
     }
     report.write(options.out, facts, sections)
     print(f"{options.out} written")
+    if report.busyness(others)["warning"]:
+        print("run.py: the machine was busy, so these figures are worth nothing", file=sys.stderr)
 
 
 if __name__ == "__main__":
