@@ -1,5 +1,5 @@
-//! Forward, input gradient and each attack: one image on one thread, and 1000 images on all cores; with f32 weights and with f16
-//! weights in place; on the bundled digits and on dense random images. And training.
+//! Forward, input gradient and each attack: one image on one thread, and 1000 images on all cores; with f32 weights and
+//! with f16 weights in place; on the bundled digits and on dense random images. And training.
 //!
 //! ```text
 //! cargo bench --bench core                   everything, some minutes

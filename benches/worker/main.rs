@@ -1,5 +1,6 @@
-//! midge's worker for `benches/peers/run.py`: `worker FOLDER THREADS` answers its requests, `worker prepare FOLDER DATA TRAIN`
-//! first writes what all workers read. DATA is that of `midge --data`, or `default`; TRAIN is the number of training images.
+//! midge's worker for `benches/peers/run.py`: `worker FOLDER THREADS` answers its requests, and
+//! `worker prepare FOLDER DATA TRAIN` first writes what all workers read. DATA is that of `midge --data`, or `default`;
+//! TRAIN is the number of training images.
 
 mod prepare;
 mod protocol;
@@ -110,7 +111,8 @@ impl Worker<'_> {
     fn hello() -> Value {
         let settings = ["default"];
         let work = ["forward", "gradient", "fgsm", "mi_fgsm", "train"].map(|work| (work.to_owned(), json!(settings)));
-        json!({ "name": "midge", "version": env!("CARGO_PKG_VERSION"), "work": Value::Object(work.into_iter().collect()) })
+        let work = Value::Object(work.into_iter().collect());
+        json!({ "name": "midge", "version": env!("CARGO_PKG_VERSION"), "work": work })
     }
 
     fn run(&mut self, request: &Request) -> Result<Answer> {
@@ -199,7 +201,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         prepare::prepare(folder.path(), "synthetic", "64").unwrap();
         let out = folder.path().join("out");
-        let request = |work: &str, set: &str, count: usize| json!({ "work": work, "set": set, "count": count, "batch": 4, "block": 0, "setting": "default", "out": out });
+        let request = |work: &str, set: &str, count: usize| {
+            let mut request = json!({ "work": work, "set": set, "count": count, "batch": 4 });
+            request["block"] = json!(0);
+            request["setting"] = json!("default");
+            request["out"] = json!(out);
+            request
+        };
         let sizes = [("forward", 10), ("gradient", PIXELS), ("fgsm", PIXELS), ("mi_fgsm", PIXELS)];
         for (work, len) in sizes {
             for set in ["digits", "dense"] {
