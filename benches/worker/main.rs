@@ -1,0 +1,229 @@
+//! midge's worker for `benches/peers/run.py`: `worker FOLDER THREADS` answers its requests, and
+//! `worker prepare FOLDER DATA TRAIN` first writes what all workers read. DATA is that of `midge --data`, or `default`;
+//! TRAIN is the number of training images.
+
+mod prepare;
+mod protocol;
+
+use std::collections::BTreeMap;
+use std::io::{stdin, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use midge_core::attack::{Fgsm, MiFgsm};
+use midge_core::{Error, Model};
+use midge_trainer::data::Dataset;
+use midge_trainer::training::{self, Recipe};
+use midge_trainer::weights::Weights;
+use protocol::{Answer, EPS, PIXELS, Request, Result, Set};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+/// Images and labels of one request.
+struct Batches<'a> {
+    images: &'a [f32],
+    labels: &'a [usize],
+    size: usize,
+}
+
+impl<'a> Batches<'a> {
+    fn of(set: &'a Set, request: &Request) -> Self {
+        let count = request.count.min(set.labels.len());
+        Self { images: &set.images[..count * PIXELS], labels: &set.labels[..count], size: request.batch }
+    }
+
+    /// Calls `work(image, label, result, buffer)` for every image and returns all results, each of `len` elements.
+    /// The images of a batch are spread over the threads.
+    fn map(
+        &self,
+        len: usize,
+        buffer_len: usize,
+        work: impl Fn(&[f32], usize, &mut [f32], &mut [f32]) -> std::result::Result<(), Error> + Sync,
+    ) -> Result<Vec<f32>> {
+        let mut results = vec![0.0; self.labels.len() * len];
+        let batches = self.images.chunks(self.size * PIXELS).zip(self.labels.chunks(self.size));
+        let mut single = vec![0.0; buffer_len];
+        for ((images, labels), results) in batches.zip(results.chunks_mut(self.size * len)) {
+            match labels {
+                [label] => work(images, *label, results, &mut single)?,
+                _ => images
+                    .par_chunks(PIXELS)
+                    .zip(labels)
+                    .zip(results.par_chunks_mut(len))
+                    .with_min_len(8)
+                    .try_for_each_init(
+                        || vec![0.0; buffer_len],
+                        |buffer, ((image, label), result)| work(image, *label, result, buffer),
+                    )?,
+            }
+        }
+        Ok(results)
+    }
+}
+
+fn forward(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
+    let network = model.network();
+    batches.map(network.classes(), network.inference_len(), |image, _, result, buffer| {
+        result.copy_from_slice(model.logits(image, buffer)?);
+        Ok(())
+    })
+}
+
+fn gradient(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
+    batches.map(PIXELS, model.network().gradient_len(), |image, label, result, buffer| {
+        result.copy_from_slice(model.input_gradient(image, label, buffer)?.gradient);
+        Ok(())
+    })
+}
+
+fn fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
+    batches.map(PIXELS, model.network().gradient_len(), |image, label, result, buffer| {
+        Fgsm { eps: EPS }.perturb(model, image, label, result, buffer).map(drop)
+    })
+}
+
+fn mi_fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
+    batches.map(PIXELS, model.network().attack_len(), |image, label, result, buffer| {
+        MiFgsm::new(EPS).attack(model, image, label, result, buffer).map(drop)
+    })
+}
+
+/// One pass over the images, in an order of midge's own within them.
+fn train(weights: &mut Weights, data: &Dataset, batch_size: usize) -> Result<f64> {
+    let recipe = Recipe { batch_size, learning_rate: 0.01, seed: 1 };
+    let epoch = training::train_epoch(weights, data, &recipe, 1, &ProgressBar::hidden(), &AtomicBool::new(false))?;
+    Ok(epoch.ok_or("interrupted")?.loss)
+}
+
+/// All that the worker keeps between requests.
+struct Worker<'a> {
+    sets: &'a BTreeMap<String, Set>,
+    model: Model<'a, f32>,
+    initial: &'a Weights,
+    /// Weights under training; block 0 starts anew.
+    trained: Weights,
+}
+
+impl Worker<'_> {
+    fn hello() -> Value {
+        let settings = ["default"];
+        let work = ["forward", "gradient", "fgsm", "mi_fgsm", "train"].map(|work| (work.to_owned(), json!(settings)));
+        let work = Value::Object(work.into_iter().collect());
+        json!({ "name": "midge", "version": env!("CARGO_PKG_VERSION"), "work": work })
+    }
+
+    fn run(&mut self, request: &Request) -> Result<Answer> {
+        let set = self.sets.get(&request.set).ok_or_else(|| format!("no set {:?}", request.set))?;
+        if request.work == "train" {
+            return self.train(set, request);
+        }
+        let batches = Batches::of(set, request);
+        let start = Instant::now();
+        let values = match request.work.as_str() {
+            "forward" => forward(&self.model, &batches)?,
+            "gradient" => gradient(&self.model, &batches)?,
+            "fgsm" => fgsm(&self.model, &batches)?,
+            "mi_fgsm" => mi_fgsm(&self.model, &batches)?,
+            other => return Err(format!("no work {other:?}").into()),
+        };
+        Ok(Answer { seconds: start.elapsed().as_secs_f64(), values, loss: None })
+    }
+
+    /// Block `b` of `count` images; the blocks wrap round.
+    fn train(&mut self, set: &Set, request: &Request) -> Result<Answer> {
+        if request.block == 0 {
+            self.trained = self.initial.clone();
+        }
+        let blocks = (set.labels.len() / request.count.max(1)).max(1);
+        let first = request.block % blocks * request.count;
+        let labels = set.labels.iter().skip(first).take(request.count);
+        let data = Dataset {
+            images: set.images.iter().copied().skip(first * PIXELS).take(request.count * PIXELS).collect(),
+            labels: labels.map(|&label| label as u8).collect(),
+            shape: [28, 28, 1],
+            name: request.set.clone(),
+        };
+        let start = Instant::now();
+        let loss = train(&mut self.trained, &data, request.batch)?;
+        Ok(Answer { seconds: start.elapsed().as_secs_f64(), loss: Some(loss), values: Vec::new() })
+    }
+}
+
+/// Answers the requests of `input` with what [`prepare::prepare`] left in `folder`.
+fn serve(folder: &Path, input: impl std::io::BufRead, output: impl std::io::Write) -> Result<()> {
+    let sets = protocol::read_inputs(folder)?;
+    let weights = Weights::load(&folder.join("model.safetensors"))?;
+    let initial = Weights::load(&folder.join("initial.safetensors"))?;
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
+    let mut worker = Worker { sets: &sets, model, initial: &initial, trained: initial.clone() };
+    protocol::serve(&Worker::hello(), input, output, |request| worker.run(request))
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["prepare", folder, data, train] => prepare::prepare(Path::new(folder), data, train),
+        [folder, threads] => rayon_threads(threads).and_then(|()| serve(Path::new(folder), stdin().lock(), stdout())),
+        _ => Err("usage: worker FOLDER THREADS, or worker prepare FOLDER DATA TRAIN".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn rayon_threads(threads: &str) -> Result<()> {
+    let threads = threads.parse().map_err(|error| format!("THREADS {threads:?}: {error}"))?;
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(folder: &Path, requests: &[Value]) -> Vec<Value> {
+        let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
+        let mut output = Vec::new();
+        serve(folder, lines.as_bytes(), &mut output).unwrap();
+        String::from_utf8(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_worker_speaks_the_protocol() {
+        let folder = tempfile::tempdir().unwrap();
+        prepare::prepare(folder.path(), "synthetic", "64").unwrap();
+        let out = folder.path().join("out");
+        let request = |work: &str, set: &str, count: usize| {
+            let mut request = json!({ "work": work, "set": set, "count": count, "batch": 4 });
+            request["block"] = json!(0);
+            request["setting"] = json!("default");
+            request["out"] = json!(out);
+            request
+        };
+        let sizes = [("forward", 10), ("gradient", PIXELS), ("fgsm", PIXELS), ("mi_fgsm", PIXELS)];
+        for (work, len) in sizes {
+            for set in ["digits", "dense"] {
+                let answers = ask(folder.path(), &[request(work, set, 9)]);
+                assert_eq!(answers[0], Worker::hello());
+                assert!(answers[1]["seconds"].as_f64().unwrap() > 0.0, "{work}: {answers:?}");
+                let values = protocol::floats(&std::fs::read(&out).unwrap());
+                assert_eq!(values.len(), 9 * len, "{work} of {set}");
+                assert!(values.iter().any(|x| *x != 0.0) && values.iter().all(|x| x.is_finite()));
+            }
+        }
+        let train = request("train", "train", 64);
+        let losses = ask(folder.path(), &[train.clone(), train, json!({}), request("sleep", "digits", 1)]);
+        assert!(losses[1]["loss"].as_f64().unwrap() > 1.0, "{losses:?}");
+        assert_eq!(losses[1]["loss"], losses[2]["loss"], "block 0 starts anew");
+        assert!(losses[3]["error"].as_str().unwrap().contains("no text \"work\""), "{losses:?}");
+        assert!(losses[4]["error"].as_str().unwrap().contains("no work \"sleep\""), "{losses:?}");
+    }
+}

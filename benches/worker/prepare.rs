@@ -1,0 +1,68 @@
+//! The inputs of all workers: images, the bundled model, and the weights that training starts from.
+
+use std::path::Path;
+
+use midge_core::MNIST_CNN;
+use midge_trainer::bundled;
+use midge_trainer::data::{self, Source, Split};
+use midge_trainer::files::write_atomically;
+use midge_trainer::training::initialise;
+use midge_trainer::weights::DType;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use crate::protocol::{PIXELS, Result};
+
+/// Images of each set but `train`.
+const IMAGES: usize = 1000;
+
+const SEED: u64 = 1;
+
+/// Writes `inputs.safetensors`, `model.safetensors` and `initial.safetensors` into `folder`.
+///
+/// # Errors
+/// If there is no such data set or a file cannot be written.
+pub(crate) fn prepare(folder: &Path, data: &str, train: &str) -> Result<()> {
+    let train: usize = train.parse().map_err(|error| format!("TRAIN {train:?}: {error}"))?;
+    let source = match Source::from_option(Some(data).filter(|data| *data != "default"), SEED) {
+        Source::Synthetic { seed, .. } => Source::Synthetic { seed, train, test: IMAGES },
+        source => source,
+    };
+    let mut sets = Vec::new();
+    for (name, split, count) in [("digits", Split::Test, IMAGES), ("train", Split::Train, train)] {
+        let set = data::load(&source, split)?.slice(0, Some(count))?;
+        if set.shape != [28, 28, 1] {
+            return Err(format!("{}: images are {:?}, expected [28, 28, 1]", set.name, set.shape).into());
+        }
+        println!("{name}: {} images of {}", set.len(), set.name);
+        sets.push((name, set.images, set.labels));
+    }
+    sets.push(("dense", random_pixels(), (0..IMAGES).map(|i| (i % 10) as u8).collect()));
+    write_atomically(&folder.join("inputs.safetensors"), &to_bytes(&sets)?)?;
+    let plain = bundled::model("plain").ok_or("no bundled model")??;
+    plain.save(&folder.join("model.safetensors"), DType::F32)?;
+    Ok(initialise(MNIST_CNN, SEED).save(&folder.join("initial.safetensors"), DType::F32)?)
+}
+
+/// Uniform in [0, 1): no pixel is zero, so nothing can be skipped in the first layer.
+fn random_pixels() -> Vec<f32> {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(SEED);
+    (0..IMAGES * PIXELS).map(|_| (generator.next_u64() >> 40) as f32 / (1 << 24) as f32).collect()
+}
+
+fn to_bytes(sets: &[(&str, Vec<f32>, Vec<u8>)]) -> Result<Vec<u8>> {
+    let mut tensors = Vec::new();
+    for (name, images, labels) in sets {
+        let images: Vec<u8> = images.iter().flat_map(|x| x.to_le_bytes()).collect();
+        tensors.push((format!("{name}.images"), Dtype::F32, vec![labels.len(), 28, 28, 1], images));
+        let bytes: Vec<u8> = labels.iter().flat_map(|label| i64::from(*label).to_le_bytes()).collect();
+        tensors.push((format!("{name}.labels"), Dtype::I64, vec![labels.len()], bytes));
+    }
+    let views: std::result::Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|(name, kind, shape, data)| Ok((name, TensorView::new(*kind, shape.clone(), data)?)))
+        .collect();
+    Ok(safetensors::serialize(views.map_err(|error: safetensors::SafeTensorError| error)?, None)?)
+}
