@@ -90,16 +90,7 @@ impl RobustArguments {
         clean: Evaluation,
     ) -> Result<Report> {
         let source = self.source(test.model_name(), weights)?;
-        let suite = Suite {
-            weights,
-            data,
-            correct: read_correctly(weights, data, &ProgressBar::hidden())?,
-            eps: self.eps,
-            steps: self.steps,
-            restarts: self.restarts,
-            seed: test.seed(),
-            source: source.as_ref().map(|(_, weights)| weights),
-        };
+        let suite = self.suite(test.seed(), (weights, data), source.as_ref().map(|(_, weights)| weights))?;
         let worst = suite.worst_case()?;
         let curve = suite.curve()?;
         let gates = suite.gates(&worst, &curve)?;
@@ -123,6 +114,16 @@ impl RobustArguments {
             gates_failed: gates.iter().filter(|gate| gate.verdict == Verdict::Fail).count(),
             gates,
         })
+    }
+
+    fn suite<'a>(
+        &self,
+        seed: u64,
+        (weights, data): (&'a Weights, &'a Dataset),
+        source: Option<&'a Weights>,
+    ) -> Result<Suite<'a>> {
+        let correct = read_correctly(weights, data, &ProgressBar::hidden())?;
+        Ok(Suite { weights, data, correct, eps: self.eps, steps: self.steps, restarts: self.restarts, seed, source })
     }
 
     /// The model that transfer starts from, with its name.

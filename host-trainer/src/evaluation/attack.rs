@@ -85,42 +85,42 @@ impl Attack {
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
         let Sample { index, image, label } = sample;
-        let (steps, loss, decay) = (self.steps, self.loss, self.decay);
         let target = self.target.map(|target| match target {
             Target::Random(seed) => Target::Random(sample_seed(seed, index)),
             other => other,
         });
-        match self.method {
-            Method::Fgsm => match target {
-                None => Fgsm { eps }.attack(model, image, label, out, buffer),
-                Some(target) => Otcm { eps, target }.attack(model, image, label, out, buffer),
-            },
-            Method::Bim => {
-                let default = Bim::with_steps(eps, steps);
-                let attack = Bim { alpha: self.alpha.unwrap_or(default.alpha), loss, ..default };
-                match target {
-                    None => attack.attack(model, image, label, out, buffer),
-                    Some(target) => Targeted { attack, target }.attack(model, image, label, out, buffer),
-                }
+        match (self.method, target) {
+            (Method::Fgsm, None) => Fgsm { eps }.attack(model, image, label, out, buffer),
+            (Method::Fgsm, Some(target)) => Otcm { eps, target }.attack(model, image, label, out, buffer),
+            (Method::Bim, None) => self.bim(eps).attack(model, image, label, out, buffer),
+            (Method::Bim, Some(target)) => {
+                Targeted { attack: self.bim(eps), target }.attack(model, image, label, out, buffer)
             }
-            Method::MiFgsm => {
-                let default = MiFgsm::with_steps(eps, steps);
-                let attack = MiFgsm { alpha: self.alpha.unwrap_or(default.alpha), loss, decay, ..default };
-                match target {
-                    None => attack.attack(model, image, label, out, buffer),
-                    Some(target) => Targeted { attack, target }.attack(model, image, label, out, buffer),
-                }
+            (Method::MiFgsm, None) => self.mi_fgsm(eps).attack(model, image, label, out, buffer),
+            (Method::MiFgsm, Some(target)) => {
+                Targeted { attack: self.mi_fgsm(eps), target }.attack(model, image, label, out, buffer)
             }
-            Method::Pgd => {
-                let default = Pgd::with_steps(eps, steps, sample_seed(self.seed, index));
-                let alpha = self.alpha.unwrap_or(default.alpha);
-                let attack = Pgd { alpha, loss, restarts: self.restarts, ..default };
-                match target {
-                    None => attack.attack(model, image, label, out, buffer),
-                    Some(target) => Targeted { attack, target }.attack(model, image, label, out, buffer),
-                }
+            (Method::Pgd, None) => self.pgd(eps, index).attack(model, image, label, out, buffer),
+            (Method::Pgd, Some(target)) => {
+                Targeted { attack: self.pgd(eps, index), target }.attack(model, image, label, out, buffer)
             }
         }
+    }
+
+    fn bim(&self, eps: f32) -> Bim {
+        let default = Bim::with_steps(eps, self.steps);
+        Bim { alpha: self.alpha.unwrap_or(default.alpha), loss: self.loss, ..default }
+    }
+
+    fn mi_fgsm(&self, eps: f32) -> MiFgsm {
+        let default = MiFgsm::with_steps(eps, self.steps);
+        MiFgsm { alpha: self.alpha.unwrap_or(default.alpha), loss: self.loss, decay: self.decay, ..default }
+    }
+
+    fn pgd(&self, eps: f32, index: usize) -> Pgd {
+        let default = Pgd::with_steps(eps, self.steps, sample_seed(self.seed, index));
+        let alpha = self.alpha.unwrap_or(default.alpha);
+        Pgd { alpha, loss: self.loss, restarts: self.restarts, ..default }
     }
 
     /// The attack's name as papers write it.
