@@ -111,7 +111,8 @@ fn logits_loss_and_input_gradient() {
             // Together, in a batch with room for one more.
             let batch = Batch::gradient(model.network(), labels.len() + 1);
             let mut buffer = vec![f32::NAN; batch.buffer_len()];
-            batch.forward(model, &images.chunks(pixels).collect::<Vec<_>>(), &mut buffer).unwrap();
+            let image = |sample: usize| &images[sample * pixels..][..pixels];
+            batch.forward(model, labels.len(), image, &mut buffer).unwrap();
             fill_logit_gradient(&batch, classes, &labels, &mut buffer);
             assert_eq!(batch.logits(&buffer)[..all_logits.len()], all_logits, "{name}: batch");
             let mut gradients = vec![f32::NAN; all_gradients.len()];
@@ -142,7 +143,7 @@ fn weight_gradients() {
             let cut = labels.len() / 3;
             let parts = [(&images[..cut], &labels[..cut]), (&images[cut..], &labels[cut..])];
             for ((images, labels), buffer) in parts.iter().zip(&mut buffers) {
-                batch.forward(model, images, buffer).unwrap();
+                batch.forward(model, images.len(), |sample| images[sample], buffer).unwrap();
                 fill_logit_gradient(&batch, model.network().classes(), labels, buffer);
                 batch.weight_gradient(model, images.len(), buffer, (&mut conv, labels.len().max(1))).unwrap();
             }

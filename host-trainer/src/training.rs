@@ -174,8 +174,7 @@ impl<'w> Trainer<'w> {
         let parts = samples.par_chunks(self.part).zip(&mut self.buffers).zip(gradients);
         let results = parts.map(|((samples, buffer), gradients)| {
             gradients.iter_mut().for_each(|gradient| gradient.fill(0.0));
-            let images: Vec<&[f32]> = samples.iter().map(|i| data.image(*i)).collect();
-            batch.forward(&model, &images, buffer)?;
+            batch.forward(&model, samples.len(), |i| data.image(samples[i]), buffer)?;
             let (logits, gradient) = batch.logit_gradient(buffer);
             let classes = network.classes();
             let rows = logits.chunks(classes).zip(gradient.chunks_mut(classes)).zip(samples);

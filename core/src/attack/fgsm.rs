@@ -19,7 +19,7 @@ pub struct Fgsm {
 }
 
 impl Fgsm {
-    fn step(&self) -> Step {
+    pub(super) fn step(&self) -> Step {
         Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None, loss: Loss::CrossEntropy }
     }
 

@@ -38,7 +38,7 @@ impl MiFgsm {
         Self { eps, alpha: eps / steps.max(1) as f32, steps, decay: 1.0, loss: Loss::CrossEntropy }
     }
 
-    fn step(&self) -> Step {
+    pub(super) fn step(&self) -> Step {
         Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: Some(self.decay), loss: self.loss }
     }
 

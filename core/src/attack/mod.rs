@@ -11,6 +11,8 @@
 //! | [`MiFgsm`] | T, with momentum | the image | away; with [`Targeted`] towards | `attack_len` |
 //! | [`Pgd`] | T from each start | random points | away; with [`Targeted`] towards | `gradient_len`, with restarts `attack_len` |
 
+#[cfg(feature = "std")]
+mod batch;
 mod bim;
 mod fgsm;
 mod mi_fgsm;
@@ -20,6 +22,8 @@ mod quantize;
 mod step;
 mod targeted;
 
+#[cfg(feature = "std")]
+pub use batch::perturb_len;
 pub use bim::Bim;
 pub use fgsm::Fgsm;
 pub use mi_fgsm::MiFgsm;

@@ -68,8 +68,12 @@ impl Pgd {
         self.run(model, image, Goal::Away(label), adversarial, buffer)
     }
 
+    pub(super) fn step(&self) -> Step {
+        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss }
+    }
+
     /// Moves `adversarial` to a random point of the ball within [0, 1].
-    fn start_at_random(&self, restart: usize, image: &[f32], adversarial: &mut [f32]) {
+    pub(super) fn start_at_random(&self, restart: usize, image: &[f32], adversarial: &mut [f32]) {
         if self.eps == 0.0 {
             return;
         }
@@ -92,7 +96,7 @@ impl Attack for Pgd {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
-        let step = Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss };
+        let step = self.step();
         step.start(model, image, goal, adversarial, buffer)?;
         if self.restarts == 0 {
             return Err(Error::NoRestarts);

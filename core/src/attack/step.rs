@@ -120,14 +120,16 @@ impl Step {
         if self.decay.is_some() { network.attack_len() } else { network.gradient_len() }
     }
 
-    fn check<T: Element>(&self, model: &Model<'_, T>, buffer: &[f32]) -> Result<(), Error> {
+    pub(super) fn check_options(&self) -> Result<(), Error> {
         check_option("eps", self.eps)?;
         check_option("alpha", self.alpha)?;
         check_option("decay", self.decay.unwrap_or(0.0))?;
-        if self.steps == 0 {
-            return Err(Error::NoSteps);
-        }
-        check_buffer(self.buffer_len(model), buffer.len())
+        if self.steps == 0 { Err(Error::NoSteps) } else { Ok(()) }
+    }
+
+    /// The step along the gradient.
+    pub(super) fn signed_alpha(&self, goal: Goal) -> f32 {
+        if matches!(goal, Goal::Away(_)) { self.alpha } else { -self.alpha }
     }
 
     /// Checks everything and lets the adversarial image start at `image`.
@@ -139,7 +141,8 @@ impl Step {
         adversarial: &mut [f32],
         buffer: &[f32],
     ) -> Result<(), Error> {
-        self.check(model, buffer)?;
+        self.check_options()?;
+        check_buffer(self.buffer_len(model), buffer.len())?;
         check_len("image", model.network().input().len(), image.len())?;
         check_len("adversarial image", image.len(), adversarial.len())?;
         check_pixels(image)?;
@@ -177,7 +180,7 @@ impl Step {
         let mut rest = buffer;
         let momentum = take(&mut rest, if self.decay.is_some() { image.len() } else { 0 });
         momentum.fill(0.0);
-        let alpha = if matches!(goal, Goal::Away(_)) { self.alpha } else { -self.alpha };
+        let alpha = self.signed_alpha(goal);
         let mut before = None;
         let mut zero_gradient_steps = 0;
         for _ in 0..self.steps {
@@ -198,7 +201,7 @@ impl Step {
     }
 
     /// `x <- clip(x + alpha * sign(direction))`, in one clamp to the ball of `eps` within [0, 1].
-    fn advance(&self, image: &[f32], direction: &[f32], alpha: f32, adversarial: &mut [f32]) {
+    pub(super) fn advance(&self, image: &[f32], direction: &[f32], alpha: f32, adversarial: &mut [f32]) {
         if self.eps == 0.0 {
             return;
         }
@@ -245,7 +248,7 @@ impl Step {
 }
 
 /// `momentum <- decay * momentum + gradient / ||gradient||_1`; a zero gradient adds nothing.
-fn accumulate(momentum: &mut [f32], decay: f32, gradient: &[f32]) {
+pub(super) fn accumulate(momentum: &mut [f32], decay: f32, gradient: &[f32]) {
     // A sum that overflows or underflows would make the quotient infinite or NaN, so the largest is divided out.
     let largest = gradient.iter().fold(0.0, |largest: f32, g| largest.max(g.abs()));
     let sum: f32 = gradient.iter().map(|g| (g / largest).abs()).sum();

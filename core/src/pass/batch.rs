@@ -11,7 +11,8 @@
 //! let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.5]])?;
 //! let batch = Batch::gradient(&NETWORK, 2);
 //! let mut buffer = vec![0.0; batch.buffer_len()];
-//! batch.forward(&model, &[&[0.5, 1.0], &[1.0, 0.0]], &mut buffer)?;
+//! let images = [[0.5, 1.0], [1.0, 0.0]];
+//! batch.forward(&model, 2, |sample| &images[sample], &mut buffer)?;
 //! assert_eq!(batch.logits(&buffer), [0.5, 1.5, 1.0, 0.5]);
 //!
 //! // The gradient of any function of the logits; here of the sum of each sample's first.
@@ -187,23 +188,24 @@ impl<'n> Batch<'n> {
         if count <= self.samples { Ok(()) } else { check_len("batch", self.samples, count) }
     }
 
-    /// Runs the network on at most `samples` images, of [`Network::input`]'s shape with pixels in [0, 1].
+    /// Runs the network on `count` images, of [`Network::input`]'s shape with pixels in [0, 1].
     ///
     /// # Errors
     /// A wrong length, a pixel outside [0, 1], or logits that are not finite.
-    pub fn forward<T: Element>(
+    pub fn forward<'i, T: Element>(
         &self,
         model: &Model<'_, T>,
-        images: &[&[f32]],
+        count: usize,
+        image: impl Fn(usize) -> &'i [f32],
         buffer: &mut [f32],
     ) -> Result<(), Error> {
-        self.check(images.len(), buffer)?;
-        for image in images {
-            check_len("image", self.network.input().len(), image.len())?;
-            check_pixels(image)?;
+        self.check(count, buffer)?;
+        for sample in 0..count {
+            check_len("image", self.network.input().len(), image(sample).len())?;
+            check_pixels(image(sample))?;
         }
-        model.level().run(Forward { batch: *self, model, images, parts: self.parts(buffer) });
-        let logits = self.logits(buffer).get(..images.len() * self.network.classes());
+        model.level().run(Forward { batch: *self, model, count, image, parts: self.parts(buffer) });
+        let logits = self.logits(buffer).get(..count * self.network.classes());
         let finite = logits.is_some_and(|logits| logits.iter().all(|x| x.is_finite()));
         if finite { Ok(()) } else { Err(Error::NotFinite { what: "logits" }) }
     }
@@ -299,7 +301,7 @@ pub(crate) fn gradient_of_one<'b, T: Element>(
     let batch = Batch::gradient(model.network(), 1);
     let mut rest = buffer;
     let gradient = take(&mut rest, image.len());
-    batch.forward(model, &[image], rest)?;
+    batch.forward(model, 1, |_| image, rest)?;
     let (logits, logit_gradient) = batch.logit_gradient(rest);
     loss.gradient(logits, label, logit_gradient);
     let loss = loss.value(logits, label);
@@ -309,29 +311,31 @@ pub(crate) fn gradient_of_one<'b, T: Element>(
     Ok(InputGradient { loss, logits: outputs.get_mut(start..).unwrap_or(&mut []), gradient })
 }
 
-struct Forward<'a, 'b, T> {
+struct Forward<'a, 'b, T, I> {
     batch: Batch<'a>,
     model: &'a Model<'a, T>,
-    images: &'b [&'b [f32]],
+    count: usize,
+    image: I,
     parts: Parts<'b>,
 }
 
-impl<T: Element> Kernel for Forward<'_, '_, T> {
+impl<'i, T: Element, I: Fn(usize) -> &'i [f32]> Kernel for Forward<'_, '_, T, I> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let Self { batch, model, images, parts } = &mut self;
+        let Self { batch, model, count, image, parts } = &mut self;
         let plan = model.network().plan();
         let (keep, features, mask_len) = (batch.keep(), batch.features_len(), parts.masks.len() / batch.samples.max(1));
         let rows_len = if keep == Keep::All { keep.rows_len(plan) } else { 0 };
-        for (sample, image) in images.iter().enumerate() {
+        for sample in 0..*count {
+            let image = image(sample);
             let rows = parts.rows.get_mut(sample * rows_len..).unwrap_or(&mut []);
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let spatial = ForwardRows { model, image, keep, rows, masks, tail: &mut *parts.tail };
             spatial.run(simd, span_mut(parts.features, sample * features, features));
         }
-        let (first, count) = (plan.spatial_count(), images.len());
+        let (first, count) = (plan.spatial_count(), *count);
         let mut input = span(parts.features, 0, count * features);
         if first == plan.count() {
             parts.outputs.iter_mut().zip(input).for_each(|(logit, x)| *logit = *x);
