@@ -13,7 +13,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use midge_core::attack::{Fgsm, MiFgsm};
+use midge_core::attack::{Fgsm, MiFgsm, perturb_len};
+use midge_core::batch::Batch;
 use midge_core::{Error, Model};
 use midge_trainer::data::Dataset;
 use midge_trainer::training::{self, Recipe};
@@ -35,60 +36,80 @@ impl<'a> Batches<'a> {
         Self { images: &set.images[..count * PIXELS], labels: &set.labels[..count], size: request.batch }
     }
 
-    /// Calls `work(image, label, result, buffer)` for every image and returns all results, each of `len` elements.
-    /// The images of a batch are spread over the threads.
+    /// Calls `work(images, labels, results, buffer)` for parts of every batch and returns all results, each of `len` elements
+    /// an image. The parts, of at most [`PART`] images, are spread over the threads.
     fn map(
         &self,
         len: usize,
-        buffer_len: usize,
-        work: impl Fn(&[f32], usize, &mut [f32], &mut [f32]) -> std::result::Result<(), Error> + Sync,
+        buffer_len: impl Fn(usize) -> usize + Sync,
+        work: impl Fn(&[f32], &[usize], &mut [f32], &mut [f32]) -> std::result::Result<(), Error> + Sync,
     ) -> Result<Vec<f32>> {
         let mut results = vec![0.0; self.labels.len() * len];
         let batches = self.images.chunks(self.size * PIXELS).zip(self.labels.chunks(self.size));
-        let mut single = vec![0.0; buffer_len];
+        let mut single = vec![0.0; buffer_len(1)];
         for ((images, labels), results) in batches.zip(results.chunks_mut(self.size * len)) {
-            match labels {
-                [label] => work(images, *label, results, &mut single)?,
-                _ => images
-                    .par_chunks(PIXELS)
-                    .zip(labels)
-                    .zip(results.par_chunks_mut(len))
-                    .with_min_len(8)
-                    .try_for_each_init(
-                        || vec![0.0; buffer_len],
-                        |buffer, ((image, label), result)| work(image, *label, result, buffer),
-                    )?,
+            if let [_] = labels {
+                work(images, labels, results, &mut single)?;
+                continue;
             }
+            images
+                .par_chunks(PART * PIXELS)
+                .zip(labels.par_chunks(PART))
+                .zip(results.par_chunks_mut(PART * len))
+                .try_for_each_init(
+                    || vec![0.0; buffer_len(PART)],
+                    |buffer, ((images, labels), results)| work(images, labels, results, buffer),
+                )?;
         }
         Ok(results)
     }
 }
 
+/// Images that a thread takes together.
+const PART: usize = 32;
+
 fn forward(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
     let network = model.network();
-    batches.map(network.classes(), network.inference_len(), |image, _, result, buffer| {
-        result.copy_from_slice(model.logits(image, buffer)?);
+    let batch = |samples| Batch::inference(network, samples);
+    let buffer_len = |samples| batch(samples).buffer_len().max(network.inference_len());
+    batches.map(network.classes(), buffer_len, |images, labels, results, buffer| {
+        if labels.len() == 1 {
+            results.copy_from_slice(model.logits(images, buffer)?);
+            return Ok(());
+        }
+        let batch = batch(labels.len());
+        batch.forward(model, labels.len(), |i| &images[i * PIXELS..][..PIXELS], buffer)?;
+        results.copy_from_slice(&batch.logits(buffer)[..results.len()]);
         Ok(())
     })
 }
 
 fn gradient(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
-    batches.map(PIXELS, model.network().gradient_len(), |image, label, result, buffer| {
-        result.copy_from_slice(model.input_gradient(image, label, buffer)?.gradient);
-        Ok(())
-    })
+    let batches = &Batches { size: 1, ..*batches };
+    batches.map(
+        PIXELS,
+        |_| model.network().fast_gradient_len(),
+        |image, labels, result, buffer| {
+            result.copy_from_slice(model.input_gradient(image, labels[0], buffer)?.gradient);
+            Ok(())
+        },
+    )
 }
 
 fn fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
-    batches.map(PIXELS, model.network().gradient_len(), |image, label, result, buffer| {
-        Fgsm { eps: EPS }.perturb(model, image, label, result, buffer).map(drop)
-    })
+    batches.map(
+        PIXELS,
+        |samples| perturb_len(model.network(), samples),
+        |images, labels, results, buffer| Fgsm { eps: EPS }.perturb_batch(model, images, labels, results, buffer),
+    )
 }
 
 fn mi_fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
-    batches.map(PIXELS, model.network().attack_len(), |image, label, result, buffer| {
-        MiFgsm::new(EPS).attack(model, image, label, result, buffer).map(drop)
-    })
+    batches.map(
+        PIXELS,
+        |samples| perturb_len(model.network(), samples),
+        |images, labels, results, buffer| MiFgsm::new(EPS).perturb_batch(model, images, labels, results, buffer),
+    )
 }
 
 /// One pass over the images, in an order of midge's own within them.

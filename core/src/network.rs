@@ -8,6 +8,9 @@ pub const MAX_LAYERS: usize = 40;
 /// Largest height, width, channel, filter or unit count: keeps every length product far from overflow.
 pub const MAX_DIMENSION: usize = 16_384;
 
+/// Largest height and width of a convolution's window.
+pub(crate) const MAX_KERNEL: usize = 7;
+
 /// Most elements of one activation map or one weight tensor.
 pub const MAX_ELEMENTS: usize = 1 << 26;
 

@@ -66,6 +66,38 @@ impl<S: Simd, const N: usize> Pooled<S, N> {
     }
 }
 
+/// Pools the four positions of a 2x2 window, in row-major order, of a stage with a ReLU: writes what [`Pooled`] does, for
+/// the channels from `first` on.
+#[inline(always)]
+pub(crate) fn pool_2x2<S: Simd, const N: usize>(
+    simd: S,
+    stage: &Spatial,
+    values: &[[S::Vector; N]; 4],
+    (first, out, masks): (usize, &mut [f32], &mut [u32]),
+) {
+    let mut best = [simd.splat(0.0); N];
+    let (mut alive, mut bottom, mut right) = (0, 0, 0);
+    let [a, b, c, d] = values;
+    for (n, ((a, b), (c, d))) in a.iter().zip(b).zip(c.iter().zip(d)).enumerate() {
+        let (top, low) = (simd.max(*b, *a), simd.max(*d, *c));
+        let largest = simd.max(low, top);
+        if let Some(best) = best.get_mut(n) {
+            *best = simd.max(largest, simd.splat(0.0));
+        }
+        let row = Bits::from(simd.greater(low, top));
+        let column = row & Bits::from(simd.greater(*d, *c)) | !row & Bits::from(simd.greater(*b, *a));
+        let shift = n * S::LANES;
+        alive |= Bits::from(simd.greater(largest, simd.splat(0.0))) << shift;
+        bottom |= row << shift;
+        // Beyond this vector's lanes `!row` is set, but nothing is greater there.
+        right |= column << shift;
+    }
+    store_all(simd, &best, out.get_mut(first..).unwrap_or(&mut []));
+    for (words, bits) in masks.chunks_exact_mut(stage.words().max(1)).zip([alive, bottom, right]) {
+        put_bits(words, stage.output.channels, first, bits);
+    }
+}
+
 /// Adds the bits of the channels from `first` on to the words of a plane; lanes without a channel are dropped.
 #[inline(always)]
 fn put_bits(words: &mut [u32], channels: usize, first: usize, bits: Bits) {

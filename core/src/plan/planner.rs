@@ -1,7 +1,7 @@
 //! Layers to stages: checks the order and every shape, when compiling if the network is a constant.
 
 use super::{DenseStage, Kind, Lengths, MAX_STAGES, Spatial, Stage, Stages};
-use crate::network::{Layer, MAX_DIMENSION, MAX_ELEMENTS, NetworkError, Padding, Shape, window_count};
+use crate::network::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_KERNEL, NetworkError, Padding, Shape, window_count};
 
 const fn in_range(n: usize) -> bool {
     n >= 1 && n <= MAX_DIMENSION
@@ -70,7 +70,7 @@ impl Planner {
         let Layer::Conv2d { filters, kernel, stride, padding, bias } = *layer else {
             return Err(NetworkError::Order { layer: index });
         };
-        if kernel < 1 || kernel > 7 || stride < 1 || stride > 2 {
+        if kernel < 1 || kernel > MAX_KERNEL || stride < 1 || stride > 2 {
             return Err(NetworkError::Window { layer: index });
         }
         let (height, top) = window_count(self.shape.height, kernel, stride, padding);

@@ -13,6 +13,7 @@
 
 mod gather;
 mod scatter;
+mod window;
 
 use super::RowMasks;
 use super::pool::Pooled;
@@ -41,6 +42,14 @@ pub(crate) struct InputRow<'a> {
     pub values: &'a [f32],
     /// A bit per value: set where it is not zero.
     pub live: &'a [u32],
+}
+
+impl<'a> InputRow<'a> {
+    /// The values from element `start` on.
+    #[inline(always)]
+    fn from(&self, start: usize) -> &'a [f32] {
+        self.values.get(start..).unwrap_or(&[])
+    }
 }
 
 /// The padded input rows under output row `row`, in the ring of rows that the stage keeps.
@@ -115,7 +124,13 @@ impl<T: Element, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
         let filters = stage.output.channels;
         let mask_len = stage.planes() * stage.words();
         let is_last = N == 1 || S::LANES == 1;
+        let are_whole_2x2 = columns.are_whole_2x2::<S>();
         while o + N * S::LANES <= filters || is_last && o < filters {
+            if are_whole_2x2 {
+                columns.run_2x2::<S, N>(simd, o);
+                o += N * S::LANES;
+                continue;
+            }
             for (column, out) in columns.out.chunks_exact_mut(filters.max(1)).enumerate() {
                 let mut pooled = Pooled::<S, N>::new(simd, stage);
                 columns.conv.pool(simd, columns.window, columns.first + column, o, &mut pooled);
@@ -129,7 +144,7 @@ impl<T: Element, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
 
 impl<T: Element> Conv<'_, T> {
     /// Finds the largest of each filter's values in the pooling window of output column `q`. Vectors take several
-    /// positions at a time, which share the loads of weights.
+    /// positions at a time, which share the loads of weights; see `window` for the usual case.
     #[inline(always)]
     fn pool<S: Simd, const N: usize>(
         &self,
@@ -218,7 +233,7 @@ impl<T: Element> Conv<'_, T> {
                 let mut x: [&[f32]; P] = [&[]; P];
                 for ((x, row), (_, start)) in x.iter_mut().zip(&rows).zip(places) {
                     live |= bits_at(row.live, start + at, WORD_BITS.min(run - at));
-                    *x = row.values.get(start + at..).unwrap_or(&[]);
+                    *x = row.from(start + at);
                 }
                 if live != 0 {
                     some = true;

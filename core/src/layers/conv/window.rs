@@ -1,0 +1,110 @@
+//! Forward with vectors where 2x2 windows are pooled: the four positions of a window are a block of registers that shares
+//! each load of weights. Zeros are skipped where all four positions have one.
+
+use super::{Columns, InputRow};
+use crate::element::Element;
+use crate::layers::pool::pool_2x2;
+use crate::layers::sparse::{add_shared_rows, bits_at, load_all};
+use crate::network::MAX_KERNEL;
+use crate::plan::{Spatial, WORD_BITS};
+use crate::simd::Simd;
+use crate::span::span_mut;
+
+/// Most input rows under a row of windows: a stride of at most 2 and one kernel.
+const MAX_ROWS: usize = 2 + MAX_KERNEL;
+
+/// The input rows under a row of windows.
+type Rows<'a> = [InputRow<'a>; MAX_ROWS];
+
+impl<'a, T: Element> Columns<'a, '_, T> {
+    /// Whether this is the way for these vectors and this stage: all windows of this row are whole.
+    #[inline(always)]
+    pub(super) fn are_whole_2x2<S: Simd>(&self) -> bool {
+        let stage = self.conv.stage;
+        let fits = |windows: usize, conv: usize| 2 * windows <= conv;
+        S::LANES > 1
+            && stage.pool == 2
+            && stage.relu
+            && stage.convolves
+            && stage.pool_pad == (0, 0)
+            && fits(self.window.row + 1, stage.conv.0)
+            && fits(stage.output.width, stage.conv.1)
+    }
+
+    /// The filters of `N` vectors from filter `o` on.
+    #[inline(always)]
+    pub(super) fn run_2x2<S: Simd, const N: usize>(&mut self, simd: S, o: usize) {
+        let stage = self.conv.stage;
+        let (filters, mask_len) = (stage.output.channels, stage.planes() * stage.words());
+        let mut rows: Rows<'_> = [InputRow { values: &[], live: &[] }; MAX_ROWS];
+        for (index, row) in rows.iter_mut().enumerate().take(stage.extent()) {
+            *row = self.window.input_row(index);
+        }
+        let step = stage.step() * stage.input.channels;
+        for (column, out) in self.out.chunks_exact_mut(filters.max(1)).enumerate() {
+            let start = (self.first + column) * step;
+            let mut values = [[simd.splat(0.0); N]; 4];
+            // If nothing under the window is not zero, all filters are dead; `out` and the bits say so after this, too.
+            let kernels = Kernels { stage, weights: self.conv.weights, bias: self.conv.bias, rows: &rows };
+            kernels.convolve(simd, start, o, &mut values);
+            let masks = span_mut(self.masks, column * mask_len, mask_len);
+            pool_2x2(simd, stage, &values, (o, out, masks));
+        }
+    }
+}
+
+/// The convolution at the four positions of one window.
+struct Kernels<'a, 'b, T> {
+    stage: &'a Spatial,
+    weights: &'a [T],
+    bias: &'a [T],
+    rows: &'b Rows<'b>,
+}
+
+impl<T: Element> Kernels<'_, '_, T> {
+    /// For the window whose first element in the padded rows is `start`.
+    #[inline(always)]
+    fn convolve<S: Simd, const N: usize>(&self, simd: S, start: usize, o: usize, values: &mut [[S::Vector; N]; 4]) {
+        let (stage, filters) = (self.stage, self.stage.output.channels);
+        if !self.bias.is_empty() {
+            for values in values.iter_mut() {
+                load_all(simd, self.bias.get(o..).unwrap_or(&[]), values);
+            }
+        }
+        let run = stage.kernel * stage.input.channels;
+        let (down, right) = (stage.stride, stage.stride * stage.input.channels);
+        let is_small = stage.kernel * run + right <= WORD_BITS;
+        if is_small && !self.is_live(start, run + right) {
+            return;
+        }
+        for ky in 0..stage.kernel {
+            let (Some(top), Some(bottom)) = (self.rows.get(ky), self.rows.get(ky + down)) else { return };
+            let mut at = 0;
+            while at < run {
+                let (left, count) = (start + at, WORD_BITS.min(run - at));
+                let live = if is_small {
+                    (1 << count) - 1
+                } else {
+                    let pair = |row: &InputRow<'_>| bits_at(row.live, left, count) | bits_at(row.live, left + right, count);
+                    pair(top) | pair(bottom)
+                };
+                if live != 0 {
+                    let x = [top.from(left), top.from(left + right), bottom.from(left), bottom.from(left + right)];
+                    let weights = self.weights.get((ky * run + at) * filters + o..).unwrap_or(&[]);
+                    add_shared_rows(simd, values, (x, live), (weights, filters));
+                }
+                at += WORD_BITS;
+            }
+        }
+    }
+
+    /// Whether any of the elements under the window, `count` of each row from `start` on, is not zero.
+    #[inline(always)]
+    fn is_live(&self, start: usize, count: usize) -> bool {
+        let mut live = 0;
+        for row in self.rows.iter().take(self.stage.extent()) {
+            live |= bits_at(row.live, start, count);
+        }
+        live != 0
+    }
+}
