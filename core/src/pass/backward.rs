@@ -229,13 +229,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
 
 /// The bits of output row `row` of stage `index`.
 #[inline(never)]
-pub(super) fn masks_of_row<'s>(
-    plan: &Stages,
-    masks: &'s [u32],
-    index: usize,
-    stage: &'s Spatial,
-    row: usize,
-) -> RowMasks<'s> {
+fn masks_of_row<'s>(plan: &Stages, masks: &'s [u32], index: usize, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     RowMasks { stage, words: span(masks, start, stage.mask_row_len()) }
 }

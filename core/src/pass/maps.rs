@@ -1,10 +1,9 @@
 //! From the features' gradient to that of the image or of the convolutions' weights, over whole maps: the backward pass of
 //! hosts, which have the memory.
 
-use super::backward::masks_of_row;
 use super::rows::Keep;
 use crate::element::Element;
-use crate::layers::conv::{GradientRow, InputGradientMap, WeightGradientMap, kernel_parts};
+use crate::layers::conv::{GradientMap, InputGradientMap, WeightGradientMap, kernel_parts};
 use crate::model::Model;
 use crate::plan::{Spatial, Stage, Stages};
 use crate::simd::Simd;
@@ -25,12 +24,16 @@ fn map_start(plan: &Stages, index: usize) -> usize {
     (0..index).filter_map(|i| plan.spatial(i)).map(map_len).sum()
 }
 
+/// Where a padded map's first row begins behind its padding.
+fn input_start(stage: &Spatial) -> usize {
+    stage.pad_top() * stage.row_stride() + stage.pad_left() * stage.input.channels
+}
+
 /// The part of a padded map that is row `row` of the input; nothing if no window reaches that row. `maps` starts with
 /// the map.
 fn input_row<'b>(stage: &Spatial, maps: &'b [f32], row: usize) -> &'b [f32] {
     let map = span(maps, 0, map_len(stage));
-    let start = (row + stage.pad_top()) * stage.row_stride() + stage.pad_left() * stage.input.channels;
-    span(map, start, stage.input.row_len())
+    span(map, input_start(stage) + row * stage.row_stride(), stage.input.row_len())
 }
 
 /// What is wanted of a backward pass.
@@ -85,14 +88,13 @@ impl<T: Element> BackwardMaps<'_, '_, T> {
         if is_wanted {
             map.fill(0.0);
         }
-        let features = self.features;
-        let masks = self.masks;
-        let output = |row: usize| {
-            let gradient = match plan.spatial(index + 1) {
-                Some(next) => input_row(next, output_map, row),
-                None => span(features, row * stage.output.row_len(), stage.output.row_len()),
-            };
-            GradientRow { row, gradient, masks: masks_of_row(plan, masks, index, stage, row) }
+        let masks = self.masks.get(plan.mask_range(index)).unwrap_or(&[]);
+        let output = &match plan.spatial(index + 1) {
+            Some(next) => {
+                let (gradient, start) = (span(output_map, 0, map_len(next)), input_start(next));
+                GradientMap { stage, gradient, start, row_stride: next.row_stride(), masks }
+            }
+            None => GradientMap { stage, gradient: self.features, start: 0, row_stride: stage.output.row_len(), masks },
         };
         if let Wanted::Weights { rows, gradient } = &mut self.wanted
             && stage.convolves
@@ -101,15 +103,13 @@ impl<T: Element> BackwardMaps<'_, '_, T> {
             let own = span_mut(gradient, before, stage.weight_len() + stage.bias_len());
             let (weight_gradient, bias_gradient) =
                 own.split_at_mut_checked(stage.weight_len()).unwrap_or((&mut [], &mut []));
-            for row in 0..stage.output.height {
-                let (output, input) = (&output(row), Keep::All.map(plan, rows, (index, stage)));
-                let (weight_gradient, bias_gradient) = (&mut *weight_gradient, &mut *bias_gradient);
-                simd.call(WeightGradientMap { stage, output, input, weight_gradient, bias_gradient });
-            }
+            let input = Keep::All.map(plan, rows, index);
+            let row_stride = stage.row_stride();
+            simd.call(WeightGradientMap { stage, output, input, row_stride, weight_gradient, bias_gradient });
         }
         for part in 0..if is_wanted { kernel_parts(stage) } else { 0 } {
             for row in 0..stage.output.height {
-                simd.call(InputGradientMap { conv, output: &output(row), part, target: &mut *map });
+                simd.call(InputGradientMap { conv, output: &output.row(row), part, target: &mut *map });
             }
         }
     }

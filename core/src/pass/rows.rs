@@ -62,9 +62,9 @@ impl Keep {
         Window { values, live: bytemuck::cast_slice(live), lengths, slots, first: row * stage.step() % slots, row }
     }
 
-    /// The whole padded input of a stage, if all rows are kept.
-    pub(crate) fn map<'b>(self, plan: &Stages, rows: &'b [f32], (index, stage): (usize, &Spatial)) -> &'b [f32] {
-        span(rows, self.offset(plan, index), stage.values_len(self.slots(stage)))
+    /// The whole padded input of a stage and what lies behind it, if all rows are kept.
+    pub(crate) fn map<'b>(self, plan: &Stages, rows: &'b [f32], index: usize) -> &'b [f32] {
+        rows.get(self.offset(plan, index)..).unwrap_or(&[])
     }
 
     /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).

@@ -13,6 +13,7 @@
 
 mod gather;
 mod scatter;
+mod weight_gradient;
 mod window;
 
 use super::RowMasks;
@@ -23,7 +24,8 @@ use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
 use crate::span::{span, span_mut};
 pub(crate) use gather::WindowGradients;
-pub(crate) use scatter::{InputGradientMap, WeightGradientMap, kernel_parts};
+pub(crate) use scatter::{InputGradientMap, kernel_parts};
+pub(crate) use weight_gradient::WeightGradientMap;
 
 /// A spatial stage with its weights.
 #[derive(Clone, Copy)]
@@ -253,6 +255,28 @@ pub(crate) struct GradientRow<'a> {
     pub row: usize,
     pub gradient: &'a [f32],
     pub masks: RowMasks<'a>,
+}
+
+/// The output gradient and the bits of a whole stage.
+pub(crate) struct GradientMap<'a> {
+    pub stage: &'a Spatial,
+    /// Rows of `[q][o]`, the first at element `start`, `row_stride` elements from one to the next. Rows that are not there
+    /// have no gradient.
+    pub gradient: &'a [f32],
+    pub start: usize,
+    pub row_stride: usize,
+    /// `[row][q][planes][words]`
+    pub masks: &'a [u32],
+}
+
+impl<'a> GradientMap<'a> {
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize) -> GradientRow<'a> {
+        let stage = self.stage;
+        let words = span(self.masks, row * stage.mask_row_len(), stage.mask_row_len());
+        let gradient = span(self.gradient, self.start + row * self.row_stride, stage.output.row_len());
+        GradientRow { row, gradient, masks: RowMasks { stage, words } }
+    }
 }
 
 /// Backward: adds what one output row contributes to the gradient of input row `input_row` (`[column][i]`).

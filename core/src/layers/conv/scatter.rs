@@ -1,5 +1,5 @@
 //! Backward with vectors, window by window over whole maps: what each winner passes on is added to the inputs under its
-//! kernel and to its own weights, all columns and channels of a kernel row at once.
+//! kernel, all columns and channels of a kernel row at once.
 //!
 //! The maps are padded as in forward, so no window hangs over a border.
 
@@ -222,61 +222,5 @@ impl Filters<'_> {
         let at = winners.add_tiles::<S, 2>(simd, weights, at, target);
         let at = winners.add_tiles::<S, 1>(simd, weights, at, target);
         winners.add_tiles::<Scalar, 1>(Scalar, weights, at, target);
-    }
-}
-
-/// Adds what output row `output` contributes to the weight gradient (`[o][ky][kx][i]`) and the bias gradient; `input` is
-/// the whole padded input.
-pub(crate) struct WeightGradientMap<'a, 'b> {
-    pub stage: &'a Spatial,
-    pub output: &'b GradientRow<'b>,
-    pub input: &'b [f32],
-    pub weight_gradient: &'b mut [f32],
-    pub bias_gradient: &'b mut [f32],
-}
-
-impl Kernel for WeightGradientMap<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { stage, output, input, weight_gradient, bias_gradient } = self;
-        let run = stage.kernel * stage.input.channels;
-        let taps = stage.kernel * run;
-        let row_stride = stage.row_stride();
-        for_each_place!(stage, output.row, row_stride, |place, start| {
-            let winners = Winners::at(output, place);
-            for pair in 0..winners.words().div_ceil(2) {
-                let mut mask = winners.pair(pair);
-                while mask != 0 {
-                    let o = pair * 2 * WORD_BITS + mask.trailing_zeros() as usize;
-                    mask &= mask - 1;
-                    let g = winners.gradient(o);
-                    if let Some(bias) = bias_gradient.get_mut(o) {
-                        *bias += g;
-                    }
-                    for ky in 0..stage.kernel {
-                        let target = span_mut(weight_gradient, o * taps + ky * run, run);
-                        add_scaled(simd, g, span(input, start + ky * row_stride, run), target);
-                    }
-                }
-            }
-        });
-    }
-}
-
-/// `target += g * x`
-#[inline(always)]
-fn add_scaled<S: Simd>(simd: S, g: f32, x: &[f32], target: &mut [f32]) {
-    let factor = simd.splat(g);
-    let whole = x.len() / S::LANES * S::LANES;
-    let values = S::arrays(x);
-    for (target, x) in target.chunks_exact_mut(S::LANES).zip(values) {
-        let sum = simd.mul_add(factor, simd.load_array(x), simd.load(target));
-        simd.store(sum, target);
-    }
-    let rest = x.get(whole..).unwrap_or(&[]);
-    for (target, x) in target.get_mut(whole..).unwrap_or(&mut []).iter_mut().zip(rest) {
-        *target += g * x;
     }
 }

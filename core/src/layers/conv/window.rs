@@ -85,7 +85,8 @@ impl<T: Element> Kernels<'_, '_, T> {
                 let live = if is_small {
                     (1 << count) - 1
                 } else {
-                    let pair = |row: &InputRow<'_>| bits_at(row.live, left, count) | bits_at(row.live, left + right, count);
+                    let pair =
+                        |row: &InputRow<'_>| bits_at(row.live, left, count) | bits_at(row.live, left + right, count);
                     pair(top) | pair(bottom)
                 };
                 if live != 0 {
