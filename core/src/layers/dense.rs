@@ -9,7 +9,7 @@
 //! the same order as for one sample, so the results are the same to the bit.
 
 use super::masks::{channels_of_word, take_bit};
-use super::sparse::{add_shared_rows, live_bits, load_all, store_all};
+use super::sparse::{add_live_rows, add_shared_rows, live_bits, load_all, store_all};
 use crate::element::Element;
 use crate::plan::{DenseStage, WORD_BITS};
 use crate::simd::{Kernel, Simd};
@@ -170,12 +170,18 @@ impl<T: Element> Matrix<'_, T> {
         while u + N * S::LANES <= units || is_last && u < units {
             let weights = self.rows.get(inputs.first * units + u..).unwrap_or(&[]);
             let mut block = [[simd.splat(0.0); N]; P];
-            for (p, block) in block.iter_mut().enumerate() {
-                load_all(simd, span(sums, p * units + u, units - u), block);
-            }
-            add_shared_rows(simd, &mut block, (inputs.x, inputs.live), (weights, units));
-            for (p, block) in block.iter().enumerate() {
-                store_all(simd, block, span_mut(sums, p * units + u, units - u));
+            if let ([block], [x]) = (&mut block[..], &inputs.x[..]) {
+                load_all(simd, sums.get(u..).unwrap_or(&[]), block);
+                add_live_rows(simd, block, (x, inputs.live), (weights, units));
+                store_all(simd, block, sums.get_mut(u..).unwrap_or(&mut []));
+            } else {
+                for (p, block) in block.iter_mut().enumerate() {
+                    load_all(simd, span(sums, p * units + u, units - u), block);
+                }
+                add_shared_rows(simd, &mut block, (inputs.x, inputs.live), (weights, units));
+                for (p, block) in block.iter().enumerate() {
+                    store_all(simd, block, span_mut(sums, p * units + u, units - u));
+                }
             }
             u += N * S::LANES;
         }

@@ -83,11 +83,6 @@ pub(crate) fn add_shared_rows<S: Simd, T: Element, const P: usize, const N: usiz
     (x, mut live): ([&[f32]; P], u32),
     (weights, stride): (&[T], usize),
 ) {
-    if P == 1
-        && let ([sums], [x]) = (&mut sums[..], &x[..])
-    {
-        return add_live_rows(simd, sums, (x, live), (weights, stride));
-    }
     // A copy, which stays in registers.
     let mut own = *sums;
     while live != 0 {

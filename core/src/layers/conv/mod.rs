@@ -18,7 +18,7 @@ mod window;
 
 use super::RowMasks;
 use super::pool::Pooled;
-use super::sparse::{ROW, add_shared_rows, bits_at, load_all};
+use super::sparse::{ROW, add_live_rows, bits_at, load_all};
 use crate::element::Element;
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
@@ -145,8 +145,7 @@ impl<T: Element, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
 }
 
 impl<T: Element> Conv<'_, T> {
-    /// Finds the largest of each filter's values in the pooling window of output column `q`. Vectors take several
-    /// positions at a time, which share the loads of weights; see `window` for the usual case.
+    /// Finds the largest of each filter's values in the pooling window of output column `q`.
     #[inline(always)]
     fn pool<S: Simd, const N: usize>(
         &self,
@@ -156,91 +155,54 @@ impl<T: Element> Conv<'_, T> {
         o: usize,
         pooled: &mut Pooled<S, N>,
     ) {
-        let pool = self.stage.pool;
-        if S::LANES > 1 && pool == 2 {
-            return self.positions(simd, window, (q, o), [(0, 0), (0, 1), (1, 0), (1, 1)], pooled);
-        }
-        for wy in 0..pool {
-            if S::LANES > 1 && pool == 3 {
-                self.positions(simd, window, (q, o), [(wy, 0), (wy, 1), (wy, 2)], pooled);
-                continue;
-            }
-            for wx in 0..pool {
-                self.positions(simd, window, (q, o), [(wy, wx)], pooled);
-            }
-        }
-    }
-
-    /// Takes the values at some positions `(wy, wx)` of the pooling window of output column `q`.
-    #[inline(always)]
-    fn positions<S: Simd, const P: usize, const N: usize>(
-        &self,
-        simd: S,
-        window: &Window<'_>,
-        (q, o): (usize, usize),
-        positions: [(usize, usize); P],
-        pooled: &mut Pooled<S, N>,
-    ) {
         let stage = self.stage;
-        let mut places = [(0, 0); P];
-        for (place, (wy, wx)) in places.iter_mut().zip(positions) {
-            *place = (wy * stage.stride, (q * stage.step() + wx * stage.stride) * stage.input.channels);
-        }
-        let mut values = [[simd.splat(0.0); N]; P];
-        let some = self.convolve(simd, window, places, o, &mut values);
-        for (values, (wy, wx)) in values.iter_mut().zip(positions) {
-            // Counted from the padded border, so that nothing is negative.
-            let (y, x) = (window.row * stage.pool + wy, q * stage.pool + wx);
-            let inside = |at: usize, pad: usize, size: usize| at >= pad && at < size + pad;
-            let is_real = inside(y, stage.pool_pad.0, stage.conv.0) && inside(x, stage.pool_pad.1, stage.conv.1);
-            // Zeros cannot win against the zero that a ReLU's search starts with.
-            if is_real && (some || !stage.relu) {
-                pooled.add(simd, values, (wy, wx));
+        let mut values = [simd.splat(0.0); N];
+        for wy in 0..stage.pool {
+            for wx in 0..stage.pool {
+                // Counted from the padded border, so that nothing is negative.
+                let (y, x) = (window.row * stage.pool + wy, q * stage.pool + wx);
+                let inside = |at: usize, pad: usize, size: usize| at >= pad && at < size + pad;
+                if inside(y, stage.pool_pad.0, stage.conv.0) && inside(x, stage.pool_pad.1, stage.conv.1) {
+                    let start = (q * stage.step() + wx * stage.stride) * stage.input.channels;
+                    let some = self.position::<S, N>(simd, (window, wy * stage.stride, start), o, &mut values);
+                    // Zeros cannot win against the zero that a ReLU's search starts with.
+                    if some || !stage.relu {
+                        pooled.add(simd, &mut values, (wy, wx));
+                    }
+                }
             }
         }
     }
 
-    /// The convolution at each place: window rows from `place.0` on, elements from `place.1` on. False if all values
-    /// are zero because nothing under the kernels is not.
+    /// The convolution at one position: window rows from `row` on, elements from `start` on. False if all values are
+    /// zero because nothing under the kernel is not.
     #[inline(always)]
-    fn convolve<S: Simd, const P: usize, const N: usize>(
+    fn position<S: Simd, const N: usize>(
         &self,
         simd: S,
-        window: &Window<'_>,
-        places: [(usize, usize); P],
+        (window, row, start): (&Window<'_>, usize, usize),
         o: usize,
-        values: &mut [[S::Vector; N]; P],
+        values: &mut [S::Vector; N],
     ) -> bool {
         let (stage, filters) = (self.stage, self.stage.output.channels);
         if !stage.convolves {
-            for (values, (row, start)) in values.iter_mut().zip(places) {
-                let x = span(window.input_row(row).values, start + o, filters.saturating_sub(o));
-                load_all(simd, x, values);
-            }
+            let x = span(window.input_row(row).values, start + o, filters.saturating_sub(o));
+            load_all(simd, x, values);
             return true;
         }
         let mut some = !self.bias.is_empty();
-        for values in values.iter_mut() {
-            load_all(simd, self.bias.get(o..).unwrap_or(&[]), values);
-        }
+        load_all(simd, self.bias.get(o..).unwrap_or(&[]), values);
         let run = stage.kernel * stage.input.channels;
         for ky in 0..stage.kernel {
-            let mut rows = [InputRow { values: &[], live: &[] }; P];
-            for (input_row, (row, _)) in rows.iter_mut().zip(places) {
-                *input_row = window.input_row(row + ky);
-            }
+            let row = window.input_row(row + ky);
             let mut at = 0;
             while at < run {
-                let mut live = 0;
-                let mut x: [&[f32]; P] = [&[]; P];
-                for ((x, row), (_, start)) in x.iter_mut().zip(&rows).zip(places) {
-                    live |= bits_at(row.live, start + at, WORD_BITS.min(run - at));
-                    *x = row.from(start + at);
-                }
+                let live = bits_at(row.live, start + at, WORD_BITS.min(run - at));
                 if live != 0 {
                     some = true;
+                    let x = row.values.get(start + at..).unwrap_or(&[]);
                     let weights = self.weights.get((ky * run + at) * filters + o..).unwrap_or(&[]);
-                    add_shared_rows(simd, values, (x, live), (weights, filters));
+                    add_live_rows(simd, values, (x, live), (weights, filters));
                 }
                 at += WORD_BITS;
             }
