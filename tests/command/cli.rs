@@ -111,16 +111,16 @@ fn adversarial_training_is_repeatable_and_resumes_after_every_epoch() {
         if constant {
             train("resumed", &[recipe, &["--epochs", "1"][..]].concat());
             train("resumed", &[recipe, &["--epochs", "2", "--resume"][..]].concat());
-            // The power failed between the checkpoint and the model.
-            std::fs::remove_file(folder.path().join("resumed")).unwrap();
-            train("resumed", &[recipe, &["--epochs", "2", "--resume"][..]].concat());
+            if i == 2 {
+                // The power failed between the checkpoint and the model.
+                std::fs::remove_file(folder.path().join("resumed")).unwrap();
+            }
             train("resumed", &[recipe, &["--epochs", "3", "--resume"][..]].concat());
             assert!(file("one") == file("resumed"), "{recipe:?}: a resumed run trained another model");
         }
-        let message =
-            error(folder.path(), &[&["train", "--out", "one", "--resume", "--lr", "0.7"], &data[..], recipe].concat());
-        assert!(message.contains("lr=0.7") || message.contains("used multiple times"), "{message}");
     }
+    let other = [&["train", "--out", "one", "--resume", "--lr", "0.7"], &data[..], recipes[2]].concat();
+    assert!(error(folder.path(), &other).contains("lr=0.7"));
     std::fs::write(folder.path().join("one.checkpoint"), "rubbish").unwrap();
     let message = error(folder.path(), &[&["train", "--out", "one", "--resume"], &data[..], recipes[2]].concat());
     assert!(message.contains("one.checkpoint"), "{message}");

@@ -7,6 +7,7 @@ use midge_core::{Error, loss};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::Epoch;
 use super::adversarial::Adversarial;
 use crate::data::Dataset;
 use crate::evaluation::{check_fit, fraction};
@@ -35,11 +36,13 @@ impl Validation {
         (self.pgd_accuracy, self.clean_accuracy) > (other.pgd_accuracy, other.clean_accuracy)
     }
 
-    /// Catastrophic overfitting (Wong et al., ICLR 2020, section 5.2): the network resists the single step that it is
-    /// trained on (`training_accuracy`) and reads clean images, but hardly any after PGD.
-    pub fn has_collapsed(&self, adversarial: &Adversarial, training_accuracy: f64) -> bool {
-        let resists = training_accuracy.min(self.clean_accuracy);
-        adversarial.is_single_step() && resists >= 0.5 && self.pgd_accuracy < 0.1
+    /// Catastrophic overfitting (Wong et al., ICLR 2020, section 5.2): the network resists the single step that it was
+    /// trained on in `epoch` and reads clean images, but hardly any after PGD. Not before eps has its full size: until
+    /// then the step is easier to resist than PGD.
+    pub fn has_collapsed(&self, adversarial: &Adversarial, epoch: &Epoch) -> bool {
+        let whole_eps = epoch.epoch as f64 - 1.0 >= adversarial.warm_up;
+        let resists = epoch.accuracy.min(self.clean_accuracy);
+        whole_eps && adversarial.is_single_step() && resists >= 0.5 && self.pgd_accuracy < 0.1
     }
 }
 

@@ -105,7 +105,7 @@ fn one_epoch(
     let weights = &run.training.weights;
     let Evaluation { loss, accuracy, .. } = evaluate(weights, test, &indicatif::ProgressBar::hidden())?;
     let validation = held_out.as_ref().map(|data| validate(weights, data, eps, recipe.seed)).transpose()?;
-    let collapsed = validation.zip(recipe.adversarial).map(|(v, a)| v.has_collapsed(&a, result.accuracy));
+    let collapsed = validation.zip(recipe.adversarial).map(|(v, a)| v.has_collapsed(&a, &result));
     Ok(Some(Report { epoch: result, test_loss: loss, test_accuracy: accuracy, validation, collapsed }))
 }
 
@@ -125,7 +125,7 @@ fn print(report: &Report) {
     if report.collapsed == Some(true) {
         println!(
             "epoch {epoch} has collapsed: the network resists the single step that it is trained on, but not PGD; \
-             try a smaller --alpha, --schedule cyclic, or --adversarial pgd"
+             try --adversarial pgd, or fast with a smaller --alpha"
         );
     }
 }
