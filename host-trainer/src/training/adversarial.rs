@@ -5,7 +5,7 @@
 //! ```
 //! FGSM: Goodfellow, Shlens, Szegedy, ICLR 2015, section 6 (all images adversarial). PGD: Madry et al., ICLR 2018,
 //! equation 2.1. Fast: Wong, Rice, Kolter: Fast is better than free, ICLR 2020, algorithm 3: one step of `alpha` from a
-//! random start, 1.25 eps there. TRADES: Zhang et al., ICML 2019, see [`super::trades`]; its attack raises the
+//! random start, 1.25 eps there. TRADES: Zhang et al., ICML 2019, see `trades.rs`; its attack raises the
 //! Kullback-Leibler divergence from the clean prediction. That has no gradient at the clean image, so the authors start at
 //! a small normal distance from it; here the start is uniform in the ball, as for the other attacks.
 
