@@ -16,7 +16,7 @@ use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
 use midge_core::{Element, Error, MNIST_CNN, Model, f16};
 use midge_trainer::bundled;
 use midge_trainer::data::synthetic;
-use midge_trainer::training::{Recipe, initialise, train_epoch};
+use midge_trainer::training::{Recipe, Training, initialise, train_epoch};
 use midge_trainer::weights::DType;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -119,13 +119,13 @@ fn work<T: Element>(criterion: &mut Criterion, dtype: &str, model: &Model<'_, T>
 
 fn training(criterion: &mut Criterion) {
     let data = synthetic::dataset(1, STEP * STEPS, 0);
-    let recipe = Recipe { batch_size: STEP, learning_rate: 0.01, seed: 1 };
-    let mut weights = initialise(MNIST_CNN, 1);
+    let recipe = Recipe::plain(STEP, 0.01, 1);
+    let mut training = Training::new(initialise(MNIST_CNN, 1), &recipe.optimiser);
     let (hidden, stop) = (ProgressBar::hidden(), AtomicBool::new(false));
     let mut group = criterion.benchmark_group("training");
     group.throughput(Throughput::Elements((STEP * STEPS) as u64)).sample_size(10);
     group.bench_function(format!("{STEPS} steps of {STEP}"), |b| {
-        b.iter(|| train_epoch(&mut weights, &data, &recipe, 1, &hidden, &stop).expect("digits fit"));
+        b.iter(|| train_epoch(&mut training, &data, &recipe, 1, &hidden, &stop).expect("digits fit"));
     });
 }
 

@@ -17,7 +17,9 @@ use midge_core::attack::{Fgsm, MiFgsm, perturb_len};
 use midge_core::batch::Batch;
 use midge_core::{Error, Model};
 use midge_trainer::data::Dataset;
-use midge_trainer::training::{self, Recipe};
+use midge_trainer::training::adversarial::{Adversarial, Method};
+use midge_trainer::training::optimiser::Optimiser;
+use midge_trainer::training::{self, Recipe, Training};
 use midge_trainer::weights::Weights;
 use protocol::{Answer, EPS, PIXELS, Request, Result, Set};
 use rayon::prelude::*;
@@ -112,10 +114,16 @@ fn mi_fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
     )
 }
 
+/// SGD on clean images, or on those of PGD-7: seven steps of 0.1 from a random start within 0.3.
+fn recipe(request: &Request) -> Recipe {
+    let plain = Recipe::plain(request.batch, 0.01, 1);
+    let pgd = Adversarial { alpha: 0.1, steps: 7, ..Adversarial::new(Method::Pgd, 0.3) };
+    Recipe { adversarial: (request.work == "adversarial_train").then_some(pgd), ..plain }
+}
+
 /// One pass over the images, in an order of midge's own within them.
-fn train(weights: &mut Weights, data: &Dataset, batch_size: usize) -> Result<f64> {
-    let recipe = Recipe { batch_size, learning_rate: 0.01, seed: 1 };
-    let epoch = training::train_epoch(weights, data, &recipe, 1, &ProgressBar::hidden(), &AtomicBool::new(false))?;
+fn train(training: &mut Training, data: &Dataset, recipe: &Recipe) -> Result<f64> {
+    let epoch = training::train_epoch(training, data, recipe, 1, &ProgressBar::hidden(), &AtomicBool::new(false))?;
     Ok(epoch.ok_or("interrupted")?.loss)
 }
 
@@ -124,21 +132,22 @@ struct Worker<'a> {
     sets: &'a BTreeMap<String, Set>,
     model: Model<'a, f32>,
     initial: &'a Weights,
-    /// Weights under training; block 0 starts anew.
-    trained: Weights,
+    /// Weights under training for each kind of it; block 0 starts anew.
+    trained: BTreeMap<String, Training>,
 }
 
 impl Worker<'_> {
     fn hello() -> Value {
         let settings = ["default"];
-        let work = ["forward", "gradient", "fgsm", "mi_fgsm", "train"].map(|work| (work.to_owned(), json!(settings)));
+        let work = ["forward", "gradient", "fgsm", "mi_fgsm", "train", "adversarial_train"];
+        let work = work.map(|work| (work.to_owned(), json!(settings)));
         let work = Value::Object(work.into_iter().collect());
         json!({ "name": "midge", "version": env!("CARGO_PKG_VERSION"), "work": work })
     }
 
     fn run(&mut self, request: &Request) -> Result<Answer> {
         let set = self.sets.get(&request.set).ok_or_else(|| format!("no set {:?}", request.set))?;
-        if request.work == "train" {
+        if ["train", "adversarial_train"].contains(&request.work.as_str()) {
             return self.train(set, request);
         }
         let batches = Batches::of(set, request);
@@ -156,8 +165,10 @@ impl Worker<'_> {
     /// Block `b` of `count` images; the blocks wrap round.
     fn train(&mut self, set: &Set, request: &Request) -> Result<Answer> {
         if request.block == 0 {
-            self.trained = self.initial.clone();
+            self.trained.remove(&request.work);
         }
+        let start = || Training::new(self.initial.clone(), &Optimiser::PLAIN);
+        let training = self.trained.entry(request.work.clone()).or_insert_with(start);
         let blocks = (set.labels.len() / request.count.max(1)).max(1);
         let first = request.block % blocks * request.count;
         let labels = set.labels.iter().skip(first).take(request.count);
@@ -168,7 +179,7 @@ impl Worker<'_> {
             name: request.set.clone(),
         };
         let start = Instant::now();
-        let loss = train(&mut self.trained, &data, request.batch)?;
+        let loss = train(training, &data, &recipe(request))?;
         Ok(Answer { seconds: start.elapsed().as_secs_f64(), loss: Some(loss), values: Vec::new() })
     }
 }
@@ -180,7 +191,7 @@ fn serve(folder: &Path, input: impl std::io::BufRead, output: impl std::io::Writ
     let initial = Weights::load(&folder.join("initial.safetensors"))?;
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
-    let mut worker = Worker { sets: &sets, model, initial: &initial, trained: initial.clone() };
+    let mut worker = Worker { sets: &sets, model, initial: &initial, trained: BTreeMap::new() };
     protocol::serve(&Worker::hello(), input, output, |request| worker.run(request))
 }
 
@@ -240,10 +251,12 @@ mod tests {
                 assert!(values.iter().any(|x| *x != 0.0) && values.iter().all(|x| x.is_finite()));
             }
         }
+        let hard = ask(folder.path(), &[request("adversarial_train", "train", 64)]);
         let train = request("train", "train", 64);
         let losses = ask(folder.path(), &[train.clone(), train, json!({}), request("sleep", "digits", 1)]);
         assert!(losses[1]["loss"].as_f64().unwrap() > 1.0, "{losses:?}");
         assert_eq!(losses[1]["loss"], losses[2]["loss"], "block 0 starts anew");
+        assert!(hard[1]["loss"].as_f64() > losses[1]["loss"].as_f64(), "PGD raises the loss: {hard:?}");
         assert!(losses[3]["error"].as_str().unwrap().contains("no text \"work\""), "{losses:?}");
         assert!(losses[4]["error"].as_str().unwrap().contains("no work \"sleep\""), "{losses:?}");
     }

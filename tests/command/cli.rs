@@ -80,6 +80,53 @@ fn training_is_repeatable_on_any_number_of_threads_and_can_be_resumed() {
 }
 
 #[test]
+fn adversarial_training_is_repeatable_and_resumes_after_every_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = ["--data", "synthetic", "--limit", "300", "--network", SMALL, "--seed", "5", "--batch-size", "30"];
+    let train = |out: &str, more: &[&str]| ok(folder.path(), &[&["train", "--out", out], &data[..], more].concat());
+    let file = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let recipes: [&[&str]; 3] = [
+        &["--adversarial", "pgd", "--steps", "2", "--shift", "2", "--schedule", "constant", "--eps-warmup", "1.5"],
+        &[
+            "--adversarial",
+            "trades",
+            "--steps",
+            "2",
+            "--beta",
+            "2",
+            "--optimiser",
+            "sgd",
+            "--momentum",
+            "0.9",
+            "--lr",
+            "0.1",
+        ],
+        &["--momentum", "0.9", "--weight-decay", "0.001", "--schedule", "constant"],
+    ];
+    for (i, recipe) in recipes.iter().enumerate() {
+        let constant = i != 1;
+        train("one", &[recipe, &["--epochs", "3", "--threads", "1"][..]].concat());
+        train("two", &[recipe, &["--epochs", "3", "--threads", "2"][..]].concat());
+        assert!(file("one") == file("two"), "{recipe:?}: two threads trained another model than one");
+        if constant {
+            train("resumed", &[recipe, &["--epochs", "1"][..]].concat());
+            train("resumed", &[recipe, &["--epochs", "2", "--resume"][..]].concat());
+            if i == 2 {
+                // The power failed between the checkpoint and the model.
+                std::fs::remove_file(folder.path().join("resumed")).unwrap();
+            }
+            train("resumed", &[recipe, &["--epochs", "3", "--resume"][..]].concat());
+            assert!(file("one") == file("resumed"), "{recipe:?}: a resumed run trained another model");
+        }
+    }
+    let other = [&["train", "--out", "one", "--resume", "--lr", "0.7"], &data[..], recipes[2]].concat();
+    assert!(error(folder.path(), &other).contains("lr=0.7"));
+    std::fs::write(folder.path().join("one.checkpoint"), "rubbish").unwrap();
+    let message = error(folder.path(), &[&["train", "--out", "one", "--resume"], &data[..], recipes[2]].concat());
+    assert!(message.contains("one.checkpoint"), "{message}");
+}
+
+#[test]
 fn a_trained_model_reads_synthetic_digits_and_survives_export() {
     let folder = tempfile::tempdir().unwrap();
     let data = ["--data", "synthetic"];
@@ -352,6 +399,10 @@ fn mistakes_get_a_message_and_leave_no_file() {
             &["train", "--out", "x", "--data", "synthetic", "--network", "input(28,27,1) flatten dense(units=10)"],
             "images are",
         ),
+        (&["train", "--out", "x", "--beta", "2", "--adversarial", "pgd"], "--beta"),
+        (&["train", "--out", "x", "--eps", "-1", "--adversarial", "pgd"], "--eps"),
+        (&["train", "--out", "x", "--momentum", "1"], "--momentum"),
+        (&["train", "--out", "x", "--data", "synthetic", "--limit", "5", "--held-out", "5"], "--held-out"),
         (&["train", "--out", "x", "--network", "nonsense"], "input(height,width,channels)"),
         (&["train", "--out", "no/such/folder/x", "--data", "synthetic"], "no/such/folder/x"),
         (

@@ -14,9 +14,74 @@ pub fn perturb_len(network: &Network, samples: usize) -> usize {
     Batch::gradient(network, samples).buffer_len() + 2 * samples * network.input().len()
 }
 
+/// Where images start from and which way they go; each function has the number of the image as its first argument.
+struct Course<'a, S, O> {
+    /// Clean images, `[sample][pixel]`.
+    images: &'a [f32],
+    /// May move an adversarial image, its last argument, from its clean one.
+    start: S,
+    /// From logits to the gradient of what is to be raised.
+    objective: O,
+}
+
+impl<S: Fn(usize, &[f32], &mut [f32]), O: Fn(usize, &[f32], &mut [f32])> Course<'_, S, O> {
+    /// [`Step::walk`] for all images.
+    fn walk<T: Element>(
+        &self,
+        step: &Step,
+        model: &Model<'_, T>,
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<(), Error> {
+        let (network, images) = (model.network(), self.images);
+        let (pixels, classes) = (network.input().len(), network.classes());
+        let count = images.len() / pixels.max(1);
+        step.check_options()?;
+        check_len("images", count * pixels, images.len())?;
+        check_len("adversarial images", images.len(), adversarial.len())?;
+        check_buffer(perturb_len(network, count), buffer.len())?;
+        check_pixels(images)?;
+        for (sample, x) in adversarial.chunks_exact_mut(pixels.max(1)).enumerate() {
+            let image = span(images, sample * pixels, pixels);
+            x.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
+            (self.start)(sample, image, x);
+        }
+        let batch = Batch::gradient(network, count);
+        let mut rest = buffer;
+        let momentum = take(&mut rest, images.len());
+        let gradient = take(&mut rest, images.len());
+        momentum.fill(0.0);
+        for _ in 0..step.steps {
+            batch.forward(model, count, |sample| span(adversarial, sample * pixels, pixels), rest)?;
+            let (logits, logit_gradient) = batch.logit_gradient(rest);
+            for sample in 0..count {
+                let target = span_mut(logit_gradient, sample * classes, classes);
+                (self.objective)(sample, span(logits, sample * classes, classes), target);
+            }
+            batch.input_gradient(model, count, rest, gradient)?;
+            for (sample, x) in adversarial.chunks_exact_mut(pixels.max(1)).enumerate() {
+                let (first, gradient) = (sample * pixels, span(gradient, sample * pixels, pixels));
+                step.advance_one(span(images, first, pixels), gradient, span_mut(momentum, first, pixels), x);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Step {
-    /// [`Step::walk`] for images `[sample][pixel]` of classes `labels`. `start` may move an adversarial image from its
-    /// clean one.
+    /// One image's step away from its label.
+    fn advance_one(&self, image: &[f32], gradient: &[f32], momentum: &mut [f32], x: &mut [f32]) {
+        let direction = match self.decay {
+            Some(decay) => {
+                accumulate(momentum, decay, gradient);
+                &*momentum
+            }
+            None => gradient,
+        };
+        self.advance(image, direction, self.signed_alpha(Goal::Away(0)), x);
+    }
+
+    /// Away from `labels`, one for each image.
     fn walk_batch<T: Element>(
         &self,
         model: &Model<'_, T>,
@@ -25,46 +90,13 @@ impl Step {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<(), Error> {
-        let (network, count) = (model.network(), labels.len());
-        let (pixels, classes) = (network.input().len(), network.classes());
-        self.check_options()?;
-        check_len("images", count * pixels, images.len())?;
-        check_len("adversarial images", images.len(), adversarial.len())?;
-        check_buffer(perturb_len(network, count), buffer.len())?;
-        check_pixels(images)?;
-        labels.iter().try_for_each(|label| check_class(*label, classes))?;
-        for (sample, x) in adversarial.chunks_exact_mut(pixels.max(1)).enumerate() {
-            let image = span(images, sample * pixels, pixels);
-            x.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
-            start(sample, image, x);
-        }
-        let batch = Batch::gradient(network, count);
-        let mut rest = buffer;
-        let momentum = take(&mut rest, images.len());
-        let gradient = take(&mut rest, images.len());
-        momentum.fill(0.0);
-        for _ in 0..self.steps {
-            batch.forward(model, count, |sample| span(adversarial, sample * pixels, pixels), rest)?;
-            let (logits, logit_gradient) = batch.logit_gradient(rest);
-            for (sample, label) in labels.iter().enumerate() {
-                let target = span_mut(logit_gradient, sample * classes, classes);
-                self.loss.gradient(span(logits, sample * classes, classes), *label, target);
-            }
-            batch.input_gradient(model, count, rest, gradient)?;
-            for (sample, x) in adversarial.chunks_exact_mut(pixels.max(1)).enumerate() {
-                let gradient = span(gradient, sample * pixels, pixels);
-                let direction = match self.decay {
-                    Some(decay) => {
-                        let momentum = span_mut(momentum, sample * pixels, pixels);
-                        accumulate(momentum, decay, gradient);
-                        &*momentum
-                    }
-                    None => gradient,
-                };
-                self.advance(span(images, sample * pixels, pixels), direction, self.signed_alpha(Goal::Away(0)), x);
-            }
-        }
-        Ok(())
+        let network = model.network();
+        check_len("images", labels.len() * network.input().len(), images.len())?;
+        labels.iter().try_for_each(|label| check_class(*label, network.classes()))?;
+        let objective = |sample: usize, logits: &[f32], gradient: &mut [f32]| {
+            self.loss.gradient(logits, labels.get(sample).copied().unwrap_or(0), gradient);
+        };
+        Course { images, start, objective }.walk(self, model, adversarial, buffer)
     }
 }
 
@@ -97,6 +129,25 @@ perturb_batch!(Fgsm, |_own| |_, _, _| {});
 perturb_batch!(MiFgsm, |_own| |_, _, _| {});
 // One start for each image, from a seed of its own.
 perturb_batch!(Pgd, |own| |sample, image, x| own.start_at_random(sample, image, x));
+
+impl Pgd {
+    /// [`Self::perturb_batch`] up any function of the logits: `objective(sample, logits, gradient)` fills the gradient of
+    /// that function with respect to the sample's logits.
+    ///
+    /// # Errors
+    /// Those of [`Self::perturb_batch`].
+    pub fn perturb_batch_along<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        images: &[f32],
+        objective: impl Fn(usize, &[f32], &mut [f32]),
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<(), Error> {
+        let start = |sample: usize, image: &[f32], x: &mut [f32]| self.start_at_random(sample, image, x);
+        Course { images, start, objective }.walk(&self.step(), model, adversarial, buffer)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -148,5 +199,16 @@ mod tests {
             assert_eq!(from_random[i * PIXELS..][..PIXELS], alone);
         }
         assert!(found != images && from_random != images);
+        // Any function of the logits: here, up one of them.
+        let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5)];
+        let up = |_: usize, _: &[f32], gradient: &mut [f32]| {
+            gradient.fill(0.0);
+            gradient[2] = 1.0;
+        };
+        pgd.perturb_batch_along(&model, &images, up, &mut found, &mut buffer).unwrap();
+        let mut logit = |image: &[f32]| model.logits(image, &mut buffer).unwrap()[2];
+        for (image, raised) in images.chunks(PIXELS).zip(found.chunks(PIXELS)) {
+            assert!(logit(raised) > logit(image));
+        }
     }
 }

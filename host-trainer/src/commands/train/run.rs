@@ -1,0 +1,158 @@
+//! A run from epoch to epoch, and the files that keep it.
+//!
+//! Plain SGD needs nothing but the model file to go on. An optimiser with a memory, or a model file that holds the best
+//! epoch instead of the last, needs a checkpoint too. That is written first: if the program ends between the two files,
+//! the next resume finds in the checkpoint that its epoch was the best, and writes the model file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use midge_core::{MNIST_CNN, Network};
+
+use super::{Arguments, Images, Report};
+use crate::training::validation::Validation;
+use crate::training::{Recipe, Training, checkpoint, initialise};
+use crate::weights::{DType, Weights};
+
+/// Metadata keys that let a run be resumed and repeated.
+const EPOCHS: &str = "training.epochs";
+const RECIPE: &str = "training.recipe";
+const HISTORY: &str = "training.history";
+const BEST: &str = "training.best";
+
+/// What a run has so far.
+pub(super) struct Run {
+    pub(super) training: Training,
+    recipe: String,
+    out: PathBuf,
+    checkpoint: Option<PathBuf>,
+    /// The epoch in the model file and its accuracies, if there are held-out images.
+    best: Option<(usize, Validation)>,
+}
+
+impl Run {
+    /// New weights, or those of the files of `--out`.
+    pub(super) fn start(arguments: &Arguments, recipe: &Recipe) -> Result<Self> {
+        let asked = arguments.network.as_deref().map(str::parse::<Network>).transpose().context("--network")?;
+        let out = arguments.out.clone();
+        let keeps = recipe.optimiser.remembers() || arguments.holds_out();
+        let checkpoint = keeps.then(|| checkpoint::path(&out));
+        let mut run = Self {
+            training: Training::new(initialise(asked.unwrap_or(MNIST_CNN), recipe.seed), &recipe.optimiser),
+            recipe: recipe.describe(),
+            out,
+            checkpoint,
+            best: None,
+        };
+        if arguments.resume && run.newest().exists() {
+            run.training = run.resume(asked, recipe)?;
+            run.best = run.training.weights.metadata.get(BEST).and_then(|line| parse_best(line));
+            run.complete()?;
+        } else if arguments.resume && run.out.exists() {
+            anyhow::bail!("{}: not there, and this run cannot go on without it", run.newest().display());
+        }
+        Ok(run)
+    }
+
+    /// The file that has the last epoch.
+    pub(super) fn newest(&self) -> &Path {
+        self.checkpoint.as_deref().unwrap_or(&self.out)
+    }
+
+    fn resume(&self, asked: Option<Network>, recipe: &Recipe) -> Result<Training> {
+        let name = self.newest().display();
+        let metadata = |metadata: &BTreeMap<String, String>| -> Result<()> {
+            let known = metadata.get(EPOCHS).is_some_and(|n| n.parse::<usize>().is_ok());
+            ensure!(known, "{name}: was not written by midge train");
+            let before = metadata.get(RECIPE).map_or("", String::as_str);
+            // What follows is the number of images.
+            let same = before.starts_with(&format!("{} images=", self.recipe));
+            ensure!(same, "{name}: was trained with {before}; this run has {}", self.recipe);
+            Ok(())
+        };
+        let training = match &self.checkpoint {
+            Some(path) => checkpoint::load(path, &recipe.optimiser)?,
+            None => Training::new(Weights::load(&self.out)?, &recipe.optimiser),
+        };
+        let weights = &training.weights;
+        ensure!(weights.dtype == DType::F32, "{name}: exported as {}, training needs f32", weights.dtype);
+        let same = asked.is_none_or(|asked| asked == weights.network);
+        ensure!(same, "{name}: holds another architecture than --network");
+        metadata(&weights.metadata)?;
+        Ok(training)
+    }
+
+    /// Writes the model file that an interrupted run did not get to.
+    fn complete(&self) -> Result<()> {
+        let is_newest = self.best.is_none_or(|(epoch, _)| epoch == self.done());
+        if self.checkpoint.is_some() && is_newest {
+            self.training.weights.save(&self.out, DType::F32)?;
+        }
+        let out = self.out.display();
+        ensure!(self.out.exists(), "{out}: not there; {} alone does not have the best epoch", self.newest().display());
+        Ok(())
+    }
+
+    /// A checkpoint goes on only with the images that it began with.
+    pub(super) fn check_images(&mut self, images: &Images, eps: f32) -> Result<()> {
+        self.recipe += &format!(" images={}", images.train.len());
+        if let Some(held_out) = &images.held_out {
+            self.recipe += &format!(" held-out={} validation-eps={eps}", held_out.len());
+        }
+        if let (Some(path), Some(before)) = (&self.checkpoint, self.training.weights.metadata.get(RECIPE)) {
+            let same = *before == self.recipe;
+            ensure!(same, "{}: was trained with {before}; this run has {}", path.display(), self.recipe);
+        }
+        Ok(())
+    }
+
+    /// Epochs that the weights have seen.
+    pub(super) fn done(&self) -> usize {
+        self.training.weights.metadata.get(EPOCHS).and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
+    /// The epoch in the model file, if that is the best one.
+    pub(super) fn best_epoch(&self) -> Option<usize> {
+        self.best.map(|(epoch, _)| epoch)
+    }
+
+    /// Notes how the weights came about, and writes the files.
+    pub(super) fn keep(&mut self, report: &Report) -> Result<()> {
+        let epoch = report.epoch;
+        let Report { test_loss, test_accuracy, .. } = report;
+        let mut line =
+            format!("{} {:.6} {:.6} {test_loss:.6} {test_accuracy:.6}", epoch.epoch, epoch.loss, epoch.accuracy);
+        let metadata = &mut self.training.weights.metadata;
+        let mut is_best = true;
+        if let Some(validation) = report.validation {
+            line += &format!(" {:.6} {:.6}", validation.clean_accuracy, validation.pgd_accuracy);
+            is_best = self.best.is_none_or(|(_, best)| validation.is_better_than(&best));
+            if is_best {
+                self.best = Some((epoch.epoch, validation));
+                metadata.insert(BEST.into(), format_best(epoch.epoch, &validation));
+            }
+        }
+        metadata.insert(EPOCHS.into(), epoch.epoch.to_string());
+        metadata.insert(RECIPE.into(), self.recipe.clone());
+        metadata.entry(HISTORY.into()).or_default().push_str(&(line + ";"));
+        if let Some(path) = &self.checkpoint {
+            checkpoint::save(&self.training, path)?;
+        }
+        if is_best { self.training.weights.save(&self.out, DType::F32) } else { Ok(()) }
+    }
+}
+
+/// Exact, so that a resumed run compares as the uninterrupted one.
+fn format_best(epoch: usize, validation: &Validation) -> String {
+    let Validation { clean_accuracy, pgd_accuracy, held_out } = validation;
+    format!("{epoch} {clean_accuracy:e} {pgd_accuracy:e} {held_out}")
+}
+
+fn parse_best(line: &str) -> Option<(usize, Validation)> {
+    let mut words = line.split(' ');
+    let epoch = words.next()?.parse().ok()?;
+    let clean_accuracy = words.next()?.parse().ok()?;
+    let pgd_accuracy = words.next()?.parse().ok()?;
+    Some((epoch, Validation { clean_accuracy, pgd_accuracy, held_out: words.next()?.parse().ok()? }))
+}

@@ -1,0 +1,80 @@
+//! Clean and PGD accuracy on a part of the training images that is kept for it: what tells the best epoch, and a collapse.
+
+use anyhow::Result;
+use midge_core::attack::{Pgd, perturb_len};
+use midge_core::batch::Batch;
+use midge_core::{Error, loss};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::Epoch;
+use super::adversarial::Adversarial;
+use crate::data::Dataset;
+use crate::evaluation::{check_fit, fraction};
+use crate::weights::Weights;
+
+/// Images that one thread takes together.
+const PART: usize = 32;
+
+/// Steps of the attack: more than any that is trained on.
+const STEPS: usize = 20;
+
+/// Accuracy on the held-out images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Validation {
+    /// Fraction of clean images that are read correctly.
+    pub clean_accuracy: f64,
+    /// Fraction of images that are read correctly after PGD.
+    pub pgd_accuracy: f64,
+    /// Number of images.
+    pub held_out: usize,
+}
+
+impl Validation {
+    /// More right under attack; the clean accuracy decides between equals.
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        (self.pgd_accuracy, self.clean_accuracy) > (other.pgd_accuracy, other.clean_accuracy)
+    }
+
+    /// Catastrophic overfitting (Wong et al., ICLR 2020, section 5.2): the network resists the single step that it was
+    /// trained on in `epoch` and reads clean images, but hardly any after PGD. Not before eps has its full size: until
+    /// then the step is easier to resist than PGD.
+    pub fn has_collapsed(&self, adversarial: &Adversarial, epoch: &Epoch) -> bool {
+        let whole_eps = epoch.epoch as f64 - 1.0 >= adversarial.warm_up;
+        let resists = epoch.accuracy.min(self.clean_accuracy);
+        whole_eps && adversarial.is_single_step() && resists >= 0.5 && self.pgd_accuracy < 0.1
+    }
+}
+
+/// Measures `weights` on `data`, under PGD of radius `eps` with 20 steps.
+///
+/// # Errors
+/// If the data do not fit the network, or logits or gradients are not finite.
+pub fn validate(weights: &Weights, data: &Dataset, eps: f32, seed: u64) -> Result<Validation> {
+    check_fit(weights, data)?;
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let (model, network) = (weights.model(&mut transposed)?, &weights.network);
+    let (pixels, classes) = (network.input().len(), network.classes());
+    let batch = Batch::inference(network, PART);
+    let parts = data.images.par_chunks(PART * pixels).enumerate();
+    let counts = parts.map_init(
+        || (vec![0.0; perturb_len(network, PART).max(batch.buffer_len())], vec![0.0; PART * pixels]),
+        |(buffer, adversarial), (part, images)| {
+            let labels: Vec<usize> = (0..images.len() / pixels).map(|i| data.label(part * PART + i)).collect();
+            let correct = |images: &[f32], buffer: &mut [f32]| -> Result<usize, Error> {
+                batch.forward(&model, labels.len(), |i| &images[i * pixels..][..pixels], buffer)?;
+                let logits = batch.logits(buffer).chunks(classes);
+                Ok(logits.zip(&labels).filter(|(logits, label)| loss::argmax(logits) == **label).count())
+            };
+            let clean = correct(images, buffer)?;
+            let adversarial = &mut adversarial[..images.len()];
+            let pgd = Pgd::with_steps(eps, STEPS, seed.wrapping_add((part * PART) as u64));
+            pgd.perturb_batch(&model, images, &labels, adversarial, buffer)?;
+            Ok([clean, correct(adversarial, buffer)?])
+        },
+    );
+    let counts: Result<Vec<[usize; 2]>, Error> = counts.collect();
+    let [clean, pgd] = counts?.iter().fold([0, 0], |sum, count| [sum[0] + count[0], sum[1] + count[1]]);
+    let share = |count| fraction(count, data.len());
+    Ok(Validation { clean_accuracy: share(clean), pgd_accuracy: share(pgd), held_out: data.len() })
+}
