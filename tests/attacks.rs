@@ -191,7 +191,7 @@ proptest! {
     #[test]
     fn bad_arguments_are_errors((weights, image, label) in sample(), bad in prop_oneof![Just(-0.1f32), Just(1.1), Just(f32::NAN)]) {
         let network = weights.network;
-        let model = Model::from_tensors(&network, &weights.tensors.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
+        let model = Model::from_tensors(&network, &weights.tensors.iter().map(|tensor| tensor.as_slice()).collect::<Vec<_>>()).unwrap();
         let short = |len: usize| Err(Error::Length { what: "buffer", expected: len, found: len - 1 });
         let (inference, gradient, attack) = (network.inference_len(), network.gradient_len(), network.attack_len());
         let (mut out, mut buffer) = (vec![0.0; image.len()], vec![0.0; attack]);

@@ -120,7 +120,7 @@ fn nan_and_infinite_weights_are_named() {
         assert!(weights.to_bytes(DType::F32).unwrap_err().to_string().contains("4.weight"));
         // A file that another program wrote, with a checksum that is right.
         let good = self::weights().to_bytes(DType::F32).unwrap();
-        let length = good.len() - 4 * weights.tensors.iter().map(Vec::len).sum::<usize>();
+        let length = good.len() - 4 * weights.tensors.iter().map(|tensor| tensor.len()).sum::<usize>();
         let mut tensors = good[length..].to_vec();
         let last = tensors.len() - 4;
         tensors[last..].copy_from_slice(&bad.to_le_bytes());

@@ -212,7 +212,7 @@ fn activations(weights: &Weights, index: usize, image: &[f32]) -> Result<Vec<f32
     }
     let network = Network::try_new(weights.network.input(), &layers)?;
     let count = midge_trainer::weights::tensor_infos(&network).len();
-    let tensors: Vec<&[f32]> = weights.tensors.iter().take(count).map(Vec::as_slice).collect();
+    let tensors: Vec<&[f32]> = weights.tensors.iter().take(count).map(|tensor| tensor.as_slice()).collect();
     let model = Model::from_tensors(&network, &tensors)?;
     Ok(model.logits(image, &mut vec![0.0; network.inference_len()])?.to_vec())
 }

@@ -71,7 +71,7 @@ pub fn import_bytes(bytes: &[u8], hints: &Hints) -> Result<Weights> {
         let kind = if info.name.ends_with("bias") { "bias" } else { "weight" };
         let tensor = tensors.get(&(*module, kind)).with_context(|| format!("{module}.{kind} is missing"))?;
         let data = convert(&network, info.layer, &info.shape, tensor);
-        converted.push(data.with_context(|| format!("tensor {module}.{kind}"))?);
+        converted.push(crate::weights::tensor(&data.with_context(|| format!("tensor {module}.{kind}"))?));
     }
     let weights = Weights { network, tensors: converted, dtype: DType::F32, metadata: BTreeMap::new() };
     // Written and read once, so that NaN and the like are found now.

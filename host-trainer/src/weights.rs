@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
+use aligned_vec::{AVec, ConstAlign};
 use anyhow::{Context, Result, bail};
 use half::f16;
 use midge_core::{
@@ -54,13 +55,21 @@ pub struct TensorInfo {
     pub shape: Vec<usize>,
 }
 
+/// Numbers that start with a cache line, where vectors are loaded fastest.
+pub type Tensor = AVec<f32, ConstAlign<64>>;
+
+/// A tensor of these values.
+pub fn tensor(values: &[f32]) -> Tensor {
+    Tensor::from_slice(64, values)
+}
+
 /// A network with weights in f32, whatever the file stores: arithmetic is f32 anyway, and every f16 is an f32.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// The architecture.
     pub network: Network,
     /// For each layer with weights, in order, weight and then, if it has one, bias.
-    pub tensors: Vec<Vec<f32>>,
+    pub tensors: Vec<Tensor>,
     /// The type of the file they came from, or `F32`.
     pub dtype: DType,
     /// What else the file says, such as how it was trained.
@@ -124,14 +133,15 @@ impl Weights {
         let file = SafeTensors::deserialize(aligned.bytes()).context("the header is damaged")?;
         let mut tensors = Vec::new();
         for info in tensor_infos(&network) {
-            let tensor = file.tensor(&info.name)?;
-            tensors.push(match dtype {
-                DType::F32 => bytemuck::pod_collect_to_vec(tensor.data()),
+            let view = file.tensor(&info.name)?;
+            let values: Vec<f32> = match dtype {
+                DType::F32 => bytemuck::pod_collect_to_vec(view.data()),
                 DType::F16 => {
-                    let halves: Vec<f16> = bytemuck::pod_collect_to_vec(tensor.data());
+                    let halves: Vec<f16> = bytemuck::pod_collect_to_vec(view.data());
                     halves.into_iter().map(f16::to_f32).collect()
                 }
-            });
+            };
+            tensors.push(tensor(&values));
         }
         let (_, header) = SafeTensors::read_metadata(aligned.bytes())?;
         let reserved = [METADATA_FORMAT, METADATA_NETWORK, METADATA_CHECKSUM];
@@ -194,7 +204,7 @@ impl Weights {
     /// # Errors
     /// If tensors do not fit the network.
     pub fn model<'a>(&'a self, buffer: &'a mut [f32]) -> Result<Model<'a, f32>> {
-        let tensors: Vec<&[f32]> = self.tensors.iter().map(Vec::as_slice).collect();
+        let tensors: Vec<&[f32]> = self.tensors.iter().map(Tensor::as_slice).collect();
         Ok(Model::from_tensors(&self.network, &tensors)?.with_transposed(Level::detect(), buffer)?)
     }
 

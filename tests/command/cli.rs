@@ -233,7 +233,7 @@ fn a_model_that_hides_its_gradient_falls_to_the_margin_and_fails_the_checks() {
     let folder = tempfile::tempdir().unwrap();
     let mut weights = Weights::load(&export(folder.path())).unwrap();
     let last = weights.tensors.len() - 2;
-    weights.tensors[last..].iter_mut().flatten().for_each(|w| *w *= 1000.0);
+    weights.tensors[last..].iter_mut().flat_map(|tensor| tensor.iter_mut()).for_each(|w| *w *= 1000.0);
     weights.save(&folder.path().join("masked"), DType::F32).unwrap();
     let evaluate = ["evaluate", "--robust", "--model", "masked", "--data", "synthetic", "--limit", "12", "--json"];
     let report = json(folder.path(), &[&evaluate[..], &["--steps", "3", "--restarts", "1"]].concat());
@@ -339,7 +339,7 @@ fn a_pytorch_model_is_imported() {
     assert_eq!(weights.tensors[0][(2 * 3 * 2 + 1) * 3 + 1], (((2 + 1) * 3 + 2) * 3) as f32);
     // [units, channel, row, column] to [row, column, channel][units]: row 1, column 0, channel 2, unit 4.
     assert_eq!(weights.tensors[2][(2 * 3 + 2) * 5 + 4], (4 * 12 + 2 * 4 + 2) as f32);
-    assert_eq!(weights.tensors[3], [2.0; 5]);
+    assert_eq!(weights.tensors[3].as_slice(), [2.0; 5]);
     ok(folder.path(), &["import", "state", "--out", "m2", "--network", network]);
     assert!(
         error(folder.path(), &["import", "m", "--out", "m3", "--network", "input(4,4,2) flatten dense(units=2)"])

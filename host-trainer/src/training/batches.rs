@@ -104,7 +104,7 @@ impl<'t> Trainer<'t> {
     /// Forward and backward of every sample.
     fn passes(&mut self, step: &Step<'_>) -> Result<(f64, usize), Error> {
         let Weights { network, tensors, .. } = &self.training.weights;
-        let tensors: Vec<&[f32]> = tensors.iter().map(Vec::as_slice).collect();
+        let tensors: Vec<&[f32]> = tensors.iter().map(|tensor| tensor.as_slice()).collect();
         let model = Model::from_tensors(network, &tensors)?;
         let model = model.with_transposed(Level::detect(), &mut self.transposed)?;
         let (recipe, data) = (self.recipe, self.data);

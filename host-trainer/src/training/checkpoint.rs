@@ -13,7 +13,7 @@ use safetensors::{SafeTensors, serialize};
 use super::Training;
 use super::optimiser::{Optimiser, State};
 use crate::files::write_atomically;
-use crate::weights::{DType, TensorInfo, Weights, tensor_infos};
+use crate::weights::{DType, TensorInfo, Weights, tensor, tensor_infos};
 
 const UPDATES: &str = "training.updates";
 
@@ -66,7 +66,7 @@ fn from_bytes(bytes: &[u8], optimiser: &Optimiser) -> Result<Training> {
     let updates = take(UPDATES)?.parse().context(UPDATES)?;
     let (mut tensors, mut moments) = (Vec::new(), Vec::new());
     for info in tensor_infos(&network) {
-        tensors.push(floats(&file, "weights", &info, &[])?);
+        tensors.push(tensor(&floats(&file, "weights", &info, &[])?));
         moments.push(match optimiser.remembers() {
             true => bytemuck::pod_collect_to_vec(&floats(&file, "moments", &info, &[2])?),
             false => Vec::new(),

@@ -5,7 +5,7 @@ use midge_core::{Layer, Network};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::weights::{DType, Weights, tensor_infos};
+use crate::weights::{DType, Weights, tensor, tensor_infos};
 
 /// Where the streams of the epochs begin, behind those of the layers.
 const EPOCHS: u64 = 1 << 16;
@@ -48,10 +48,11 @@ pub fn initialise(network: Network, seed: u64) -> Weights {
         let (fan_in, fan_out) = match (network.layers().get(info.layer), info.shape.as_slice()) {
             (Some(Layer::Conv2d { .. }), [o, ky, kx, i]) => (ky * kx * i, ky * kx * o),
             (_, [inputs, units]) => (*inputs, *units),
-            _ => return vec![0.0; len],
+            _ => return tensor(&vec![0.0; len]),
         };
         let limit = (6.0 / (fan_in + fan_out) as f32).sqrt();
-        (0..len).map(|_| (2.0 * uniform(&mut generator) - 1.0) * limit).collect()
+        let values: Vec<f32> = (0..len).map(|_| (2.0 * uniform(&mut generator) - 1.0) * limit).collect();
+        tensor(&values)
     });
     let tensors = tensors.collect();
     Weights { network, tensors, dtype: DType::F32, metadata: Default::default() }

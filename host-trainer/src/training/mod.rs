@@ -192,7 +192,12 @@ mod tests {
         let found = epoch(&mut trades, &data, &Recipe { adversarial, ..plain }, 1);
         let expected = epoch(&mut clean, &data, &plain, 1);
         assert_eq!(found.loss, expected.loss);
-        let tensors = trades.weights.tensors.iter().flatten().zip(clean.weights.tensors.iter().flatten());
+        let tensors = trades
+            .weights
+            .tensors
+            .iter()
+            .flat_map(|tensor| tensor.iter())
+            .zip(clean.weights.tensors.iter().flat_map(|tensor| tensor.iter()));
         assert!(tensors.fold(0.0, |most: f32, (a, b)| most.max((a - b).abs())) < 1e-6);
     }
 

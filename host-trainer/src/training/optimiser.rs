@@ -54,7 +54,7 @@ pub struct State {
 impl State {
     /// Nothing remembered yet.
     pub fn new(optimiser: &Optimiser, weights: &Weights) -> Self {
-        let len = |tensor: &Vec<f32>| if optimiser.remembers() { tensor.len() } else { 0 };
+        let len = |tensor: &[f32]| if optimiser.remembers() { tensor.len() } else { 0 };
         Self { updates: 0, moments: weights.tensors.iter().map(|tensor| vec![[0.0; 2]; len(tensor)]).collect() }
     }
 }
