@@ -249,11 +249,13 @@ impl<T: Element> Kernel for AccumulateBatch<'_, '_, T> {
             let mut sample = 0;
             while sample < samples {
                 let x = x.get(sample * inputs..).unwrap_or(&[]);
-                let sums = sums.get_mut(sample * units..).unwrap_or(&mut []);
                 if sample + SAMPLES <= samples {
+                    let sums = sums.get_mut(sample * units..).unwrap_or(&mut []);
                     dense.matrix().add_products::<S, SAMPLES>(simd, first, parts(x, inputs, first, len), sums);
                     sample += SAMPLES;
                 } else {
+                    // Only its own sums: the last block may be longer than what is left of them.
+                    let sums = span_mut(sums, sample * units, units);
                     dense.matrix().add_products::<S, 1>(simd, first, parts(x, inputs, first, len), sums);
                     sample += 1;
                 }
