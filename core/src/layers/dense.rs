@@ -9,7 +9,7 @@
 //! the same order as for one sample, so the results are the same to the bit.
 
 use super::masks::{channels_of_word, take_bit};
-use super::sparse::{add_live_rows, add_shared_rows, live_bits, load_all, store_all};
+use super::sparse::{add_live_rows, add_shared_rows, live_bits, load_all, load_block, store_all};
 use crate::element::Element;
 use crate::plan::{DenseStage, WORD_BITS};
 use crate::simd::{Kernel, Simd};
@@ -176,7 +176,7 @@ impl<T: Element> Matrix<'_, T> {
                 store_all(simd, block, sums.get_mut(u..).unwrap_or(&mut []));
             } else {
                 for (p, block) in block.iter_mut().enumerate() {
-                    load_all(simd, span(sums, p * units + u, units - u), block);
+                    load_block(simd, span(sums, p * units + u, units - u), block);
                 }
                 add_shared_rows(simd, &mut block, (inputs.x, inputs.live), (weights, units));
                 for (p, block) in block.iter().enumerate() {

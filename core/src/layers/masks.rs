@@ -46,6 +46,22 @@ impl RowMasks<'_> {
         self.winners_of_any(column, word, wy, wx)
     }
 
+    /// The bits of the channels `32 * word ..` at output column `column`.
+    #[inline(always)]
+    pub(crate) fn window(&self, column: usize, word: usize) -> WindowMasks {
+        let (stage, words) = (self.stage, self.stage.words());
+        let mut next = column * stage.planes() * words + word + if stage.relu { words } else { 0 };
+        let bits = if stage.pool > 1 { stage.winner_bits() } else { 0 };
+        let mut planes = [0; 4];
+        for planes in planes.chunks_exact_mut(2) {
+            for plane in planes.iter_mut().take(bits) {
+                *plane = self.words.get(next).copied().unwrap_or(0);
+                next += words;
+            }
+        }
+        WindowMasks { alive: self.alive(column, word), planes }
+    }
+
     /// [`Self::winners`] of any stage.
     #[inline(never)]
     fn winners_of_any(&self, column: usize, word: usize, wy: usize, wx: usize) -> u32 {
@@ -66,6 +82,24 @@ impl RowMasks<'_> {
             }
         }
         mask
+    }
+}
+
+/// Which of 32 channels are alive in one window, and where each was won.
+#[derive(Clone, Copy)]
+pub(crate) struct WindowMasks {
+    pub alive: u32,
+    /// Two bits of the winner's row, two of its column.
+    planes: [u32; 4],
+}
+
+impl WindowMasks {
+    /// Window row and column of the winner in channel `bit`.
+    #[inline(always)]
+    pub(crate) fn winner(&self, bit: usize) -> (usize, usize) {
+        let [y, y2, x, x2] = self.planes;
+        let at = |low: u32, high: u32| (low >> bit & 1 | (high >> bit & 1) << 1) as usize;
+        (at(y, y2), at(x, x2))
     }
 }
 

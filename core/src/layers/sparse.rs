@@ -85,19 +85,43 @@ pub(crate) fn add_shared_rows<S: Simd, T: Element, const P: usize, const N: usiz
 ) {
     // A copy, which stays in registers.
     let mut own = *sums;
+    // Words that are not at an end have all their elements: then no index needs a check.
+    let mut words = [&[0.0; WORD_BITS]; P];
+    let mut are_whole = true;
+    for (word, x) in words.iter_mut().zip(x) {
+        match x.first_chunk() {
+            Some(x) => *word = x,
+            None => are_whole = false,
+        }
+    }
     while live != 0 {
-        let j = live.trailing_zeros() as usize;
+        let j = live.trailing_zeros() as usize % WORD_BITS;
         live &= live - 1;
         let mut row = [simd.splat(0.0); N];
-        load_all(simd, weights.get(j * stride..).unwrap_or(&[]), &mut row);
-        for (own, x) in own.iter_mut().zip(x) {
-            let x = simd.splat(x.get(j).copied().unwrap_or(0.0));
+        load_block(simd, weights.get(j * stride..).unwrap_or(&[]), &mut row);
+        for (p, own) in own.iter_mut().enumerate() {
+            let x = if are_whole { words[p][j] } else { x[p].get(j).copied().unwrap_or(0.0) };
+            let x = simd.splat(x);
             for (sum, w) in own.iter_mut().zip(row) {
                 *sum = simd.mul_add(x, w, *sum);
             }
         }
     }
     *sums = own;
+}
+
+/// [`load_all`] of a block that is whole if it has several vectors (of several lanes), and so needs no code for its end.
+#[inline(always)]
+pub(crate) fn load_block<S: Simd, T: Element, const N: usize>(simd: S, x: &[T], vectors: &mut [S::Vector; N]) {
+    if let Some(x) = S::arrays(x).first_chunk::<N>() {
+        for (vector, x) in vectors.iter_mut().zip(x) {
+            *vector = simd.load_array(x);
+        }
+    } else if N == 1 || S::LANES == 1 {
+        for (n, vector) in vectors.iter_mut().enumerate() {
+            *vector = simd.load(x.get(n * S::LANES..).unwrap_or(&[]));
+        }
+    }
 }
 
 /// A list of outputs and their gradients, in the layout that assembly reads.

@@ -19,7 +19,7 @@ use crate::weights::{Weights, tensor_infos};
 const GROUP: usize = 4;
 
 /// Dense rows updated together.
-const ROWS: usize = 64;
+const ROWS: usize = 16;
 
 /// One batch: which samples, and when.
 #[derive(Debug, Clone, Copy)]

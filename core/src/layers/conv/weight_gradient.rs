@@ -44,12 +44,7 @@ impl Kernel for WeightGradientMap<'_, '_> {
             for row in 0..stage.output.height {
                 let output = self.output.row(row);
                 for q in 0..stage.output.width {
-                    for wy in 0..stage.pool {
-                        for wx in 0..stage.pool {
-                            let winners = output.masks.winners(q, word, wy, wx);
-                            self.list(simd, (&output, (q, wy, wx)), word, winners, &mut places);
-                        }
-                    }
+                    self.list(simd, (&output, q), word, &mut places);
                 }
             }
             for (bit, places) in places.iter_mut().enumerate() {
@@ -60,26 +55,27 @@ impl Kernel for WeightGradientMap<'_, '_> {
 }
 
 impl WeightGradientMap<'_, '_> {
-    /// Lists the winners at one place, among the filters of one word. Full lists are added up.
+    /// Lists the winners of one window, among the filters of one word. Full lists are added up.
     #[inline(always)]
     fn list<S: Simd>(
         &mut self,
         simd: S,
-        (output, (q, wy, wx)): (&GradientRow<'_>, (usize, usize, usize)),
+        (output, q): (&GradientRow<'_>, usize),
         word: usize,
-        mut winners: u32,
         places: &mut [Places; WORD_BITS],
     ) {
         let stage = self.stage;
-        let (row, column) = (output.row * stage.step() + wy * stage.stride, q * stage.step() + wx * stage.stride);
-        let start = row * self.row_stride + column * stage.input.channels;
-        let first = q * stage.output.channels + word * WORD_BITS;
-        let gradient = output.gradient.get(first..).unwrap_or(&[]);
-        while winners != 0 {
-            let bit = take_bit(&mut winners);
+        let (down, right) = (stage.stride * self.row_stride, stage.stride * stage.input.channels);
+        let start = output.row * stage.pool * down + q * stage.pool * right;
+        let gradient = output.gradient.get(q * stage.output.channels + word * WORD_BITS..).unwrap_or(&[]);
+        let window = output.masks.window(q, word);
+        let mut alive = window.alive;
+        while alive != 0 {
+            let bit = take_bit(&mut alive);
+            let (wy, wx) = window.winner(bit);
             let Some(own) = places.get_mut(bit) else { return };
             if let (Some(place), Some(g)) = (own.list.get_mut(own.count), gradient.get(bit)) {
-                *place = (start as u32, *g);
+                *place = ((start + wy * down + wx * right) as u32, *g);
                 own.count += 1;
             }
             if own.count == PLACES {

@@ -4,7 +4,7 @@
 use super::{Columns, InputRow};
 use crate::element::Element;
 use crate::layers::pool::pool_2x2;
-use crate::layers::sparse::{add_shared_rows, bits_at, load_all};
+use crate::layers::sparse::{add_shared_rows, bits_at, load_all, load_block, store_all};
 use crate::network::MAX_KERNEL;
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::Simd;
@@ -44,9 +44,12 @@ impl<'a, T: Element> Columns<'a, '_, T> {
         for (column, out) in self.out.chunks_exact_mut(filters.max(1)).enumerate() {
             let start = (self.first + column) * step;
             let mut values = [[simd.splat(0.0); N]; 4];
-            // If nothing under the window is not zero, all filters are dead; `out` and the bits say so after this, too.
             let kernels = Kernels { stage, weights: self.conv.weights, bias: self.conv.bias, rows: &rows };
-            kernels.convolve(simd, start, o, &mut values);
+            if !kernels.convolve(simd, start, o, &mut values) {
+                // All filters are dead; the bits are 0 from the start.
+                store_all(simd, &values[0], out.get_mut(o..).unwrap_or(&mut []));
+                continue;
+            }
             let masks = span_mut(self.masks, column * mask_len, mask_len);
             pool_2x2(simd, stage, &values, (o, out, masks));
         }
@@ -62,9 +65,16 @@ struct Kernels<'a, 'b, T> {
 }
 
 impl<T: Element> Kernels<'_, '_, T> {
-    /// For the window whose first element in the padded rows is `start`.
+    /// For the window whose first element in the padded rows is `start`. False if all values are zero because nothing
+    /// under the window is not.
     #[inline(always)]
-    fn convolve<S: Simd, const N: usize>(&self, simd: S, start: usize, o: usize, values: &mut [[S::Vector; N]; 4]) {
+    fn convolve<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        start: usize,
+        o: usize,
+        values: &mut [[S::Vector; N]; 4],
+    ) -> bool {
         let (stage, filters) = (self.stage, self.stage.output.channels);
         if !self.bias.is_empty() {
             for values in values.iter_mut() {
@@ -74,11 +84,14 @@ impl<T: Element> Kernels<'_, '_, T> {
         let run = stage.kernel * stage.input.channels;
         let (down, right) = (stage.stride, stage.stride * stage.input.channels);
         let is_small = stage.kernel * run + right <= WORD_BITS;
+        if (stage.kernel, run, right) == (3, 3, 1) {
+            return self.convolve_3x3(simd, start, o, values);
+        }
         if is_small && !self.is_live(start, run + right) {
-            return;
+            return !self.bias.is_empty();
         }
         for ky in 0..stage.kernel {
-            let (Some(top), Some(bottom)) = (self.rows.get(ky), self.rows.get(ky + down)) else { return };
+            let (Some(top), Some(bottom)) = (self.rows.get(ky), self.rows.get(ky + down)) else { return true };
             let mut at = 0;
             while at < run {
                 let (left, count) = (start + at, WORD_BITS.min(run - at));
@@ -97,6 +110,43 @@ impl<T: Element> Kernels<'_, '_, T> {
                 at += WORD_BITS;
             }
         }
+        true
+    }
+
+    /// [`Self::convolve`] with 3x3 kernels on one channel, without loops that depend on the stage.
+    #[inline(always)]
+    fn convolve_3x3<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        start: usize,
+        o: usize,
+        values: &mut [[S::Vector; N]; 4],
+    ) -> bool {
+        let mut patch = [[0.0; 4]; 4];
+        for (patch, row) in patch.iter_mut().zip(self.rows) {
+            let Some(x) = row.from(start).first_chunk() else { return true };
+            *patch = *x;
+        }
+        if patch.as_flattened().iter().fold(0, |bits, x| bits | x.to_bits()) == 0 {
+            return !self.bias.is_empty();
+        }
+        let mut own = *values;
+        let mut weights = self.weights.get(o..).unwrap_or(&[]);
+        for ky in 0..3 {
+            for kx in 0..3 {
+                let mut tap = [simd.splat(0.0); N];
+                load_block(simd, weights, &mut tap);
+                weights = weights.get(self.stage.output.channels..).unwrap_or(&[]);
+                for (p, own) in own.iter_mut().enumerate() {
+                    let x = simd.splat(patch[ky + p / 2][kx + p % 2]);
+                    for (sum, w) in own.iter_mut().zip(tap) {
+                        *sum = simd.mul_add(x, w, *sum);
+                    }
+                }
+            }
+        }
+        *values = own;
+        true
     }
 
     /// Whether any of the elements under the window, `count` of each row from `start` on, is not zero.
