@@ -16,7 +16,7 @@ PGD_EPS, PGD_ALPHA, PGD_STEPS = 0.3, 0.1, 7
 
 def safetensors(path):
     """The tensors of a file by name."""
-    types = {"F32": np.float32, "I64": np.int64}
+    types = {"F32": np.float32, "F16": np.float16, "I64": np.int64}
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))

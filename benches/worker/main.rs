@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use midge_core::attack::{Fgsm, MiFgsm, perturb_len};
+use midge_core::attack::{Fgsm, Goal, MiFgsm, Walk, perturb_len};
 use midge_core::batch::Batch;
 use midge_core::{Error, Model};
 use midge_trainer::data::Dataset;
@@ -98,11 +98,19 @@ fn gradient(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
     )
 }
 
+/// What an attack away from the labels starts with.
+fn walks<'a>(images: &'a [f32], labels: &[usize], results: &'a mut [f32]) -> (Vec<Walk<'a>>, Vec<Goal>) {
+    (Walk::all(PIXELS, images, results).collect(), labels.iter().map(|label| Goal::Away(*label)).collect())
+}
+
 fn fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
     batches.map(
         PIXELS,
         |samples| perturb_len(model.network(), samples),
-        |images, labels, results, buffer| Fgsm { eps: EPS }.perturb_batch(model, images, labels, results, buffer),
+        |images, labels, results, buffer| {
+            let (mut walks, goals) = walks(images, labels, results);
+            Fgsm { eps: EPS }.perturb_batch(model, &mut walks, &goals, buffer)
+        },
     )
 }
 
@@ -110,7 +118,10 @@ fn mi_fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
     batches.map(
         PIXELS,
         |samples| perturb_len(model.network(), samples),
-        |images, labels, results, buffer| MiFgsm::new(EPS).perturb_batch(model, images, labels, results, buffer),
+        |images, labels, results, buffer| {
+            let (mut walks, goals) = walks(images, labels, results);
+            MiFgsm::new(EPS).perturb_batch(model, &mut walks, &goals, buffer)
+        },
     )
 }
 

@@ -1,10 +1,11 @@
 //! Attacks on several images at a time, for hosts: the same images as one by one, without the looks at the results.
 
 use super::step::{Goal, Step, accumulate};
-use super::{Fgsm, MiFgsm, Pgd};
+use super::{Bim, Fgsm, MiFgsm, Pgd};
 use crate::batch::Batch;
 use crate::element::Element;
 use crate::error::{Error, check_buffer, check_class, check_len, check_pixels};
+use crate::loss::Loss;
 use crate::model::Model;
 use crate::network::Network;
 use crate::span::{span, span_mut, take};
@@ -14,63 +15,83 @@ pub fn perturb_len(network: &Network, samples: usize) -> usize {
     Batch::gradient(network, samples).buffer_len() + 2 * samples * network.input().len()
 }
 
-/// Where images start from and which way they go; each function has the number of the image as its first argument.
-struct Course<'a, S, O> {
-    /// Clean images, `[sample][pixel]`.
-    images: &'a [f32],
-    /// May move an adversarial image, its last argument, from its clean one.
-    start: S,
-    /// From logits to the gradient of what is to be raised.
-    objective: O,
+/// One image of a batch, and what becomes of it.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    /// The clean image, pixels in [0, 1] (row, column, channel).
+    pub image: &'a [f32],
+    /// The adversarial image, of the same length; written.
+    pub adversarial: &'a mut [f32],
+    /// Added to the seed of [`Pgd`]; the other attacks have no random start.
+    pub seed: u64,
+    /// Steps in which the gradient was exactly zero, so that it added nothing; written.
+    pub zero_gradient_steps: usize,
 }
 
-impl<S: Fn(usize, &[f32], &mut [f32]), O: Fn(usize, &[f32], &mut [f32])> Course<'_, S, O> {
-    /// [`Step::walk`] for all images.
-    fn walk<T: Element>(
-        &self,
-        step: &Step,
-        model: &Model<'_, T>,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<(), Error> {
-        let (network, images) = (model.network(), self.images);
-        let (pixels, classes) = (network.input().len(), network.classes());
-        let count = images.len() / pixels.max(1);
-        step.check_options()?;
-        check_len("images", count * pixels, images.len())?;
-        check_len("adversarial images", images.len(), adversarial.len())?;
-        check_buffer(perturb_len(network, count), buffer.len())?;
-        check_pixels(images)?;
-        for (sample, x) in adversarial.chunks_exact_mut(pixels.max(1)).enumerate() {
-            let image = span(images, sample * pixels, pixels);
-            x.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
-            (self.start)(sample, image, x);
-        }
-        let batch = Batch::gradient(network, count);
-        let mut rest = buffer;
-        let momentum = take(&mut rest, images.len());
-        let gradient = take(&mut rest, images.len());
-        momentum.fill(0.0);
-        for _ in 0..step.steps {
-            batch.forward(model, count, |sample| span(adversarial, sample * pixels, pixels), rest)?;
-            let (logits, logit_gradient) = batch.logit_gradient(rest);
-            for sample in 0..count {
-                let target = span_mut(logit_gradient, sample * classes, classes);
-                (self.objective)(sample, span(logits, sample * classes, classes), target);
-            }
-            batch.input_gradient(model, count, rest, gradient)?;
-            for (sample, x) in adversarial.chunks_exact_mut(pixels.max(1)).enumerate() {
-                let (first, gradient) = (sample * pixels, span(gradient, sample * pixels, pixels));
-                step.advance_one(span(images, first, pixels), gradient, span_mut(momentum, first, pixels), x);
-            }
-        }
-        Ok(())
+impl<'a> Walk<'a> {
+    /// From one image to one adversarial image.
+    pub fn new(image: &'a [f32], adversarial: &'a mut [f32], seed: u64) -> Self {
+        Self { image, adversarial, seed, zero_gradient_steps: 0 }
+    }
+
+    /// For images of `pixels` elements, `[sample][pixel]`, each with its number as its seed.
+    pub fn all(pixels: usize, images: &'a [f32], adversarial: &'a mut [f32]) -> impl Iterator<Item = Self> + use<'a> {
+        let pairs = images.chunks(pixels.max(1)).zip(adversarial.chunks_mut(pixels.max(1)));
+        pairs.zip(0..).map(|((image, adversarial), seed)| Self::new(image, adversarial, seed))
     }
 }
 
 impl Step {
-    /// One image's step away from its label.
-    fn advance_one(&self, image: &[f32], gradient: &[f32], momentum: &mut [f32], x: &mut [f32]) {
+    /// [`Self::start`] for all images.
+    fn start_batch(&self, network: &Network, walks: &mut [Walk<'_>], buffer: &[f32]) -> Result<(), Error> {
+        self.check_options()?;
+        check_buffer(perturb_len(network, walks.len()), buffer.len())?;
+        for Walk { image, adversarial, zero_gradient_steps, .. } in walks {
+            check_len("image", network.input().len(), image.len())?;
+            check_len("adversarial image", image.len(), adversarial.len())?;
+            check_pixels(image)?;
+            adversarial.iter_mut().zip(*image).for_each(|(x, clean)| *x = *clean);
+            *zero_gradient_steps = 0;
+        }
+        Ok(())
+    }
+
+    /// [`Self::go_on`] for all images after [`Self::start_batch`]; `objective` goes from the number of an image and its
+    /// logits to the gradient of what is to be raised.
+    fn go_on_batch<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        walks: &mut [Walk<'_>],
+        objective: impl Fn(usize, &[f32], &mut [f32]),
+        buffer: &mut [f32],
+    ) -> Result<(), Error> {
+        let (network, count) = (model.network(), walks.len());
+        let (pixels, classes) = (network.input().len(), network.classes());
+        let batch = Batch::gradient(network, count);
+        let mut rest = buffer;
+        let momentum = take(&mut rest, count * pixels);
+        let gradient = take(&mut rest, count * pixels);
+        momentum.fill(0.0);
+        for _ in 0..self.steps {
+            let image = |sample: usize| walks.get(sample).map_or(&[][..], |walk| &*walk.adversarial);
+            batch.forward(model, count, image, rest)?;
+            let (logits, logit_gradient) = batch.logit_gradient(rest);
+            for sample in 0..count {
+                let target = span_mut(logit_gradient, sample * classes, classes);
+                objective(sample, span(logits, sample * classes, classes), target);
+            }
+            batch.input_gradient(model, count, rest, gradient)?;
+            for (sample, walk) in walks.iter_mut().enumerate() {
+                let gradient = span(gradient, sample * pixels, pixels);
+                self.advance_one(walk, gradient, span_mut(momentum, sample * pixels, pixels));
+            }
+        }
+        Ok(())
+    }
+
+    /// One image's step up its gradient.
+    fn advance_one(&self, walk: &mut Walk<'_>, gradient: &[f32], momentum: &mut [f32]) {
+        walk.zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
         let direction = match self.decay {
             Some(decay) => {
                 accumulate(momentum, decay, gradient);
@@ -78,34 +99,24 @@ impl Step {
             }
             None => gradient,
         };
-        self.advance(image, direction, self.signed_alpha(Goal::Away(0)), x);
-    }
-
-    /// Away from `labels`, one for each image.
-    fn walk_batch<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        (images, labels): (&[f32], &[usize]),
-        start: impl Fn(usize, &[f32], &mut [f32]),
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<(), Error> {
-        let network = model.network();
-        check_len("images", labels.len() * network.input().len(), images.len())?;
-        labels.iter().try_for_each(|label| check_class(*label, network.classes()))?;
-        let objective = |sample: usize, logits: &[f32], gradient: &mut [f32]| {
-            self.loss.gradient(logits, labels.get(sample).copied().unwrap_or(0), gradient);
-        };
-        Course { images, start, objective }.walk(self, model, adversarial, buffer)
+        self.advance(walk.image, direction, self.alpha, walk.adversarial);
     }
 }
 
-/// The method of one attack: its step and, with the number of the image, where it starts.
+/// Fills the gradient of what a walk to `goal` raises: the loss, or towards a target minus the loss.
+fn goal_gradient(loss: Loss, goal: Goal, logits: &[f32], gradient: &mut [f32]) {
+    loss.gradient(logits, goal.class(), gradient);
+    if let Goal::Toward(_) = goal {
+        gradient.iter_mut().for_each(|g| *g = -*g);
+    }
+}
+
+/// The methods of one attack, with where its images start.
 macro_rules! perturb_batch {
-    ($attack:ident, |$own:ident| $start:expr) => {
+    ($attack:ident, |$own:ident, $walk:ident| $start:expr) => {
         impl $attack {
-            /// The adversarial images of `images` (`[sample][row][column][channel]`) of classes `labels`, to `adversarial`. The
-            /// buffer has [`perturb_len`] elements or more.
+            /// Writes the adversarial images, each on the way to its own goal, as one by one; the looks at the results are
+            /// left to the caller. There is one start for each image. The buffer has [`perturb_len`] elements or more.
             ///
             /// # Errors
             /// Wrong lengths, a model without transposed weights, a bad pixel, class or option, and a gradient that is
@@ -113,48 +124,56 @@ macro_rules! perturb_batch {
             pub fn perturb_batch<T: Element>(
                 &self,
                 model: &Model<'_, T>,
-                images: &[f32],
-                labels: &[usize],
-                adversarial: &mut [f32],
+                walks: &mut [Walk<'_>],
+                goals: &[Goal],
                 buffer: &mut [f32],
             ) -> Result<(), Error> {
-                let $own = self;
-                self.step().walk_batch(model, (images, labels), $start, adversarial, buffer)
+                check_len("goals", walks.len(), goals.len())?;
+                goals.iter().try_for_each(|goal| check_class(goal.class(), model.network().classes()))?;
+                let loss = self.step().loss;
+                let objective = |sample: usize, logits: &[f32], gradient: &mut [f32]| {
+                    goal_gradient(loss, goals.get(sample).copied().unwrap_or(Goal::Away(0)), logits, gradient);
+                };
+                self.perturb_batch_along(model, walks, objective, buffer)
+            }
+
+            /// [`Self::perturb_batch`] up any function of the logits: `objective(sample, logits, gradient)` fills the
+            /// gradient of that function with respect to the sample's logits.
+            ///
+            /// # Errors
+            /// Those of [`Self::perturb_batch`].
+            pub fn perturb_batch_along<T: Element>(
+                &self,
+                model: &Model<'_, T>,
+                walks: &mut [Walk<'_>],
+                objective: impl Fn(usize, &[f32], &mut [f32]),
+                buffer: &mut [f32],
+            ) -> Result<(), Error> {
+                self.step().start_batch(model.network(), walks, buffer)?;
+                for $walk in walks.iter_mut() {
+                    let $own = self;
+                    $start;
+                }
+                self.step().go_on_batch(model, walks, objective, buffer)
             }
         }
     };
 }
 
-perturb_batch!(Fgsm, |_own| |_, _, _| {});
-perturb_batch!(MiFgsm, |_own| |_, _, _| {});
-// One start for each image, from a seed of its own.
-perturb_batch!(Pgd, |own| |sample, image, x| own.start_at_random(sample, image, x));
-
-impl Pgd {
-    /// [`Self::perturb_batch`] up any function of the logits: `objective(sample, logits, gradient)` fills the gradient of
-    /// that function with respect to the sample's logits.
-    ///
-    /// # Errors
-    /// Those of [`Self::perturb_batch`].
-    pub fn perturb_batch_along<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        images: &[f32],
-        objective: impl Fn(usize, &[f32], &mut [f32]),
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<(), Error> {
-        let start = |sample: usize, image: &[f32], x: &mut [f32]| self.start_at_random(sample, image, x);
-        Course { images, start, objective }.walk(&self.step(), model, adversarial, buffer)
-    }
-}
+perturb_batch!(Fgsm, |_own, _walk| {});
+perturb_batch!(Bim, |_own, _walk| {});
+perturb_batch!(MiFgsm, |_own, _walk| {});
+perturb_batch!(Pgd, |own, walk| {
+    let own = Self { seed: own.seed.wrapping_add(walk.seed), ..*own };
+    own.start_at_random(0, walk.image, walk.adversarial);
+});
 
 #[cfg(test)]
 mod tests {
     use std::vec;
 
+    use super::super::step::Attack;
     use super::*;
-    use crate::loss::Loss;
     use crate::network::{Layer, Padding, Shape};
     use crate::simd::Level;
 
@@ -179,33 +198,39 @@ mod tests {
         let mut transposed = vec![0.0; Model::<f32>::transposed_len(&NETWORK)];
         let model = Model::from_tensors(&NETWORK, &tensors.each_ref().map(|t| t.as_slice())).unwrap();
         let model = model.with_transposed(Level::detect(), &mut transposed).unwrap();
-        let (images, labels) =
-            (weights(5 * PIXELS, 3).iter().map(|x| x.abs()).collect::<vec::Vec<_>>(), [0, 1, 2, 3, 1]);
-        let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5)];
-        let mut found = vec![0.0; images.len()];
+        let images: vec::Vec<f32> = weights(5 * PIXELS, 3).iter().map(|x| x.abs()).collect();
+        let goals = [Goal::Away(0), Goal::Away(1), Goal::Toward(2), Goal::Away(3), Goal::Toward(1)];
         let mi_fgsm = MiFgsm { loss: Loss::Margin, ..MiFgsm::new(0.1) };
-        mi_fgsm.perturb_batch(&model, &images, &labels, &mut found, &mut buffer).unwrap();
         let pgd = Pgd::with_steps(0.1, 3, 5);
-        let mut from_random = found.clone();
-        pgd.perturb_batch(&model, &images, &labels, &mut from_random, &mut buffer).unwrap();
-        // The length at which one image goes the same way.
-        let mut buffer = vec![f32::NAN; NETWORK.gradient_len().max(perturb_len(&NETWORK, 1)) + PIXELS];
-        for (i, image) in images.chunks(PIXELS).enumerate() {
-            let mut alone = [0.0; PIXELS];
-            mi_fgsm.attack(&model, image, labels[i], &mut alone, &mut buffer).unwrap();
-            assert_eq!(found[i * PIXELS..][..PIXELS], alone);
-            let pgd = Pgd { seed: pgd.seed.wrapping_add(i as u64), ..pgd };
-            pgd.attack(&model, image, labels[i], &mut alone, &mut buffer).unwrap();
-            assert_eq!(from_random[i * PIXELS..][..PIXELS], alone);
-        }
-        assert!(found != images && from_random != images);
-        // Any function of the logits: here, up one of them.
         let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5)];
+        // The length at which one image goes the same way.
+        let mut buffer_of_one = vec![f32::NAN; NETWORK.gradient_len().max(perturb_len(&NETWORK, 1)) + PIXELS];
+        macro_rules! compare {
+            ($attack:expr, |$sample:ident| $alone:expr) => {
+                let mut found = vec![f32::NAN; images.len()];
+                let mut walks: vec::Vec<_> = Walk::all(PIXELS, &images, &mut found).collect();
+                $attack.perturb_batch(&model, &mut walks, &goals, &mut buffer).unwrap();
+                for ($sample, walk) in walks.iter().enumerate() {
+                    let mut alone = [0.0; PIXELS];
+                    let outcome =
+                        $alone.run(&model, walk.image, goals[$sample], &mut alone, &mut buffer_of_one).unwrap();
+                    assert_eq!(*walk.adversarial, alone);
+                    assert_eq!(walk.zero_gradient_steps, outcome.zero_gradient_steps);
+                }
+                assert!(found != images);
+            };
+        }
+        compare!(mi_fgsm, |_sample| mi_fgsm);
+        compare!(Bim::new(0.1), |_sample| Bim::new(0.1));
+        compare!(pgd, |sample| Pgd { seed: pgd.seed.wrapping_add(sample as u64), ..pgd });
+        // Any function of the logits: here, up one of them.
         let up = |_: usize, _: &[f32], gradient: &mut [f32]| {
             gradient.fill(0.0);
             gradient[2] = 1.0;
         };
-        pgd.perturb_batch_along(&model, &images, up, &mut found, &mut buffer).unwrap();
+        let mut found = images.clone();
+        let mut walks: vec::Vec<_> = Walk::all(PIXELS, &images, &mut found).collect();
+        pgd.perturb_batch_along(&model, &mut walks, up, &mut buffer).unwrap();
         let mut logit = |image: &[f32]| model.logits(image, &mut buffer).unwrap()[2];
         for (image, raised) in images.chunks(PIXELS).zip(found.chunks(PIXELS)) {
             assert!(logit(raised) > logit(image));

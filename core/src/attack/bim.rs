@@ -37,6 +37,10 @@ impl Bim {
         Self { eps, alpha: eps / steps.max(1) as f32, steps, loss: Loss::CrossEntropy }
     }
 
+    pub(super) fn step(&self) -> Step {
+        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss }
+    }
+
     /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
     /// length. The buffer has [`Network::gradient_len`](crate::Network::gradient_len) elements or more.
     ///
@@ -63,7 +67,6 @@ impl Attack for Bim {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
-        let step = Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss };
-        step.outcome(model, image, goal, adversarial, buffer)
+        self.step().outcome(model, image, goal, adversarial, buffer)
     }
 }

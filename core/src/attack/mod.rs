@@ -23,12 +23,12 @@ mod step;
 mod targeted;
 
 #[cfg(feature = "std")]
-pub use batch::perturb_len;
+pub use batch::{Walk, perturb_len};
 pub use bim::Bim;
 pub use fgsm::Fgsm;
 pub use mi_fgsm::MiFgsm;
 pub use otcm::Otcm;
 pub use pgd::Pgd;
 pub use quantize::to_8_bits;
-pub use step::{Outcome, Prediction};
+pub use step::{Goal, Outcome, Prediction};
 pub use targeted::{Target, Targeted};

@@ -67,13 +67,14 @@ pub enum Goal {
 }
 
 impl Goal {
-    pub(super) fn class(self) -> usize {
+    /// The class to leave or to reach.
+    pub fn class(self) -> usize {
         let (Self::Away(class) | Self::Toward(class)) = self;
         class
     }
 
     /// Whether a model that says this was led there.
-    pub(super) fn is_reached(self, prediction: Prediction) -> bool {
+    pub fn is_reached(self, prediction: Prediction) -> bool {
         match self {
             Self::Away(class) => prediction.class != class,
             Self::Toward(class) => prediction.class == class,
@@ -81,7 +82,7 @@ impl Goal {
     }
 
     /// Whether `a` is nearer to the goal than `b` by its loss.
-    pub(super) fn is_nearer(self, a: Prediction, b: Prediction) -> bool {
+    pub fn is_nearer(self, a: Prediction, b: Prediction) -> bool {
         if matches!(self, Self::Away(_)) { a.loss > b.loss } else { a.loss < b.loss }
     }
 }

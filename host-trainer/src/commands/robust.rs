@@ -10,6 +10,7 @@ use crate::data::Dataset;
 use crate::evaluation::gates::{Gate, Point, Verdict};
 use crate::evaluation::robust::{ProbeResult, Suite, WorstCase, count, read_correctly};
 use crate::evaluation::{Evaluation, Share};
+use crate::progress;
 use crate::weights::Weights;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -94,6 +95,7 @@ impl RobustArguments {
         let worst = suite.worst_case()?;
         let curve = suite.curve()?;
         let gates = suite.gates(&worst, &curve)?;
+        suite.progress.finish_and_clear();
         let accuracy = Share::new(clean.correct, clean.samples);
         let robust = Share::new(count(&worst.survives), data.len());
         Ok(Report {
@@ -123,7 +125,10 @@ impl RobustArguments {
         source: Option<&'a Weights>,
     ) -> Result<Suite<'a>> {
         let correct = read_correctly(weights, data, &ProgressBar::hidden())?;
-        Ok(Suite { weights, data, correct, eps: self.eps, steps: self.steps, restarts: self.restarts, seed, source })
+        let (eps, steps, restarts, progress) = (self.eps, self.steps, self.restarts, ProgressBar::hidden());
+        let suite = Suite { weights, data, correct, eps, steps, restarts, seed, source, progress };
+        let passes = suite.passes() as u64;
+        Ok(Suite { progress: progress::bar(passes, "robust accuracy"), ..suite })
     }
 
     /// The model that transfer starts from, with its name.

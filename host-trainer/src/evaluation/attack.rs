@@ -1,14 +1,10 @@
-//! One attack with its options, on one image or on a data set.
+//! One attack with its options.
 
-use anyhow::Result;
-use indicatif::ProgressBar;
-use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Outcome, Pgd, Target, Targeted, to_8_bits};
-use midge_core::loss::{self, Loss};
+use midge_core::attack::{Bim, Fgsm, Goal, MiFgsm, Pgd, Target, Walk};
+use midge_core::loss::Loss;
 use midge_core::{Error, Model};
 
-use super::for_each;
 use crate::data::Dataset;
-use crate::weights::Weights;
 
 /// How the steps go; each is described with the type of that name in `midge_core::attack`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +51,13 @@ pub struct Sample<'a> {
     pub label: usize,
 }
 
+impl<'a> Sample<'a> {
+    /// An image of a data set, to be led away from its own class.
+    pub fn of(data: &'a Dataset, index: usize) -> Self {
+        Self { index, image: data.image(index), label: data.label(index) }
+    }
+}
+
 impl Attack {
     /// An attack with the defaults of its paper: 10 steps, PGD 40; decay 1, one start, cross-entropy, seed 0.
     pub fn new(method: Method) -> Self {
@@ -72,55 +75,48 @@ impl Attack {
         Self { target: Some(target), ..self }
     }
 
-    /// Attacks one image. The buffer has [`midge_core::Network::attack_len`] elements.
+    /// One start for each image. The buffer has [`midge_core::attack::perturb_len`] elements.
     ///
     /// # Errors
     /// Those of the attack.
-    pub fn run(
+    pub(super) fn perturb(
         &self,
         model: &Model<'_, f32>,
         eps: f32,
-        sample: Sample<'_>,
-        out: &mut [f32],
+        walks: &mut [Walk<'_>],
+        goals: &[Goal],
         buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        let Sample { index, image, label } = sample;
-        let target = self.target.map(|target| match target {
-            Target::Random(seed) => Target::Random(sample_seed(seed, index)),
-            other => other,
-        });
-        match (self.method, target) {
-            (Method::Fgsm, None) => Fgsm { eps }.attack(model, image, label, out, buffer),
-            (Method::Fgsm, Some(target)) => Otcm { eps, target }.attack(model, image, label, out, buffer),
-            (Method::Bim, None) => self.bim(eps).attack(model, image, label, out, buffer),
-            (Method::Bim, Some(target)) => {
-                Targeted { attack: self.bim(eps), target }.attack(model, image, label, out, buffer)
+    ) -> Result<(), Error> {
+        let &Self { method, steps, alpha, decay, loss, .. } = self;
+        match method {
+            Method::Fgsm => Fgsm { eps }.perturb_batch(model, walks, goals, buffer),
+            Method::Bim => {
+                let default = Bim::with_steps(eps, steps);
+                let bim = Bim { alpha: alpha.unwrap_or(default.alpha), loss, ..default };
+                bim.perturb_batch(model, walks, goals, buffer)
             }
-            (Method::MiFgsm, None) => self.mi_fgsm(eps).attack(model, image, label, out, buffer),
-            (Method::MiFgsm, Some(target)) => {
-                Targeted { attack: self.mi_fgsm(eps), target }.attack(model, image, label, out, buffer)
+            Method::MiFgsm => {
+                let default = MiFgsm::with_steps(eps, steps);
+                let mi_fgsm = MiFgsm { alpha: alpha.unwrap_or(default.alpha), loss, decay, ..default };
+                mi_fgsm.perturb_batch(model, walks, goals, buffer)
             }
-            (Method::Pgd, None) => self.pgd(eps, index).attack(model, image, label, out, buffer),
-            (Method::Pgd, Some(target)) => {
-                Targeted { attack: self.pgd(eps, index), target }.attack(model, image, label, out, buffer)
+            // The images bring seeds of their own.
+            Method::Pgd => {
+                let default = Pgd::with_steps(eps, steps, 0);
+                let pgd = Pgd { alpha: alpha.unwrap_or(default.alpha), loss, ..default };
+                pgd.perturb_batch(model, walks, goals, buffer)
             }
         }
     }
 
-    fn bim(&self, eps: f32) -> Bim {
-        let default = Bim::with_steps(eps, self.steps);
-        Bim { alpha: self.alpha.unwrap_or(default.alpha), loss: self.loss, ..default }
+    /// The loss that the attack follows: FGSM has only one.
+    pub(super) fn followed_loss(&self) -> Loss {
+        if self.method == Method::Fgsm { Loss::CrossEntropy } else { self.loss }
     }
 
-    fn mi_fgsm(&self, eps: f32) -> MiFgsm {
-        let default = MiFgsm::with_steps(eps, self.steps);
-        MiFgsm { alpha: self.alpha.unwrap_or(default.alpha), loss: self.loss, decay: self.decay, ..default }
-    }
-
-    fn pgd(&self, eps: f32, index: usize) -> Pgd {
-        let default = Pgd::with_steps(eps, self.steps, sample_seed(self.seed, index));
-        let alpha = self.alpha.unwrap_or(default.alpha);
-        Pgd { alpha, loss: self.loss, restarts: self.restarts, ..default }
+    /// Starts from which an image is attacked until one reaches the goal.
+    pub(super) fn starts(&self) -> usize {
+        if self.method == Method::Pgd { self.restarts } else { 1 }
     }
 
     /// The attack's name as papers write it.
@@ -159,40 +155,4 @@ pub(crate) fn sample_seed(seed: u64, index: usize) -> u64 {
 /// Whether a model that reads `class` was fooled: it is at the target or, without one, off the label.
 pub fn is_fooled(class: usize, label: usize, target: Option<usize>) -> bool {
     target.map_or(class != label, |target| class == target)
-}
-
-/// What an attack did to one image.
-#[derive(Debug, Clone)]
-pub struct Attacked {
-    /// The attack's own report.
-    pub outcome: Outcome,
-    /// The class predicted for the adversarial image rounded to 8 bits.
-    pub class_8_bits: usize,
-    /// The adversarial image.
-    pub adversarial: Vec<f32>,
-}
-
-/// Attacks the images of a data set, in order. `labels` are the classes that the attacks walk away from.
-///
-/// # Errors
-/// Those of the attack.
-pub fn attack_all(
-    weights: &Weights,
-    data: &Dataset,
-    labels: &[usize],
-    attack: Attack,
-    eps: f32,
-    progress: &ProgressBar,
-) -> Result<Vec<Attacked>> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
-    for_each(labels.len(), weights.network.fast_attack_len(), progress, |i, buffer| {
-        let (image, label) = (data.image(i), labels.get(i).copied().unwrap_or(0));
-        let mut adversarial = vec![0.0; image.len()];
-        let outcome = attack.run(&model, eps, Sample { index: i, image, label }, &mut adversarial, buffer)?;
-        let pixels = adversarial.iter().zip(image);
-        let rounded: Vec<f32> = pixels.map(|(x, clean)| f32::from(to_8_bits(*x, *clean, eps)) / 255.0).collect();
-        let class_8_bits = loss::argmax(model.logits(&rounded, buffer)?);
-        Ok(Attacked { outcome, class_8_bits, adversarial })
-    })
 }

@@ -11,7 +11,8 @@ use midge_core::loss;
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use super::attack::{Attacked, is_fooled, sample_seed};
+use super::attack::{is_fooled, sample_seed};
+use super::batch::Attacked;
 use super::counts::Share;
 use super::for_each;
 use crate::data::Dataset;

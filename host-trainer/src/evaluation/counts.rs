@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::attack::Attacked;
+use super::batch::Attacked;
 use crate::data::Dataset;
 
 /// `part / whole`, 0 of 0 being 0.

@@ -4,14 +4,13 @@
 //! al.: On Evaluating Adversarial Robustness, 2019, section 5.
 
 use anyhow::Result;
-use indicatif::ProgressBar;
 use midge_core::attack::Target;
 use midge_core::loss::Loss;
 use serde::Serialize;
 
 use super::attack::{Attack, Method, Sample};
+use super::batch::{Attacker, for_each_part};
 use super::counts::Share;
-use super::for_each;
 use super::robust::{Probe, Suite, WorstCase, both, count};
 
 /// Share of the images by which two counts may differ and still be called equal; at least one image.
@@ -65,6 +64,12 @@ impl Suite<'_> {
         ((TOLERANCE * self.data.len() as f64) as usize).max(1)
     }
 
+    /// Passes of the curve and the gates, for an image that stands to the end.
+    pub(super) fn gate_passes(&self) -> usize {
+        // Twice the steps are compared with once.
+        (CURVE.len() + 3) * self.steps
+    }
+
     /// Accuracy at each eps of [`CURVE`] under PGD from one start.
     ///
     /// # Errors
@@ -91,22 +96,27 @@ impl Suite<'_> {
         let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd, pgd.towards(Target::Next)];
         let mut transposed = vec![0.0; self.weights.transposed_len()];
         let model = self.weights.model(&mut transposed)?;
-        let pixels = model.network().input().len();
-        let len = pixels + model.network().fast_attack_len();
         // With a single class there is no target to walk to.
         let attacks = &attacks[..if model.network().classes() > 1 { 4 } else { 3 }];
-        let same = for_each(self.data.len(), len, &ProgressBar::hidden(), |index, buffer| {
-            let (out, buffer) = buffer.split_at_mut(pixels);
-            let sample = Sample { index, image: self.data.image(index), label: self.data.label(index) };
-            for attack in attacks {
-                let after = attack.run(&model, 0.0, sample, out, buffer)?.after.class;
-                let unchanged = out.iter().zip(sample.image).all(|(a, b)| a.to_bits() == b.to_bits());
-                if !unchanged || (after == sample.label) != self.correct[index] {
-                    return Ok(false);
+        let all: Vec<usize> = (0..self.data.len()).collect();
+        let same = for_each_part(
+            &all,
+            || Attacker::new(&model),
+            |attacker, part| {
+                let samples: Vec<_> = part.iter().map(|index| Sample::of(self.data, *index)).collect();
+                let mut out = vec![0.0; part.len() * attacker.pixels()];
+                let mut same = vec![true; part.len()];
+                for attack in attacks {
+                    let outcomes = attacker.attack(attack, 0.0, &samples, &mut out)?;
+                    let images = out.chunks(attacker.pixels()).zip(&samples);
+                    for ((same, (out, sample)), outcome) in same.iter_mut().zip(images).zip(outcomes) {
+                        *same &= out.iter().zip(sample.image).all(|(a, b)| a.to_bits() == b.to_bits());
+                        *same &= (outcome.after.class == sample.label) == self.correct[sample.index];
+                    }
                 }
-            }
-            Ok(true)
-        })?;
+                Ok(same)
+            },
+        )?;
         let (same, all) = (count(&same), self.data.len());
         let detail = format!("{same} of {all} images unchanged by {} attacks", attacks.len());
         Ok(Gate { gate: "eps 0 is the clean image", verdict: Verdict::of(same == all), detail })

@@ -5,10 +5,11 @@
 
 use anyhow::Result;
 use indicatif::ProgressBar;
+use midge_core::Error;
 use serde::Serialize;
 
 use super::attack::{Attack, Sample, is_fooled};
-use super::for_each;
+use super::batch::{Attacker, for_each_part};
 use crate::data::Dataset;
 use crate::weights::Weights;
 
@@ -47,21 +48,47 @@ pub fn minimal_eps(
 ) -> Result<Vec<MinimalEps>> {
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
-    let pixels = model.network().input().len();
-    for_each(data.len(), pixels + model.network().fast_attack_len(), progress, |index, buffer| {
-        let (out, buffer) = buffer.split_at_mut(pixels);
-        let (image, label) = (data.image(index), data.label(index));
-        let clean_class = model.classify(image, buffer)?.class;
-        let mut found = MinimalEps { index, label, clean_class, eps: None, class: None };
-        for &eps in grid.iter().take_while(|_| clean_class == label) {
-            let outcome = attack.run(&model, eps, Sample { index, image, label }, out, buffer)?;
-            if is_fooled(outcome.after.class, label, outcome.target) {
-                (found.eps, found.class) = (Some(eps), Some(outcome.after.class));
-                break;
+    let all: Vec<usize> = (0..data.len()).collect();
+    for_each_part(
+        &all,
+        || Attacker::new(&model),
+        |attacker, part| {
+            let found = search(attacker, data, attack, grid, part);
+            progress.inc(part.len() as u64);
+            found
+        },
+    )
+}
+
+fn search(
+    attacker: &mut Attacker<'_>,
+    data: &Dataset,
+    attack: Attack,
+    grid: &[f32],
+    part: &[usize],
+) -> Result<Vec<MinimalEps>, Error> {
+    let clean = attacker.read(part.len(), |i| data.image(part[i]))?;
+    let start = |(index, clean_class): (&usize, usize)| MinimalEps {
+        index: *index,
+        label: data.label(*index),
+        clean_class,
+        eps: None,
+        class: None,
+    };
+    let mut all: Vec<MinimalEps> = part.iter().zip(clean).map(start).collect();
+    let mut out = vec![0.0; part.len() * attacker.pixels()];
+    for &eps in grid {
+        let mut standing: Vec<_> = all.iter_mut().filter(|image| image.is_correct() && image.eps.is_none()).collect();
+        let sample = |image: &&mut MinimalEps| Sample::of(data, image.index);
+        let samples: Vec<_> = standing.iter().map(sample).collect();
+        let out = &mut out[..samples.len() * attacker.pixels()];
+        for (image, outcome) in standing.iter_mut().zip(attacker.attack(&attack, eps, &samples, out)?) {
+            if is_fooled(outcome.after.class, image.label, outcome.target) {
+                (image.eps, image.class) = (Some(eps), Some(outcome.after.class));
             }
         }
-        Ok(found)
-    })
+    }
+    Ok(all)
 }
 
 /// The value below which the part `q` of the correctly read images is fooled; `None` if it lies beyond the grid or no

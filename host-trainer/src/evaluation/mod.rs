@@ -1,11 +1,12 @@
 //! Measurements over a data set: accuracy, and accuracy under attack. Samples are spread over all cores; results
 //! are collected in the data set's order, so they do not depend on the number of threads.
 //!
-//! [`attack`] runs one attack on one image or on all, [`counts`] counts; [`robust`] is the worst case over many attacks
+//! [`attack`] is an attack with its options, [`batch`] runs it on many images, [`counts`] counts; [`robust`] is the worst case over many attacks
 //! with [`gates`] that tell whether to believe it, [`minimal`] the smallest eps of each image, [`camera`] what is left
 //! of an attack on its way through a display and a lens.
 
 pub mod attack;
+pub mod batch;
 pub mod camera;
 pub mod counts;
 pub mod gates;
@@ -21,7 +22,8 @@ use serde::Serialize;
 use crate::data::Dataset;
 use crate::weights::Weights;
 
-pub use attack::{Attack, Attacked, Method, attack_all};
+pub use attack::{Attack, Method};
+pub use batch::{Attacked, attack_all};
 pub use counts::{Robustness, Share, fraction};
 
 /// Accuracy and mean loss over a data set.

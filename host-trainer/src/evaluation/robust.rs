@@ -6,16 +6,15 @@
 
 use anyhow::Result;
 use indicatif::ProgressBar;
+use midge_core::Error;
 use midge_core::attack::Target;
-use midge_core::loss::{self, Loss};
-use midge_core::{Error, Model};
+use midge_core::loss::Loss;
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::attack::{Attack, Method, Sample, sample_seed};
-use super::for_each;
+use super::batch::{Attacker, for_each_part};
 use crate::data::Dataset;
-use crate::progress;
 use crate::weights::Weights;
 
 /// Images of noise tried on each image.
@@ -38,6 +37,15 @@ impl Probe<'_> {
     /// Whether it knows the model's gradient.
     pub fn is_white_box(&self) -> bool {
         matches!(self, Self::WhiteBox(_) | Self::EveryTarget(_))
+    }
+
+    /// Forward passes, with a gradient or without, for an image that stands to the end, but for looks at results.
+    fn passes(&self, classes: usize) -> usize {
+        match self {
+            Self::WhiteBox(attack) | Self::Transfer(_, attack) => attack.starts() * attack.steps,
+            Self::EveryTarget(attack) => (classes - 1) * attack.starts() * attack.steps,
+            Self::Noise => NOISE_DRAWS,
+        }
     }
 
     /// What it does, in a few words.
@@ -76,6 +84,8 @@ pub struct Suite<'a> {
     pub seed: u64,
     /// Another model, for transfer.
     pub source: Option<&'a Weights>,
+    /// Counts [`Self::passes`].
+    pub progress: ProgressBar,
 }
 
 impl<'a> Suite<'a> {
@@ -98,68 +108,100 @@ impl<'a> Suite<'a> {
         probes
     }
 
+    /// Passes of all that is measured, if no image falls: what [`Self::progress`] counts.
+    pub fn passes(&self) -> usize {
+        let classes = self.weights.network.classes();
+        let probes: usize = self.probes().iter().map(|probe| probe.passes(classes)).sum();
+        count(&self.correct) * (probes + self.gate_passes())
+    }
+
     /// For each image, whether it is right without the attack and also under it.
     ///
     /// # Errors
     /// Those of the attack.
     pub fn survivors(&self, probe: Probe<'_>, eps: f32) -> Result<Vec<bool>> {
+        self.progress.set_message(format!("eps {eps}: {}", probe.name()));
         let source = if let Probe::Transfer(source, _) = probe { source } else { self.weights };
         let (mut own, mut other) = (vec![0.0; self.weights.transposed_len()], vec![0.0; source.transposed_len()]);
         let (model, source) = (self.weights.model(&mut own)?, source.model(&mut other)?);
-        let pixels = self.weights.network.input().len();
-        let work = model.network().fast_attack_len().max(source.network().fast_attack_len());
-        let bar = progress::bar(self.data.len() as u64, &format!("eps {eps}: {}", probe.name()));
-        let survivors = for_each(self.data.len(), pixels + work, &bar, |index, buffer| {
-            let sample = Sample { index, image: self.data.image(index), label: self.data.label(index) };
-            let (out, buffer) = buffer.split_at_mut(pixels);
-            let run = Run { model: &model, source: &source, eps, seed: self.seed };
-            Ok(self.correct[index] && !run.fools(probe, sample, out, buffer)?)
-        });
-        bar.finish_and_clear();
-        survivors
+        let passes = probe.passes(model.network().classes());
+        let correct: Vec<usize> = (0..self.data.len()).filter(|index| self.correct[*index]).collect();
+        let init = || [&model, &source].map(Attacker::new);
+        let standing = for_each_part(&correct, init, |attackers, part| {
+            let standing = Run { attackers, data: self.data, eps, seed: self.seed }.standing(probe, part);
+            self.progress.inc((part.len() * passes) as u64);
+            standing
+        })?;
+        let mut survivors = vec![false; self.data.len()];
+        standing.into_iter().for_each(|index| survivors[index] = true);
+        Ok(survivors)
     }
 }
 
-/// What an attack on one image works with.
-struct Run<'a> {
-    model: &'a Model<'a, f32>,
-    /// The model whose gradient is followed.
-    source: &'a Model<'a, f32>,
+/// What attacks a part of the images.
+struct Run<'a, 'm> {
+    /// With the model's gradient, and with that of the model that is followed.
+    attackers: &'a mut [Attacker<'m>; 2],
+    data: &'a Dataset,
     eps: f32,
     seed: u64,
 }
 
-impl Run<'_> {
-    /// Whether the probe finds an image that the model misreads.
-    fn fools(&self, probe: Probe<'_>, sample: Sample<'_>, out: &mut [f32], buffer: &mut [f32]) -> Result<bool, Error> {
+impl<'a> Run<'a, '_> {
+    /// The images of the part that are right under the probe.
+    fn standing(&mut self, probe: Probe<'_>, part: &[usize]) -> Result<Vec<usize>, Error> {
         match probe {
-            Probe::WhiteBox(attack) => {
-                Ok(attack.run(self.model, self.eps, sample, out, buffer)?.after.class != sample.label)
-            }
+            Probe::WhiteBox(attack) => self.attack(attack, part.to_vec()),
             Probe::EveryTarget(attack) => {
-                for target in (0..self.model.network().classes()).filter(|class| *class != sample.label) {
-                    let attack = attack.towards(Target::Class(target));
-                    if attack.run(self.model, self.eps, sample, out, buffer)?.after.class != sample.label {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
+                let targets = (0..self.attackers[0].classes()).map(Target::Class);
+                targets.into_iter().try_fold(part.to_vec(), |left, target| self.attack(attack.towards(target), left))
             }
-            Probe::Noise => {
-                let mut random = Xoshiro128PlusPlus::seed_from_u64(!sample_seed(self.seed, sample.index));
-                for _ in 0..NOISE_DRAWS {
-                    add_signs(&mut random, self.eps, sample.image, out);
-                    if loss::argmax(self.model.logits(out, buffer)?) != sample.label {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            }
-            Probe::Transfer(_, attack) => {
-                attack.run(self.source, self.eps, sample, out, buffer)?;
-                Ok(loss::argmax(self.model.logits(out, buffer)?) != sample.label)
-            }
+            Probe::Noise => self.noise(part),
+            Probe::Transfer(_, attack) => self.transfer(attack, part),
         }
+    }
+
+    fn samples(&self, indices: &[usize]) -> Vec<Sample<'a>> {
+        indices.iter().map(|index| Sample::of(self.data, *index)).collect()
+    }
+
+    fn transfer(&mut self, attack: Attack, part: &[usize]) -> Result<Vec<usize>, Error> {
+        let samples = self.samples(part);
+        let [own, source] = &mut *self.attackers;
+        let pixels = own.pixels();
+        let mut out = vec![0.0; part.len() * pixels];
+        source.attack(&attack, self.eps, &samples, &mut out)?;
+        let read = own.read(part.len(), |i| &out[i * pixels..][..pixels])?;
+        let right = samples.iter().zip(read).filter(|(sample, class)| *class == sample.label);
+        Ok(right.map(|(sample, _)| sample.index).collect())
+    }
+
+    /// Those of the images that the attack leaves right. One whose class is the target is not attacked.
+    fn attack(&mut self, attack: Attack, images: Vec<usize>) -> Result<Vec<usize>, Error> {
+        let is_target = |index: &usize| attack.target == Some(Target::Class(self.data.label(*index)));
+        let (mut standing, attacked): (Vec<usize>, Vec<usize>) = images.into_iter().partition(is_target);
+        let samples = self.samples(&attacked);
+        let mut out = vec![0.0; attacked.len() * self.attackers[0].pixels()];
+        let outcomes = self.attackers[0].attack(&attack, self.eps, &samples, &mut out)?;
+        let right = samples.iter().zip(outcomes).filter(|(sample, outcome)| outcome.after.class == sample.label);
+        standing.extend(right.map(|(sample, _)| sample.index));
+        Ok(standing)
+    }
+
+    fn noise(&mut self, part: &[usize]) -> Result<Vec<usize>, Error> {
+        let own = &mut self.attackers[0];
+        let pixels = own.pixels();
+        let random = |index: usize| Xoshiro128PlusPlus::seed_from_u64(!sample_seed(self.seed, index));
+        let mut standing: Vec<_> = part.iter().map(|index| (*index, random(*index))).collect();
+        let mut out = vec![0.0; part.len() * pixels];
+        for _ in 0..NOISE_DRAWS {
+            for ((index, random), out) in standing.iter_mut().zip(out.chunks_exact_mut(pixels)) {
+                add_signs(random, self.eps, self.data.image(*index), out);
+            }
+            let mut read = own.read(standing.len(), |i| &out[i * pixels..][..pixels])?.into_iter();
+            standing.retain(|(index, _)| read.next() == Some(self.data.label(*index)));
+        }
+        Ok(standing.into_iter().map(|(index, _)| index).collect())
     }
 }
 
@@ -205,9 +247,16 @@ pub struct WorstCase<'a> {
 pub fn read_correctly(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Vec<bool>> {
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
-    for_each(data.len(), weights.network.inference_len(), progress, |i, buffer| {
-        Ok(loss::argmax(model.logits(data.image(i), buffer)?) == data.label(i))
-    })
+    let all: Vec<usize> = (0..data.len()).collect();
+    for_each_part(
+        &all,
+        || Attacker::new(&model),
+        |attacker, part| {
+            let read = attacker.read(part.len(), |i| data.image(part[i]))?;
+            progress.inc(part.len() as u64);
+            Ok(part.iter().zip(read).map(|(index, class)| class == data.label(*index)).collect())
+        },
+    )
 }
 
 /// Number of `true`.

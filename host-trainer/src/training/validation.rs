@@ -1,7 +1,7 @@
 //! Clean and PGD accuracy on a part of the training images that is kept for it: what tells the best epoch, and a collapse.
 
 use anyhow::Result;
-use midge_core::attack::{Pgd, perturb_len};
+use midge_core::attack::{Goal, Pgd, Walk, perturb_len};
 use midge_core::batch::Batch;
 use midge_core::{Error, loss};
 use rayon::prelude::*;
@@ -69,7 +69,9 @@ pub fn validate(weights: &Weights, data: &Dataset, eps: f32, seed: u64) -> Resul
             let clean = correct(images, buffer)?;
             let adversarial = &mut adversarial[..images.len()];
             let pgd = Pgd::with_steps(eps, STEPS, seed.wrapping_add((part * PART) as u64));
-            pgd.perturb_batch(&model, images, &labels, adversarial, buffer)?;
+            let mut walks: Vec<_> = Walk::all(pixels, images, adversarial).collect();
+            let goals: Vec<_> = labels.iter().map(|label| Goal::Away(*label)).collect();
+            pgd.perturb_batch(&model, &mut walks, &goals, buffer)?;
             Ok([clean, correct(adversarial, buffer)?])
         },
     );

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""AutoAttack on a model file of midge, in PyTorch: an opinion on its robust accuracy that shares no code with midge.
+
+    python3 benches/peers/autoattack.py --model robust.safetensors
+
+Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks, ICML 2020:
+APGD-CE, targeted APGD and targeted FAB of 100 steps, and Square of 5000 queries, in this order, each on the images that
+still stand. The attacks are torchattacks'; its own class `AutoAttack` is not used, because it leaves APGD and FAB at 10 steps.
+
+The first run installs PyTorch under target/peers. MNIST is read from the folder named by MIDGE_DATA.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import setup
+
+STEPS, QUERIES = 100, 5000
+IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="model file of midge, f32 or f16")
+    parser.add_argument("--eps", type=float, default=0.3, help="largest change of a pixel [default: 0.3]")
+    parser.add_argument("--limit", type=int, default=10_000, help="only the first images [default: all 10000]")
+    parser.add_argument("--batch", type=int, default=250, help="images at a time [default: 250]")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads [default: all]")
+    parser.add_argument("--seed", type=int, default=1, help="seed of each attack on each batch [default: 1]")
+    parser.add_argument("--out", type=Path, help="JSON to write after every batch")
+    parser.add_argument("--folder", type=Path, default=setup.ROOT / "target" / "peers", help="for the environment")
+    options = parser.parse_args()
+    if not 0 < options.eps <= 1:
+        parser.error(f"--eps is {options.eps}: expected a number above 0 and at most 1")
+    if min(options.limit, options.batch, options.threads) < 1:
+        parser.error("--limit, --batch and --threads must be at least 1")
+    options.folder = options.folder.resolve()
+    return options
+
+
+def idx(name, magic, head):
+    """The bytes behind the header of an MNIST file, packed or not."""
+    if not (folder := os.environ.get("MIDGE_DATA")):
+        sys.exit("autoattack.py: MIDGE_DATA must name the folder of the MNIST files")
+    path = Path(folder) / name
+    if path.is_file():
+        content = path.read_bytes()
+    elif (packed := Path(f"{path}.gz")).is_file():
+        content = gzip.decompress(packed.read_bytes())
+    else:
+        sys.exit(f"autoattack.py: {path}: neither this file nor {name}.gz is there")
+    if int.from_bytes(content[:4], "big") != magic:
+        sys.exit(f"autoattack.py: {path}: expected magic {magic}, found {int.from_bytes(content[:4], 'big')}")
+    return content[head:]
+
+
+def test_images(limit):
+    import numpy as np
+    import torch
+
+    images = np.frombuffer(idx(IMAGES, 2051, 16), np.uint8).reshape(-1, 1, 28, 28)[:limit]
+    labels = np.frombuffer(idx(LABELS, 2049, 8), np.uint8)[:limit]
+    return torch.from_numpy(images.astype(np.float32) / np.float32(255)), torch.from_numpy(labels.astype(np.int64))
+
+
+def network(path):
+    import common
+    import torch
+    from worker_torch import network
+
+    try:
+        net = network(common.safetensors(path))
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        sys.exit(f"autoattack.py: {path}: expected a model file of midge's MNIST CNN: {error}")
+    return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+
+def attacks(net, eps, seed):
+    """Name and attack, in the order of the paper."""
+    import torchattacks
+
+    shared = {"norm": "Linf", "eps": eps, "seed": seed, "n_restarts": 1}
+    return {
+        "APGD-CE": torchattacks.APGD(net, **shared, steps=STEPS, loss="ce"),
+        "APGD-T": torchattacks.APGDT(net, **shared, steps=STEPS, n_classes=10),
+        "FAB-T": torchattacks.FAB(net, **shared, steps=STEPS, multi_targeted=True, n_classes=10),
+        "Square": torchattacks.Square(net, **shared, n_queries=QUERIES),
+    }
+
+
+def correct(net, images, labels):
+    import torch
+
+    with torch.inference_mode():
+        return net(images).argmax(1) == labels
+
+
+def attack_batch(net, images, labels, options, say):
+    """Images that stand before any attack, and after each."""
+    standing = correct(net, images, labels).nonzero().flatten()
+    left = {"none": len(standing)}
+    for name, attack in attacks(net, options.eps, options.seed).items():
+        say(f"{name} on {len(standing)} images")
+        if len(standing):
+            x, y = images[standing], labels[standing]
+            adversarial = attack(x, y).detach()
+            # An image outside the ball or the range of a pixel would count as fallen without being it.
+            change = (adversarial - x).abs().max().item()
+            if change > options.eps + 1e-6 or adversarial.min() < 0 or adversarial.max() > 1:
+                sys.exit(f"autoattack.py: {name} left the ball: changed by {change}")
+            standing = standing[correct(net, adversarial, y)]
+        left[name] = len(standing)
+    return left
+
+
+def write(path, report):
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(report, indent=1) + "\n")
+    partial.replace(path)
+
+
+def run(options):
+    from importlib.metadata import version
+
+    import torch
+
+    torch.set_num_threads(options.threads)
+    net, (images, labels) = network(options.model), test_images(options.limit)
+    total, right, started = len(labels), {}, time.monotonic()
+    for first in range(0, total, options.batch):
+        def say(what):
+            spent = time.monotonic() - started
+            eta = f"{spent / first * (total - first) / 60:.0f} min" if first else "unknown"
+            print(f"  {first}/{total}  {what}  ETA {eta}", file=sys.stderr, flush=True)
+
+        last = min(first + options.batch, total)
+        left = attack_batch(net, images[first:last], labels[first:last], options, say)
+        right = {name: right.get(name, 0) + count for name, count in left.items()}
+        report = {
+            "model": options.model.name, "attack": "AutoAttack, standard, Linf", "eps": options.eps, "seed": options.seed,
+            "batch": options.batch, "threads": options.threads, "images": last, "seconds": time.monotonic() - started,
+            "accuracy": right["none"] / last, "robust_accuracy": right["Square"] / last, "right_after": right,
+            "versions": {name: version(name) for name in ("torch", "torchattacks")},
+        }
+        if options.out:
+            write(options.out, report)
+    print(f"{report['attack']}  model {options.model.name}  eps {options.eps}  seed {options.seed}")
+    for name, count in right.items():
+        print(f"right after {name:<10}{100 * count / total:>8.2f} %  {count}/{total}")
+    print(f"{report['seconds']:.0f} s with {options.threads} threads")
+
+
+def main():
+    options = arguments()
+    python = setup.python(options.folder, "torch")
+    if Path(sys.prefix).resolve() == python.parent.parent.resolve():
+        return run(options)
+    setup.virtual_environment(options.folder, "torch")
+    environment = setup.environment(options.folder, options.threads)
+    sys.exit(subprocess.run([python, __file__, *sys.argv[1:]], check=False, env=environment).returncode)
+
+
+if __name__ == "__main__":
+    main()
