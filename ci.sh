@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All checks; `./ci.sh JOB ...` runs only the named ones: fmt clippy docs test no_std demo.
+# All checks; `./ci.sh JOB ...` runs only the named ones: fmt clippy docs no_std demo test
+# arm firmware boards.
 # Needs rustup. With MIDGE_DATA naming a folder of MNIST files, the tests also run on real digits.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -9,6 +10,14 @@ targets=(thumbv6m-none-eabi thumbv7em-none-eabihf thumbv8m.main-none-eabihf risc
 fmt() { cargo fmt --all -- --check; }
 clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
 docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
+# The kernels with NEON, on an emulated processor; `apt install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross`.
+arm() (
+    rustup target add aarch64-unknown-linux-gnu
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+    cargo test --release --target aarch64-unknown-linux-gnu --test reference
+)
+
 # Everything in a debug build, whose checks find more; then, on real digits, the tables that take too long there.
 test() {
     cargo test
@@ -55,7 +64,7 @@ boards() (
     cargo build --release --no-default-features --features nucleo-h743zi --bins
 )
 
-if [ $# -eq 0 ]; then set -- fmt clippy docs no_std demo test firmware boards; fi
+if [ $# -eq 0 ]; then set -- fmt clippy docs no_std demo test arm firmware boards; fi
 for job in "$@"; do
     echo "== $job"
     "$job"

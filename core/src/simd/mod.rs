@@ -6,6 +6,8 @@
 
 #[cfg(cortex_m_fpu)]
 pub(crate) mod cortex_m;
+#[cfg(all(feature = "std", target_arch = "aarch64"))]
+mod neon;
 mod portable;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod x86;
@@ -62,8 +64,11 @@ pub(crate) trait Kernel {
 pub enum Level {
     /// One value at a time: any processor.
     Scalar,
-    /// Four lanes in plain Rust, for the compiler to map to SSE2 or NEON.
+    /// Four lanes in plain Rust, for the compiler to map to what the processor has.
     Portable,
+    /// NEON with fused multiply-add.
+    #[cfg(all(feature = "std", target_arch = "aarch64"))]
+    Neon,
     /// AVX2 with fused multiply-add.
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     Avx2,
@@ -84,6 +89,9 @@ impl Level {
                 return Self::Avx2;
             }
         }
+        #[cfg(all(feature = "std", target_arch = "aarch64"))]
+        return Self::Neon;
+        #[cfg(not(all(feature = "std", target_arch = "aarch64")))]
         if cfg!(feature = "std") { Self::Portable } else { Self::Scalar }
     }
 
@@ -114,6 +122,8 @@ impl Level {
                 Some(simd) => x86::run_avx2(simd, kernel),
                 None => kernel.run(Scalar),
             },
+            #[cfg(all(feature = "std", target_arch = "aarch64"))]
+            Self::Neon => kernel.run(neon::Neon),
             #[cfg(feature = "std")]
             Self::Portable => kernel.run(portable::Portable),
             _ => kernel.run(Scalar),

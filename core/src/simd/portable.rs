@@ -75,7 +75,7 @@ pub(crate) struct Portable;
 impl Simd for Portable {
     type Vector = [f32; 4];
     const LANES: usize = 4;
-    const MANY_REGISTERS: bool = cfg!(target_arch = "aarch64");
+    const MANY_REGISTERS: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; 4] {
