@@ -1,11 +1,11 @@
-//! The demo: every bundled digit, every attack, on the screen and in the log.
+//! The demo: every bundled digit, every attack, on every model, on the screen and in the log.
 
 use midge_core::attack::{Fgsm, MiFgsm, Otcm, Outcome, Target};
 use midge_core::{Error, MNIST_CNN, Model, f16};
 use static_cell::StaticCell;
 
 use crate::board::{self, Board};
-use crate::screen::{CLASSES, Scene, View, draw};
+use crate::screen::{Attacked, CLASSES, Scene, View, draw_attacked, draw_scene};
 use crate::{embedded, measure};
 
 const PIXELS: usize = MNIST_CNN.input().len();
@@ -50,24 +50,24 @@ fn rounded(x: f32, parts: f32) -> f32 {
     (x * parts + 0.5) as u32 as f32 / parts
 }
 
-/// One attack on the digit in `buffers`, measured, logged and drawn.
-fn show(
-    board: &mut Board,
-    model: &Model<'_, f16>,
+/// One attack on one model with the digit in `buffers`, measured and logged.
+fn attacked<'b>(
+    (model_name, model): &(&'static str, Model<'_, f16>),
     name: &'static str,
     (eps, label): (f32, usize),
-    buffers: &mut Buffers,
-) -> Result<(), Error> {
+    buffers: &'b mut Buffers,
+) -> Result<Attacked<'b>, Error> {
     let before = view(model, &buffers.image, &mut buffers.work)?;
     let (outcome, cost) = measure::measure(|| attack(name, model, (eps, label), buffers));
     let outcome = outcome?;
     let after = view(model, &buffers.adversarial, &mut buffers.work)?;
     let percent = |view: &View| rounded(100.0 * view.probabilities[view.class], 10.0);
     defmt::println!(
-        "digit {}  {}  eps {}  \"{}\" {} %  ->  \"{}\" {} %  largest change {}  {} {}",
+        "digit {}  {}  eps {}  {}: \"{}\" {} %  ->  \"{}\" {} %  largest change {}  {} {}",
         label,
         name,
         eps,
+        model_name,
         before.class,
         percent(&before),
         after.class,
@@ -76,9 +76,23 @@ fn show(
         cost.ticks,
         board::TICK
     );
-    let Buffers { image, adversarial, .. } = buffers;
-    let scene = Scene { attack: name, eps, label, image, adversarial, before, after, ticks: cost.ticks };
-    if draw(&mut board.screen, &scene).is_err() {
+    Ok(Attacked { model: model_name, adversarial: &buffers.adversarial, before, after, ticks: cost.ticks })
+}
+
+/// One attack on all models, one after the other in the same memory; each is drawn when it is done.
+fn show(
+    board: &mut Board,
+    models: &[(&'static str, Model<'_, f16>); embedded::MODELS],
+    name: &'static str,
+    (eps, label): (f32, usize),
+    buffers: &mut Buffers,
+) -> Result<(), Error> {
+    let mut drawn = draw_scene(&mut board.screen, &Scene { attack: name, eps, label, image: &buffers.image });
+    for (index, model) in models.iter().enumerate() {
+        let attacked = attacked(model, name, (eps, label), buffers)?;
+        drawn = drawn.and_then(|()| draw_attacked(&mut board.screen, index, label, &attacked));
+    }
+    if drawn.is_err() {
         defmt::error!("the screen does not answer");
     }
     board.present();
@@ -92,7 +106,7 @@ pub fn run(mut board: Board) -> ! {
         adversarial: [0.0; PIXELS],
         work: [0.0; MNIST_CNN.attack_len()],
     });
-    let model = embedded::model();
+    let models = core::array::from_fn(embedded::model);
     let mut eps = 0;
     loop {
         for index in 0..embedded::DIGITS {
@@ -102,7 +116,7 @@ pub fn run(mut board: Board) -> ! {
                     eps = (eps + 1) % EPS.len();
                     defmt::println!("button: eps is now {}", EPS[eps]);
                 }
-                if let Err(error) = show(&mut board, &model, name, (EPS[eps], label), buffers) {
+                if let Err(error) = show(&mut board, &models, name, (EPS[eps], label), buffers) {
                     panic!("{}: {}", name, defmt::Display2Format(&error));
                 }
                 board::show_for(MILLISECONDS);

@@ -1,4 +1,4 @@
-//! What is stored in flash: the bundled model and digits.
+//! What is stored in flash: the bundled models and digits.
 
 use midge_core::{Element, MNIST_CNN, Model, f16};
 
@@ -6,19 +6,33 @@ use midge_core::{Element, MNIST_CNN, Model, f16};
 #[repr(C, align(8))]
 struct Aligned<T: ?Sized>(T);
 
-static F16: &Aligned<[u8]> = &Aligned(*include_bytes!("../../host-trainer/assets/plain.safetensors"));
+#[cfg(not(all(feature = "one-model", feature = "robust")))]
+static PLAIN: &Aligned<[u8]> = &Aligned(*include_bytes!("../../host-trainer/assets/plain.safetensors"));
+#[cfg(any(not(feature = "one-model"), feature = "robust"))]
+static ROBUST: &Aligned<[u8]> = &Aligned(*include_bytes!("../../host-trainer/assets/robust.safetensors"));
+
+/// Name and file of each model.
+const FILES: &[(&str, &Aligned<[u8]>)] = &[
+    #[cfg(not(all(feature = "one-model", feature = "robust")))]
+    ("plain", PLAIN),
+    #[cfg(any(not(feature = "one-model"), feature = "robust"))]
+    ("robust", ROBUST),
+];
+/// Number of models.
+pub const MODELS: usize = FILES.len();
 
 #[cfg(feature = "emulated")]
 #[unsafe(link_section = ".psram")]
 static F32: Aligned<[u8; include_bytes!(concat!(env!("OUT_DIR"), "/plain-f32.safetensors")).len()]> =
     Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/plain-f32.safetensors")));
 
-/// The bundled model.
-pub fn model() -> Model<'static, f16> {
-    open(&F16.0)
+/// Model `index` of [`MODELS`] with its name; the plain one comes first.
+pub fn model(index: usize) -> (&'static str, Model<'static, f16>) {
+    let (name, file) = FILES[index];
+    (name, open(&file.0))
 }
 
-/// The same with f32 weights: too large for the flash of most boards.
+/// The plain model with f32 weights: too large for the flash of most boards.
 #[cfg(feature = "emulated")]
 pub fn model_f32() -> Model<'static, f32> {
     open(&F32.0)

@@ -1,13 +1,13 @@
-//! Makes the bundled files anew: draws the digits, and stores a trained model in f16.
+//! Makes the bundled files anew: draws the digits, and stores trained models in f16.
 //!
 //! ```text
 //! midge train --out plain-f32.safetensors
-//! cargo run --release -p midge-trainer --example bundle -- plain-f32.safetensors
+//! cargo run --release -p midge-trainer --example bundle -- plain=plain-f32.safetensors robust=robust-f32.safetensors
 //! ```
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use midge_trainer::bundled;
 use midge_trainer::data::idx::{self, Images};
 use midge_trainer::weights::{DType, Weights};
@@ -20,6 +20,10 @@ fn main() -> Result<()> {
     let images = Images { shape: [digits.len(), height, width], pixels };
     idx::write_images(&assets.join("digits-images.idx3-ubyte"), &images)?;
     idx::write_labels(&assets.join("digits-labels.idx1-ubyte"), &digits.labels)?;
-    let trained = std::env::args().nth(1).context("expected the file that midge train wrote")?;
-    Weights::load(trained.as_ref())?.save(&assets.join("plain.safetensors"), DType::F16)
+    for model in std::env::args().skip(1) {
+        let (name, trained) = model.split_once('=').context("expected NAME=FILE, a file that midge train wrote")?;
+        ensure!(bundled::MODELS.iter().any(|(known, _)| *known == name), "{name}: no bundled model has this name");
+        Weights::load(trained.as_ref())?.save(&assets.join(format!("{name}.safetensors")), DType::F16)?;
+    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! What comes with the program: a model trained by `midge train` on MNIST, and digits that midge drew.
+//! What comes with the program: two models trained by `midge train` on MNIST, on clean and on adversarial images, and
+//! digits that midge drew.
 
 use std::path::Path;
 
@@ -8,7 +9,10 @@ use crate::data::{Dataset, idx, synthetic};
 use crate::weights::Weights;
 
 /// The bundled models: name and file.
-pub const MODELS: [(&str, &[u8]); 1] = [("plain", include_bytes!("../assets/plain.safetensors"))];
+pub const MODELS: [(&str, &[u8]); 2] = [
+    ("plain", include_bytes!("../assets/plain.safetensors")),
+    ("robust", include_bytes!("../assets/robust.safetensors")),
+];
 
 /// The bundled digits, two of each class, as IDX files (28x28, u8).
 const IMAGES: &[u8] = include_bytes!("../assets/digits-images.idx3-ubyte");

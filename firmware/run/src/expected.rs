@@ -1,7 +1,7 @@
 //! What the host computes, for the device's self-test to compare with.
 //!
 //! ```text
-//! u32 number of cases, then for each case, all little endian:
+//! for the plain and then the robust model: u32 number of cases, then for each case, all little endian:
 //!     f32 image[784]   u32 label   f32 logits[10]   f32 input_gradient[784]
 //!     for FGSM, MI-FGSM and OTCM at eps 0.2:   f32 adversarial[784]   u32 predicted class
 //! ```
@@ -19,24 +19,34 @@ const EPS: f32 = 0.2;
 /// Images of the MNIST test set, if it is there.
 const MNIST_IMAGES: usize = 64;
 
-/// Writes the cases: the bundled digits and, with `MIDGE_DATA` naming MNIST's folder, its first test images.
+/// Writes the cases: the bundled digits and, for the plain model and with `MIDGE_DATA` naming MNIST's folder, its first
+/// test images.
 pub(crate) fn write(path: &Path) -> Result<()> {
-    let weights = bundled::model("plain").context("no bundled model")??;
+    let mut bytes = Vec::new();
+    for (name, _) in bundled::MODELS {
+        model(name, &mut bytes)?;
+    }
+    std::fs::write(path, bytes).with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+fn model(name: &str, bytes: &mut Vec<u8>) -> Result<()> {
+    let weights = bundled::model(name).context("no bundled model")??;
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
     let mut cases = vec![bundled::digits()?];
     match std::env::var_os("MIDGE_DATA") {
+        _ if name != "plain" => {}
         Some(folder) => cases.push(mnist::from_folder(Path::new(&folder), Split::Test)?.slice(0, Some(MNIST_IMAGES))?),
         None => println!("NOT RUN: no MNIST images are compared, because MIDGE_DATA is not set"),
     }
     let count: usize = cases.iter().map(Dataset::len).sum();
-    let mut bytes = u32::try_from(count)?.to_le_bytes().to_vec();
+    bytes.extend(u32::try_from(count)?.to_le_bytes());
     for data in &cases {
         for i in 0..data.len() {
-            case(&model, data.image(i), data.label(i), &mut bytes)?;
+            case(&model, data.image(i), data.label(i), bytes)?;
         }
     }
-    std::fs::write(path, bytes).with_context(|| format!("{}: cannot be written", path.display()))
+    Ok(())
 }
 
 fn case(model: &Model<'_, f32>, image: &[f32], label: usize, bytes: &mut Vec<u8>) -> Result<()> {

@@ -92,6 +92,6 @@ fn main() -> ! {
     });
     #[cfg(feature = "emulated")]
     report(&embedded::model_f32(), "f32", buffers);
-    report(&embedded::model(), "f16", buffers);
+    report(&embedded::model(0).1, "f16", buffers);
     board::exit(0)
 }

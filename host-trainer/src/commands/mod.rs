@@ -76,7 +76,7 @@ impl DataArguments {
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArguments {
-    /// Model file, or the name of a bundled model: plain
+    /// Model file, or the name of a bundled model: plain, robust
     #[arg(long, default_value = "plain", value_name = "MODEL")]
     model: String,
 }
