@@ -9,6 +9,7 @@ pub mod data;
 pub mod evaluation;
 pub mod files;
 pub mod import;
+pub mod memory;
 pub mod picture;
 pub mod progress;
 pub mod terminal;

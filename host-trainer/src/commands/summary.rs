@@ -5,6 +5,7 @@ use midge_core::{Layer, Network, Shape};
 use serde::Serialize;
 
 use super::{ModelArguments, print_json};
+use crate::memory::{Memory, thousands};
 use crate::weights::{DType, Weights};
 
 #[derive(Debug, clap::Args)]
@@ -21,19 +22,6 @@ struct Row {
     layer: String,
     output: Vec<usize>,
     parameters: usize,
-}
-
-/// Bytes on a device.
-#[derive(Debug, Serialize)]
-struct Memory {
-    /// The model file, by type of the weights.
-    flash_bytes_f32: usize,
-    flash_bytes_f16: usize,
-    /// Working memory with the image, the same for both types: arithmetic is f32.
-    ram_bytes_inference: usize,
-    ram_bytes_fgsm: usize,
-    ram_bytes_otcm: usize,
-    ram_bytes_mi_fgsm: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,9 +48,6 @@ fn summarise(name: &str, weights: &Weights) -> Result<Summary> {
         let (weight, bias) = network.layer_parameters(i);
         Row { layer: title(layer), output: dimensions(network, i), parameters: weight + bias }
     });
-    // An attack holds the clean and the adversarial image beside its buffer, classification one image.
-    let image = network.input().len();
-    let attack = |buffer: usize| 4 * (2 * image + buffer);
     Ok(Summary {
         model: name.to_string(),
         dtype: weights.dtype,
@@ -70,14 +55,7 @@ fn summarise(name: &str, weights: &Weights) -> Result<Summary> {
         layers: layers.collect(),
         parameters: network.parameters(),
         multiply_adds: network.multiply_adds(),
-        memory: Memory {
-            flash_bytes_f32: weights.to_bytes(DType::F32)?.len(),
-            flash_bytes_f16: weights.to_bytes(DType::F16)?.len(),
-            ram_bytes_inference: 4 * (image + network.inference_len()),
-            ram_bytes_fgsm: attack(network.gradient_len()),
-            ram_bytes_otcm: attack(network.gradient_len()),
-            ram_bytes_mi_fgsm: attack(network.attack_len()),
-        },
+        memory: Memory::of(weights)?,
         metadata: weights.metadata.clone(),
     })
 }
@@ -128,23 +106,4 @@ fn print(summary: &Summary) -> Result<()> {
         println!("{key}: {value}");
     }
     Ok(())
-}
-
-/// `824362` as `824,362`.
-fn thousands(n: usize) -> String {
-    let digits = n.to_string();
-    let groups: Vec<String> =
-        digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group).into_owned()).collect();
-    groups.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(
-            ["7", "28", "288", "2,570", "824,362"].map(String::from),
-            [7, 28, 288, 2570, 824_362].map(super::thousands)
-        );
-    }
 }

@@ -11,14 +11,12 @@ use anyhow::{Context, Result, ensure};
 use midge_core::{MNIST_CNN, Network};
 
 use super::{Arguments, Images, Report};
+use crate::training::history::{EPOCHS, Entry, HISTORY, RECIPE};
 use crate::training::validation::Validation;
 use crate::training::{Recipe, Training, checkpoint, initialise};
 use crate::weights::{DType, Weights};
 
-/// Metadata keys that let a run be resumed and repeated.
-const EPOCHS: &str = "training.epochs";
-const RECIPE: &str = "training.recipe";
-const HISTORY: &str = "training.history";
+/// Metadata key of the epoch in the model file.
 const BEST: &str = "training.best";
 
 /// What a run has so far.
@@ -120,13 +118,12 @@ impl Run {
     /// Notes how the weights came about, and writes the files.
     pub(super) fn keep(&mut self, report: &Report) -> Result<()> {
         let epoch = report.epoch;
-        let Report { test_loss, test_accuracy, .. } = report;
-        let mut line =
-            format!("{} {:.6} {:.6} {test_loss:.6} {test_accuracy:.6}", epoch.epoch, epoch.loss, epoch.accuracy);
+        let Report { test_loss, test_accuracy, .. } = *report;
+        let held_out = report.validation.map(|validation| [validation.clean_accuracy, validation.pgd_accuracy]);
+        let entry = Entry { epoch, test_loss, test_accuracy, held_out };
         let metadata = &mut self.training.weights.metadata;
         let mut is_best = true;
         if let Some(validation) = report.validation {
-            line += &format!(" {:.6} {:.6}", validation.clean_accuracy, validation.pgd_accuracy);
             is_best = self.best.is_none_or(|(_, best)| validation.is_better_than(&best));
             if is_best {
                 self.best = Some((epoch.epoch, validation));
@@ -135,7 +132,7 @@ impl Run {
         }
         metadata.insert(EPOCHS.into(), epoch.epoch.to_string());
         metadata.insert(RECIPE.into(), self.recipe.clone());
-        metadata.entry(HISTORY.into()).or_default().push_str(&(line + ";"));
+        metadata.entry(HISTORY.into()).or_default().push_str(&entry.to_text());
         if let Some(path) = &self.checkpoint {
             checkpoint::save(&self.training, path)?;
         }
