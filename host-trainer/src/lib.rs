@@ -1,7 +1,7 @@
 //! Trains, attacks, measures and exports the networks that `midge-core` runs.
 //!
 //! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
-//! data set; [`picture`] and [`terminal`] show them, [`commands`] is the `midge` command.
+//! data set; [`picture`], [`terminal`] and [`report`] show them, [`commands`] is the `midge` command.
 
 pub mod bundled;
 pub mod commands;
@@ -12,6 +12,7 @@ pub mod import;
 pub mod memory;
 pub mod picture;
 pub mod progress;
+pub mod report;
 pub mod terminal;
 pub mod training;
 pub mod weights;

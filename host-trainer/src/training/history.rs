@@ -18,6 +18,8 @@ use crate::weights::Weights;
 pub const HISTORY: &str = "training.history";
 /// Metadata key of all that changes the result of a run.
 pub const RECIPE: &str = "training.recipe";
+/// Metadata key of what was trained on.
+pub const DATA: &str = "training.data";
 /// Metadata key of the number of epochs that the weights have seen.
 pub const EPOCHS: &str = "training.epochs";
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use midge_core::{MNIST_CNN, Network};
 
 use super::{Arguments, Images, Report};
-use crate::training::history::{EPOCHS, Entry, HISTORY, RECIPE};
+use crate::training::history::{DATA, EPOCHS, Entry, HISTORY, RECIPE};
 use crate::training::validation::Validation;
 use crate::training::{Recipe, Training, checkpoint, initialise};
 use crate::weights::{DType, Weights};
@@ -23,6 +23,8 @@ const BEST: &str = "training.best";
 pub(super) struct Run {
     pub(super) training: Training,
     recipe: String,
+    /// Name of the training images, without the folder.
+    data: String,
     out: PathBuf,
     checkpoint: Option<PathBuf>,
     /// The epoch in the model file and its accuracies, if there are held-out images.
@@ -39,6 +41,7 @@ impl Run {
         let mut run = Self {
             training: Training::new(initialise(asked.unwrap_or(MNIST_CNN), recipe.seed), &recipe.optimiser),
             recipe: recipe.describe(),
+            data: String::new(),
             out,
             checkpoint,
             best: None,
@@ -94,6 +97,7 @@ impl Run {
 
     /// A checkpoint goes on only with the images that it began with.
     pub(super) fn check_images(&mut self, images: &Images, eps: f32) -> Result<()> {
+        self.data = images.train.name.split(" (").next().unwrap_or_default().to_string();
         self.recipe += &format!(" images={}", images.train.len());
         if let Some(held_out) = &images.held_out {
             self.recipe += &format!(" held-out={} validation-eps={eps}", held_out.len());
@@ -130,6 +134,7 @@ impl Run {
                 metadata.insert(BEST.into(), format_best(epoch.epoch, &validation));
             }
         }
+        metadata.insert(DATA.into(), self.data.clone());
         metadata.insert(EPOCHS.into(), epoch.epoch.to_string());
         metadata.insert(RECIPE.into(), self.recipe.clone());
         metadata.entry(HISTORY.into()).or_default().push_str(&entry.to_text());

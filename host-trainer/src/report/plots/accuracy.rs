@@ -1,0 +1,86 @@
+//! Accuracy against eps, with 95 % intervals.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::frame::{Axes, Frame, Marker, Series, fifths, head, percent, px, ticks, write};
+use super::{Area, BLUE, Drawn, INK, MUTED, ORANGE, Plot, VERMILLION};
+use crate::report::{Curve, Figures};
+
+/// In the order of the curves.
+const SERIES: [Series; 3] = [
+    Series { colour: BLUE, marker: Marker::Circle, dashed: false },
+    Series { colour: ORANGE, marker: Marker::Triangle, dashed: false },
+    Series { colour: VERMILLION, marker: Marker::Square, dashed: false },
+];
+const WORST: Series = Series { colour: INK, marker: Marker::Diamond, dashed: false };
+
+/// The curves of one model, on the axes of all.
+pub(crate) struct Accuracy<'a> {
+    figures: &'a Figures,
+    end: f64,
+    robust_eps: f64,
+}
+
+impl<'a> Accuracy<'a> {
+    pub(crate) fn new(figures: &'a Figures, all: &[Figures]) -> Self {
+        let eps = all.iter().flat_map(|figures| &figures.curves).flat_map(|curve| &curve.points).map(|p| round(p.eps));
+        let robust_eps = figures.examples.first().map_or(0.0, |example| round(example.eps));
+        Self { figures, end: eps.fold(robust_eps, f64::max), robust_eps }
+    }
+}
+
+/// The number that a user typed.
+fn round(eps: f32) -> f64 {
+    eps.to_string().parse().unwrap_or_else(|_| f64::from(eps))
+}
+
+impl Plot for Accuracy<'_> {
+    fn size(&self) -> (u32, u32) {
+        (540, 360)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        let Figures { name, curves, robust, .. } = self.figures;
+        let mut legend: Vec<_> =
+            curves.iter().zip(SERIES).map(|(curve, series)| (curve.attack.clone(), series)).collect();
+        legend.push(("worst case".into(), WORST));
+        head(area, name, &legend)?;
+        let frame = Frame::draw(
+            area,
+            (52, 360),
+            &Axes {
+                x: (0.0, 1.02 * self.end),
+                y: (0.0, 1.0),
+                x_ticks: ticks(self.end, 6),
+                y_ticks: fifths(),
+                x_label: &|eps| format!("{}", (1000.0 * eps).round() / 1000.0),
+                y_label: &percent,
+                x_title: "eps, largest change of a pixel",
+                y_title: "images read correctly",
+            },
+        )?;
+        for (curve, series) in curves.iter().zip(SERIES) {
+            draw_curve(&frame, area, curve, &series)?;
+        }
+        let at = |share| frame.at((self.robust_eps, share));
+        let [low, high] = robust.worst.interval;
+        area.draw(&PathElement::new(vec![at(low), at(high)], INK.stroke_width(px(2) as u32)))?;
+        WORST.mark(area, at(robust.worst.fraction))?;
+        let (x, y) = at(robust.worst.fraction);
+        let above = if y > px(290) { -px(14) } else { px(16) };
+        let (side, shift) = if self.robust_eps > 0.8 * self.end { (HPos::Right, -px(8)) } else { (HPos::Left, px(8)) };
+        let label = format!("{:.1} %", 100.0 * robust.worst.fraction);
+        write(area, &label, (x + shift, y + above), (12, &INK, side))?;
+        let chance = self.figures.matrix.cells.len().max(1) as f64;
+        let line = Series { colour: MUTED, marker: Marker::None, dashed: true };
+        frame.series(area, &[(0.0, 1.0 / chance), (1.02 * self.end, 1.0 / chance)], &line)
+    }
+}
+
+fn draw_curve<DB: DrawingBackend>(frame: &Frame, area: &Area<DB>, curve: &Curve, series: &Series) -> Drawn<DB> {
+    let band: Vec<_> = curve.points.iter().map(|point| (round(point.eps), point.right.interval)).collect();
+    frame.band(area, &band, series.colour.mix(0.14))?;
+    let line: Vec<_> = curve.points.iter().map(|point| (round(point.eps), point.right.fraction)).collect();
+    frame.series(area, &line, series)
+}
