@@ -1,11 +1,10 @@
 //! `midge summary`
 
 use anyhow::Result;
-use midge_core::{Layer, Network, Shape};
 use serde::Serialize;
 
 use super::{ModelArguments, print_json};
-use crate::memory::{Memory, thousands};
+use crate::summary::{Memory, Row, rows, thousands};
 use crate::weights::{DType, Weights};
 
 #[derive(Debug, clap::Args)]
@@ -15,13 +14,6 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    layer: String,
-    output: Vec<usize>,
-    parameters: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,40 +36,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn summarise(name: &str, weights: &Weights) -> Result<Summary> {
     let network = &weights.network;
-    let layers = network.layers().iter().enumerate().map(|(i, layer)| {
-        let (weight, bias) = network.layer_parameters(i);
-        Row { layer: title(layer), output: dimensions(network, i), parameters: weight + bias }
-    });
     Ok(Summary {
         model: name.to_string(),
         dtype: weights.dtype,
         network: network.to_string(),
-        layers: layers.collect(),
+        layers: rows(network),
         parameters: network.parameters(),
         multiply_adds: network.multiply_adds(),
         memory: Memory::of(weights)?,
         metadata: weights.metadata.clone(),
     })
-}
-
-fn title(layer: &Layer) -> String {
-    match layer {
-        Layer::Conv2d { kernel, stride, padding, .. } => {
-            let stride = if *stride == 1 { String::new() } else { format!(", stride {stride}") };
-            format!("Conv2d {kernel}x{kernel}, {padding}{stride}")
-        }
-        Layer::Relu => "ReLU".into(),
-        Layer::MaxPool2d { pool, .. } => format!("MaxPool2d {pool}x{pool}"),
-        Layer::Flatten => "Flatten".into(),
-        Layer::Dense { .. } => "Dense".into(),
-    }
-}
-
-/// Output dimensions; one number once the network is flat.
-fn dimensions(network: &Network, layer: usize) -> Vec<usize> {
-    let Shape { height, width, channels } = network.output_shape(layer).unwrap_or(network.input());
-    let flat = network.layers()[..=layer].contains(&Layer::Flatten);
-    if flat { vec![channels] } else { vec![height, width, channels] }
 }
 
 fn print(summary: &Summary) -> Result<()> {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Subject;
-use crate::memory::Memory;
+use crate::summary::{Memory, Row, rows};
 use crate::training::history::{DATA, EPOCHS, RECIPE};
 use crate::weights::DType;
 
@@ -15,8 +15,8 @@ pub struct Card {
     pub source: String,
     /// The type of the file's weights; arithmetic is f32.
     pub dtype: DType,
-    /// Layers, each in midge's words.
-    pub layers: Vec<String>,
+    /// Its layers.
+    pub layers: Vec<Row>,
     /// Number of weights.
     pub parameters: usize,
     /// Of a dense forward pass.
@@ -42,7 +42,7 @@ pub fn of(subject: &Subject) -> Result<Card> {
     Ok(Card {
         source: source.clone(),
         dtype: weights.dtype,
-        layers: network.to_string().split(' ').map(str::to_string).collect(),
+        layers: rows(network),
         parameters: network.parameters(),
         multiply_adds: network.multiply_adds(),
         memory: Memory::of(weights)?,

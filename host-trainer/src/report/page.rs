@@ -14,8 +14,9 @@ use serde::Serialize;
 use super::measure::GRID_END;
 use super::plots::{self, PALETTE};
 use super::{Figures, Report};
-use crate::memory::thousands;
+
 use crate::picture::{self, Example, View};
+use crate::summary::thousands;
 
 /// Names of the models in those of the files.
 const LETTERS: [&str; 2] = ["a", "b"];

@@ -1,9 +1,8 @@
 //! Accuracy against eps, with 95 % intervals.
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
 
-use super::frame::{Axes, Frame, Marker, Series, fifths, head, percent, px, ticks, write};
+use super::frame::{Axes, Frame, Marker, Series, fifths, head, percent, px, ticks};
 use super::{Area, BLUE, Drawn, INK, MUTED, ORANGE, Plot, VERMILLION};
 use crate::report::{Curve, Figures};
 
@@ -13,6 +12,7 @@ const SERIES: [Series; 3] = [
     Series { colour: ORANGE, marker: Marker::Triangle, dashed: false },
     Series { colour: VERMILLION, marker: Marker::Square, dashed: false },
 ];
+const CHANCE: Series = Series { colour: MUTED, marker: Marker::None, dashed: true };
 const WORST: Series = Series { colour: INK, marker: Marker::Diamond, dashed: false };
 
 /// The curves of one model, on the axes of all.
@@ -37,18 +37,18 @@ fn round(eps: f32) -> f64 {
 
 impl Plot for Accuracy<'_> {
     fn size(&self) -> (u32, u32) {
-        (540, 360)
+        (540, 370)
     }
 
     fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
         let Figures { name, curves, robust, .. } = self.figures;
         let mut legend: Vec<_> =
             curves.iter().zip(SERIES).map(|(curve, series)| (curve.attack.clone(), series)).collect();
-        legend.push(("worst case".into(), WORST));
+        legend.extend([("worst case".into(), WORST), ("chance".into(), CHANCE)]);
         head(area, name, &legend)?;
         let frame = Frame::draw(
             area,
-            (52, 360),
+            (52, 370),
             &Axes {
                 x: (0.0, 1.02 * self.end),
                 y: (0.0, 1.0),
@@ -67,14 +67,8 @@ impl Plot for Accuracy<'_> {
         let [low, high] = robust.worst.interval;
         area.draw(&PathElement::new(vec![at(low), at(high)], INK.stroke_width(px(2) as u32)))?;
         WORST.mark(area, at(robust.worst.fraction))?;
-        let (x, y) = at(robust.worst.fraction);
-        let above = if y > px(290) { -px(14) } else { px(16) };
-        let (side, shift) = if self.robust_eps > 0.8 * self.end { (HPos::Right, -px(8)) } else { (HPos::Left, px(8)) };
-        let label = format!("{:.1} %", 100.0 * robust.worst.fraction);
-        write(area, &label, (x + shift, y + above), (12, &INK, side))?;
         let chance = self.figures.matrix.cells.len().max(1) as f64;
-        let line = Series { colour: MUTED, marker: Marker::None, dashed: true };
-        frame.series(area, &[(0.0, 1.0 / chance), (1.02 * self.end, 1.0 / chance)], &line)
+        frame.series(area, &[(0.0, 1.0 / chance), (1.02 * self.end, 1.0 / chance)], &CHANCE)
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) const fn px(pixels: i32) -> i32 {
 
 /// Sizes of text in pixels of the page.
 pub(super) const TITLE: i32 = 15;
-pub(super) const TEXT: i32 = 12;
+pub(super) const TEXT: i32 = 13;
 
 /// plotters-svg divides font sizes by this, as its bitmaps do.
 const FONT_SIZE: f64 = 1.24;
@@ -127,10 +127,10 @@ impl Frame {
     ) -> Result<Self, DrawingAreaErrorKind<DB::ErrorType>> {
         let (width, _) = area.dim_in_pixel();
         let frame = Self {
-            left: px(52),
+            left: px(56),
             right: width as i32 - px(14),
-            top: px(top + 22),
-            bottom: px(bottom - 40),
+            top: px(top + 28),
+            bottom: px(bottom - 44),
             x: (axes.x.0..axes.x.1).into(),
             y: (axes.y.0..axes.y.1).into(),
         };
@@ -146,9 +146,14 @@ impl Frame {
             area.draw(&PathElement::new(vec![(x, bottom), (x, bottom + px(4))], MUTED.stroke_width(px(1) as u32)))?;
             write(area, &(axes.x_label)(tick), (x, bottom + px(14)), (TEXT, &MUTED, HPos::Center))?;
         }
-        write(area, axes.x_title, ((left + right) / 2, bottom + px(31)), (TEXT, &MUTED, HPos::Center))?;
+        write(area, axes.x_title, ((left + right) / 2, bottom + px(33)), (TEXT, &MUTED, HPos::Center))?;
         write(area, axes.y_title, (px(8), px(top + 8)), (TEXT, &MUTED, HPos::Left))?;
         Ok(frame)
+    }
+
+    /// Where the highest values are.
+    pub(super) fn top(&self) -> i32 {
+        self.top
     }
 
     /// Where a point of the data is.

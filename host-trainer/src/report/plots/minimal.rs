@@ -30,7 +30,7 @@ fn shares(minimal: &Minimal) -> Vec<f64> {
 
 impl Plot for MinimalPlot<'_> {
     fn size(&self) -> (u32, u32) {
-        (540, 300)
+        (540, 310)
     }
 
     fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
@@ -42,7 +42,7 @@ impl Plot for MinimalPlot<'_> {
         let top = unit.last().copied().unwrap_or(1.0) + unit.get(1).copied().unwrap_or(0.0);
         let frame = Frame::draw(
             area,
-            (30, 300),
+            (28, 310),
             &Axes {
                 x: (0.0, end + 4.0 * step),
                 y: (0.0, top.min(1.0).max(self.highest)),
@@ -76,8 +76,8 @@ impl MinimalPlot<'_> {
     fn draw_median<DB: DrawingBackend>(&self, area: &Area<DB>, frame: &Frame) -> Drawn<DB> {
         let Some(median) = self.minimal.quartiles[1] else { return Ok(()) };
         let (x, bottom) = frame.at((f64::from(median), 0.0));
-        let top = px(34);
+        let top = frame.top();
         area.draw(&PathElement::new(vec![(x, top), (x, bottom)], INK.stroke_width(px(1) as u32)))?;
-        write(area, &format!("median {median}"), (x + px(6), top + px(4)), (TEXT, &INK, HPos::Left))
+        write(area, &format!("median {median}"), (x + px(6), top + px(9)), (TEXT, &INK, HPos::Left))
     }
 }

@@ -55,8 +55,8 @@ impl Plot for TrainingPlot<'_> {
             legend.extend([("held out".into(), HELD_OUT), ("held out, PGD".into(), PGD)]);
         }
         head(area, self.name, &legend)?;
-        let axes = self.axes((1.0, fifths(), &percent), ("epoch", "accuracy"));
-        let frame = Frame::draw(area, (52, 318), &axes)?;
+        let axes = self.axes((1.0, fifths(), &percent), ("", "accuracy"));
+        let frame = Frame::draw(area, (52, 320), &axes)?;
         frame.series(area, &self.points(|entry| Some(entry.epoch.accuracy)), &TRAINING)?;
         frame.series(area, &self.points(|entry| Some(entry.test_accuracy)), &TEST)?;
         if holds_out {
@@ -64,8 +64,12 @@ impl Plot for TrainingPlot<'_> {
             frame.series(area, &self.points(|entry| Some(entry.held_out?[1])), &PGD)?;
         }
         let loss = |loss: f64| format!("{}", (100.0 * loss).round() / 100.0);
-        let axes = self.axes((self.highest_loss, ticks(self.highest_loss, 4), &loss), ("epoch", "loss in nats"));
-        let frame = Frame::draw(area, (322, 500), &axes)?;
+        // One tick more than the highest loss needs.
+        let mut marks = ticks(self.highest_loss, 4);
+        marks.push(marks.len() as f64 * marks.get(1).copied().unwrap_or(1.0));
+        let end = marks.last().copied().unwrap_or(self.highest_loss);
+        let axes = self.axes((end, marks, &loss), ("epoch", "loss in nats"));
+        let frame = Frame::draw(area, (306, 500), &axes)?;
         frame.series(area, &self.points(|entry| Some(entry.epoch.loss)), &TRAINING)?;
         frame.series(area, &self.points(|entry| Some(entry.test_loss)), &TEST)
     }

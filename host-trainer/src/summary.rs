@@ -1,9 +1,49 @@
-//! What a model needs of a device's flash and RAM.
+//! The layers of a model, and what it needs of a device's flash and RAM.
 
 use anyhow::Result;
+use midge_core::{Layer, Network, Shape};
 use serde::Serialize;
 
 use crate::weights::{DType, Weights};
+
+/// One layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Its name with its options.
+    pub layer: String,
+    /// Dimensions of its output: rows, columns and channels, or one number once the network is flat.
+    pub output: Vec<usize>,
+    /// Number of its weights.
+    pub parameters: usize,
+}
+
+/// The layers of a network.
+pub fn rows(network: &Network) -> Vec<Row> {
+    let layers = network.layers().iter().enumerate().map(|(i, layer)| {
+        let (weight, bias) = network.layer_parameters(i);
+        Row { layer: title(layer), output: dimensions(network, i), parameters: weight + bias }
+    });
+    layers.collect()
+}
+
+fn title(layer: &Layer) -> String {
+    match layer {
+        Layer::Conv2d { kernel, stride, padding, .. } => {
+            let stride = if *stride == 1 { String::new() } else { format!(", stride {stride}") };
+            format!("Conv2d {kernel}x{kernel}, {padding}{stride}")
+        }
+        Layer::Relu => "ReLU".into(),
+        Layer::MaxPool2d { pool, .. } => format!("MaxPool2d {pool}x{pool}"),
+        Layer::Flatten => "Flatten".into(),
+        Layer::Dense { .. } => "Dense".into(),
+    }
+}
+
+fn dimensions(network: &Network, layer: usize) -> Vec<usize> {
+    let Shape { height, width, channels } = network.output_shape(layer).unwrap_or(network.input());
+    let flat = network.layers()[..=layer].contains(&Layer::Flatten);
+    if flat { vec![channels] } else { vec![height, width, channels] }
+}
 
 /// Bytes on a device. RAM is images and all buffers, without the stack; weights stay in flash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
