@@ -98,7 +98,7 @@ fn is_self_contained(html: &str) {
     );
     for tag in html.split("<img ").skip(1) {
         let tag = tag.split('>').next().unwrap();
-        let alt = attributes(&format!(" {tag}"), "alt");
+        let alt = attributes(tag, "alt");
         assert!(alt.len() == 1 && alt[0].len() > 5, "{alt:?}");
     }
     let labels = html.split("<svg ").skip(1).filter(|tag| tag.split('>').next().unwrap().contains("aria-label=\""));
