@@ -107,27 +107,35 @@ impl Measuring<'_> {
 
     /// Only images that are read correctly walk: the others may be at a target already.
     fn matrix(&self, suite: &Suite<'_>) -> Result<Matrix> {
-        let (weights, settings) = (&self.subject.weights, self.settings);
-        let classes = weights.network.classes();
+        let classes = self.subject.weights.network.classes();
         let right: Vec<usize> = (0..self.data.len()).filter(|i| suite.correct[*i]).collect();
         let bar = progress::bar((right.len() * (classes - 1)) as u64, "targeted attacks");
-        let mut counts = vec![vec![(0, 0); classes]; classes];
-        for target in 0..classes {
-            let walking: Vec<usize> = right.iter().copied().filter(|i| self.data.label(*i) != target).collect();
-            let data = examples::subset(self.data, &walking);
-            let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
-            let attack = settings.pgd().towards(Target::Class(target));
-            let attacked = attack_all(weights, &data, &labels, attack, settings.robust_eps, &bar)?;
-            for (label, attacked) in labels.iter().zip(attacked) {
-                let (hits, of) = &mut counts[*label][target];
-                (*hits, *of) = (*hits + usize::from(attacked.outcome.after.class == target), *of + 1);
-            }
-        }
+        let columns: Vec<Vec<(usize, usize)>> =
+            (0..classes).map(|target| self.column(&right, target, &bar)).collect::<Result<_>>()?;
         bar.finish_and_clear();
-        let all = counts.iter().flatten().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
-        let share = |source, target, (hits, of)| (source != target).then(|| Share::new(hits, of));
-        let row = |(s, row): (usize, &Vec<_>)| row.iter().enumerate().map(|(t, cell)| share(s, t, *cell)).collect();
-        Ok(Matrix { cells: counts.iter().enumerate().map(row).collect(), all: Share::new(all.0, all.1) })
+        let all = columns.iter().flatten().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
+        let cell = |source: usize, target: usize| {
+            let (hits, of) = columns[target][source];
+            (source != target).then(|| Share::new(hits, of))
+        };
+        let row = |source| (0..classes).map(|target| cell(source, target)).collect();
+        Ok(Matrix { cells: (0..classes).map(row).collect(), all: Share::new(all.0, all.1) })
+    }
+
+    /// For each true class, how many of the images `right` reach the target, and of how many.
+    fn column(&self, right: &[usize], target: usize, bar: &ProgressBar) -> Result<Vec<(usize, usize)>> {
+        let (weights, settings) = (&self.subject.weights, self.settings);
+        let walking: Vec<usize> = right.iter().copied().filter(|i| self.data.label(*i) != target).collect();
+        let data = examples::subset(self.data, &walking);
+        let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
+        let attack = settings.pgd().towards(Target::Class(target));
+        let attacked = attack_all(weights, &data, &labels, attack, settings.robust_eps, bar)?;
+        let mut counts = vec![(0, 0); weights.network.classes()];
+        for (label, attacked) in labels.iter().zip(attacked) {
+            let (hits, of) = &mut counts[*label];
+            (*hits, *of) = (*hits + usize::from(attacked.outcome.after.class == target), *of + 1);
+        }
+        Ok(counts)
     }
 
     fn minimal(&self) -> Result<Minimal> {

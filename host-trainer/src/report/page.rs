@@ -100,7 +100,7 @@ pub fn layout(report: &Report) -> Result<Page> {
 
 fn show(figures: &Figures, report: &Report, letter: &'static str, files: &mut Vec<(String, Vec<u8>)>) -> Result<Shown> {
     let mut shown = Shown { letter, ..Shown::default() };
-    for (name, drawing) in plots::of_model(figures, &report.models)? {
+    for (name, drawing) in plots::of_model(figures, report)? {
         let inline = drawing.inline(&format!("{}: {}; the figures are in the table below", figures.name, title(name)));
         match name {
             "accuracy" => shown.accuracy = inline,

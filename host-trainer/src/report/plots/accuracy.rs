@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::frame::{Axes, Frame, Marker, Series, fifths, head, percent, px, ticks};
 use super::{Area, BLUE, Drawn, INK, MUTED, ORANGE, Plot, VERMILLION};
-use crate::report::{Curve, Figures};
+use crate::report::{Curve, Figures, Settings};
 
 /// In the order of the curves.
 const SERIES: [Series; 3] = [
@@ -23,10 +23,10 @@ pub(crate) struct Accuracy<'a> {
 }
 
 impl<'a> Accuracy<'a> {
-    pub(crate) fn new(figures: &'a Figures, all: &[Figures]) -> Self {
-        let eps = all.iter().flat_map(|figures| &figures.curves).flat_map(|curve| &curve.points).map(|p| round(p.eps));
-        let robust_eps = figures.examples.first().map_or(0.0, |example| round(example.eps));
-        Self { figures, end: eps.fold(robust_eps, f64::max), robust_eps }
+    pub(crate) fn new(figures: &'a Figures, settings: &Settings) -> Self {
+        let robust_eps = round(settings.robust_eps);
+        let end = settings.eps.iter().map(|eps| round(*eps)).fold(robust_eps, f64::max);
+        Self { figures, end, robust_eps }
     }
 }
 

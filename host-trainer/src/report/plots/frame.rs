@@ -16,12 +16,9 @@ pub(super) const fn px(pixels: i32) -> i32 {
 pub(super) const TITLE: i32 = 15;
 pub(super) const TEXT: i32 = 13;
 
-/// plotters-svg divides font sizes by this, as its bitmaps do.
-const FONT_SIZE: f64 = 1.24;
-
 /// Text of so many pixels.
 pub(super) fn style(size: i32, colour: &RGBColor, horizontal: HPos) -> TextStyle<'static> {
-    let font = ("sans-serif", FONT_SIZE * f64::from(px(size))).into_font();
+    let font = ("sans-serif", px(size)).into_font();
     font.color(colour).pos(Pos::new(horizontal, VPos::Center))
 }
 

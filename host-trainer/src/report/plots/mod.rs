@@ -10,7 +10,7 @@ mod minimal;
 mod training;
 
 use std::io::Cursor;
-use std::sync::Once;
+use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
 use image::{ImageFormat, RgbImage, imageops};
@@ -18,7 +18,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use super::Figures;
+use super::{Figures, Report};
 
 pub(crate) use accuracy::Accuracy;
 pub(crate) use matrix::MatrixPlot;
@@ -105,13 +105,29 @@ pub(crate) fn draw(plot: &impl Plot) -> Result<Drawing> {
     let mut svg = String::new();
     render(plot, &SVGBackend::with_string(&mut svg, size).into_drawing_area())?;
     // The file opens at the size of the page.
-    svg = svg.replacen(&format!("width=\"{w}\" height=\"{h}\""), &format!("width=\"{width}\" height=\"{height}\""), 1);
+    svg = with_true_font_sizes(&svg).replacen(
+        &format!("width=\"{w}\" height=\"{h}\""),
+        &format!("width=\"{width}\" height=\"{height}\""),
+        1,
+    );
     let mut image = RgbImage::new(w, h);
     render(plot, &BitMapBackend::with_buffer(&mut image, size).into_drawing_area())?;
     let small = imageops::thumbnail(&image, PNG_SCALE * width, PNG_SCALE * height);
     let mut png = Cursor::new(Vec::new());
     small.write_to(&mut png, ImageFormat::Png)?;
     Ok(Drawing { svg, png: png.into_inner(), size })
+}
+
+/// plotters-svg writes font sizes divided by 1.24, its bitmaps do not.
+fn with_true_font_sizes(svg: &str) -> String {
+    const SIZE: &str = " font-size=\"";
+    let mut parts = svg.split(SIZE);
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |done, part| {
+        let (size, rest) = part.split_once('"').unwrap_or((part, ""));
+        let size = size.parse::<f64>().map_or_else(|_| size.to_string(), |size| (1.24 * size).round().to_string());
+        done + SIZE + &size + "\"" + rest
+    })
 }
 
 fn render<DB: DrawingBackend>(plot: &impl Plot, area: &Area<DB>) -> Result<()> {
@@ -126,16 +142,16 @@ fn render<DB: DrawingBackend>(plot: &impl Plot, area: &Area<DB>) -> Result<()> {
 /// The font that text is measured with, and drawn in PNG files; in an SVG the reader's own sans-serif is used.
 fn register() -> Result<()> {
     static FONT: &[u8] = include_bytes!("../../../assets/roboto-regular.ttf");
-    static ONCE: Once = Once::new();
-    let mut sound = true;
-    ONCE.call_once(|| sound = register_font("sans-serif", FontStyle::Normal, FONT).is_ok());
+    static SOUND: OnceLock<bool> = OnceLock::new();
+    let sound = *SOUND.get_or_init(|| register_font("sans-serif", FontStyle::Normal, FONT).is_ok());
     if sound { Ok(()) } else { Err(anyhow!("the built-in font is damaged")) }
 }
 
 /// All plots of a model, with the names of their files: those that exist.
-pub(crate) fn of_model(figures: &Figures, all: &[Figures]) -> Result<Vec<(&'static str, Drawing)>> {
+pub(crate) fn of_model(figures: &Figures, report: &Report) -> Result<Vec<(&'static str, Drawing)>> {
+    let all = &report.models;
     let mut plots = vec![
-        ("accuracy", draw(&Accuracy::new(figures, all))?),
+        ("accuracy", draw(&Accuracy::new(figures, &report.settings))?),
         ("matrix", draw(&MatrixPlot::new(figures))?),
         ("minimal-eps", draw(&MinimalPlot::new(figures, all))?),
     ];
