@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
     /// Number of images, the first of the test set
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N")]
     limit: usize,
     /// Largest changes of a pixel, in units of [0, 1], of the accuracy curves
     #[arg(
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 0.3, value_name = "E", allow_negative_numbers = true)]
     robust_eps: f32,
     /// Steps of PGD
-    #[arg(long, default_value_t = 40, value_name = "T")]
+    #[arg(long, default_value_t = 100, value_name = "T")]
     steps: usize,
     /// Random starts of PGD in the robust evaluation
     #[arg(long, default_value_t = 3, value_name = "N")]

@@ -88,7 +88,8 @@ pub(super) fn head<DB: DrawingBackend>(area: &Area<DB>, title: &str, legend: &[(
         series.mark(area, (x + px(12), y))?;
         write(area, name, (x + px(30), y), (TEXT, &INK, HPos::Left))?;
         let (width, _) = area.estimate_text_size(name, &style(TEXT, &INK, HPos::Left))?;
-        x += px(30 + 18) + width as i32;
+        // The reader's own font may be wider.
+        x += px(30 + 14) + width as i32 * 6 / 5;
     }
     Ok(())
 }

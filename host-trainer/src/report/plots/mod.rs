@@ -139,7 +139,8 @@ fn render<DB: DrawingBackend>(plot: &impl Plot, area: &Area<DB>) -> Result<()> {
     draw().map_err(|error| anyhow!("a plot cannot be drawn: {error}"))
 }
 
-/// The font that text is measured with, and drawn in PNG files; in an SVG the reader's own sans-serif is used.
+/// The font that text is measured with, and drawn in PNG files; in an SVG the reader's own sans-serif is used. It is
+/// Roboto Regular (Google, Apache 2.0), cut by fonttools' `pyftsubset` to Latin letters, without hints.
 fn register() -> Result<()> {
     static FONT: &[u8] = include_bytes!("../../../assets/roboto-regular.ttf");
     static SOUND: OnceLock<bool> = OnceLock::new();
