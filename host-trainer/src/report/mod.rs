@@ -1,5 +1,5 @@
 //! A report on one model or two, as one page that needs nothing else: figures are measured ([`measure`], [`costs`],
-//! [`card`]), drawn ([`plots`]), laid out ([`page`]) and written ([`folder`]).
+//! [`card`]), drawn, laid out ([`page`]) and written ([`folder`]).
 
 pub mod card;
 pub mod costs;
@@ -7,7 +7,7 @@ pub mod examples;
 pub mod folder;
 pub mod measure;
 pub mod page;
-pub mod plots;
+mod plots;
 mod stages;
 
 use serde::Serialize;
