@@ -89,7 +89,7 @@ pub(super) fn head<DB: DrawingBackend>(area: &Area<DB>, title: &str, legend: &[(
         write(area, name, (x + px(30), y), (TEXT, &INK, HPos::Left))?;
         let (width, _) = area.estimate_text_size(name, &style(TEXT, &INK, HPos::Left))?;
         // The reader's own font may be wider.
-        x += px(30 + 14) + width as i32 * 6 / 5;
+        x += px(30 + 14) + width as i32 * 5 / 4;
     }
     Ok(())
 }
