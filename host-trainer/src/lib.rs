@@ -1,7 +1,7 @@
 //! Trains, attacks, measures and exports the networks that `midge-core` runs.
 //!
 //! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
-//! data set; [`picture`] and [`terminal`] show them, [`commands`] is the `midge` command.
+//! data set; [`picture`], [`terminal`] and [`report`] show them, [`commands`] is the `midge` command.
 
 pub mod bundled;
 pub mod commands;
@@ -11,6 +11,8 @@ pub mod files;
 pub mod import;
 pub mod picture;
 pub mod progress;
+pub mod report;
+pub mod summary;
 pub mod terminal;
 pub mod training;
 pub mod weights;

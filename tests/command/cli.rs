@@ -1,5 +1,7 @@
 //! The `midge` command as a user runs it. (A test of the package that builds the command, so that cargo builds it first.)
 
+mod report;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -13,6 +13,7 @@ use crate::data::Dataset;
 use crate::evaluation::attack::is_fooled;
 use crate::evaluation::{Attack, Attacked, Evaluation, Method, Robustness, attack_all, check_fit, evaluate};
 use crate::picture::{self, Example, View};
+use crate::report::examples::example;
 use crate::terminal;
 use crate::weights::Weights;
 
@@ -103,7 +104,7 @@ fn one_attack(weights: &Weights, digits: &Dataset, attack: Attack, eps: &[f32], 
             let order = (0..digits.len()).map(|i| (first + i) % digits.len());
             let (misread, read): (Vec<usize>, Vec<usize>) = order.partition(|i| is_misread(&attacked[*i], labels[*i]));
             let chosen = misread.into_iter().chain(read).take(EXAMPLES);
-            examples = chosen.map(|i| example(attack, eps_k, digits, i, &attacked[i])).collect();
+            examples = chosen.map(|i| example(&attack, eps_k, digits, i, &attacked[i])).collect();
         }
     }
     Ok(Run { attack, results, examples })
@@ -112,23 +113,6 @@ fn one_attack(weights: &Weights, digits: &Dataset, attack: Attack, eps: &[f32], 
 /// The attack reached what it aimed at.
 fn is_misread(attacked: &Attacked, label: usize) -> bool {
     is_fooled(attacked.outcome.after.class, label, attacked.outcome.target)
-}
-
-fn example(attack: Attack, eps: f32, digits: &Dataset, i: usize, attacked: &Attacked) -> Example {
-    let view = |pixels: &[f32], prediction: midge_core::attack::Prediction| View {
-        pixels: pixels.to_vec(),
-        class: prediction.class,
-        confidence: prediction.confidence,
-    };
-    Example {
-        attack: attack.name().to_string(),
-        eps,
-        shape: digits.shape,
-        label: digits.label(i),
-        target: attacked.outcome.target,
-        clean: view(digits.image(i), attacked.outcome.before),
-        adversarial: view(&attacked.adversarial, attacked.outcome.after),
-    }
 }
 
 fn print(weights: &Weights, clean: &Evaluation, runs: &[Run]) {

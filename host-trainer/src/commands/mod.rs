@@ -7,6 +7,7 @@ mod convert;
 mod demo;
 mod evaluate;
 mod minimal_eps;
+mod report;
 mod robust;
 mod summary;
 mod train;
@@ -48,6 +49,8 @@ enum Command {
     MinimalEps(minimal_eps::Arguments),
     /// See which adversarial images survive 8-bit pixels, blur, noise, brightness and a shift
     Camera(camera::Arguments),
+    /// Measure one model or two and write a page with all figures, plots and examples
+    Report(report::Arguments),
     /// List layers and parameters, and what they take of flash and RAM
     Summary(summary::Arguments),
     /// Store a model with another type of weights
@@ -162,6 +165,7 @@ pub fn run() -> ExitCode {
             Command::Attack(arguments) => attack::run(&arguments),
             Command::MinimalEps(arguments) => minimal_eps::run(&arguments),
             Command::Camera(arguments) => camera::run(&arguments),
+            Command::Report(arguments) => report::run(&arguments),
             Command::Summary(arguments) => summary::run(&arguments),
             Command::Export(arguments) => convert::export(&arguments),
             Command::Import(arguments) => convert::import(&arguments),

@@ -1,10 +1,10 @@
 //! `midge summary`
 
 use anyhow::Result;
-use midge_core::{Layer, Network, Shape};
 use serde::Serialize;
 
 use super::{ModelArguments, print_json};
+use crate::summary::{Memory, Row, rows, thousands};
 use crate::weights::{DType, Weights};
 
 #[derive(Debug, clap::Args)]
@@ -14,26 +14,6 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    layer: String,
-    output: Vec<usize>,
-    parameters: usize,
-}
-
-/// Bytes on a device.
-#[derive(Debug, Serialize)]
-struct Memory {
-    /// The model file, by type of the weights.
-    flash_bytes_f32: usize,
-    flash_bytes_f16: usize,
-    /// Working memory with the image, the same for both types: arithmetic is f32.
-    ram_bytes_inference: usize,
-    ram_bytes_fgsm: usize,
-    ram_bytes_otcm: usize,
-    ram_bytes_mi_fgsm: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,50 +36,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn summarise(name: &str, weights: &Weights) -> Result<Summary> {
     let network = &weights.network;
-    let layers = network.layers().iter().enumerate().map(|(i, layer)| {
-        let (weight, bias) = network.layer_parameters(i);
-        Row { layer: title(layer), output: dimensions(network, i), parameters: weight + bias }
-    });
-    // An attack holds the clean and the adversarial image beside its buffer, classification one image.
-    let image = network.input().len();
-    let attack = |buffer: usize| 4 * (2 * image + buffer);
     Ok(Summary {
         model: name.to_string(),
         dtype: weights.dtype,
         network: network.to_string(),
-        layers: layers.collect(),
+        layers: rows(network),
         parameters: network.parameters(),
         multiply_adds: network.multiply_adds(),
-        memory: Memory {
-            flash_bytes_f32: weights.to_bytes(DType::F32)?.len(),
-            flash_bytes_f16: weights.to_bytes(DType::F16)?.len(),
-            ram_bytes_inference: 4 * (image + network.inference_len()),
-            ram_bytes_fgsm: attack(network.gradient_len()),
-            ram_bytes_otcm: attack(network.gradient_len()),
-            ram_bytes_mi_fgsm: attack(network.attack_len()),
-        },
+        memory: Memory::of(weights)?,
         metadata: weights.metadata.clone(),
     })
-}
-
-fn title(layer: &Layer) -> String {
-    match layer {
-        Layer::Conv2d { kernel, stride, padding, .. } => {
-            let stride = if *stride == 1 { String::new() } else { format!(", stride {stride}") };
-            format!("Conv2d {kernel}x{kernel}, {padding}{stride}")
-        }
-        Layer::Relu => "ReLU".into(),
-        Layer::MaxPool2d { pool, .. } => format!("MaxPool2d {pool}x{pool}"),
-        Layer::Flatten => "Flatten".into(),
-        Layer::Dense { .. } => "Dense".into(),
-    }
-}
-
-/// Output dimensions; one number once the network is flat.
-fn dimensions(network: &Network, layer: usize) -> Vec<usize> {
-    let Shape { height, width, channels } = network.output_shape(layer).unwrap_or(network.input());
-    let flat = network.layers()[..=layer].contains(&Layer::Flatten);
-    if flat { vec![channels] } else { vec![height, width, channels] }
 }
 
 fn print(summary: &Summary) -> Result<()> {
@@ -128,23 +74,4 @@ fn print(summary: &Summary) -> Result<()> {
         println!("{key}: {value}");
     }
     Ok(())
-}
-
-/// `824362` as `824,362`.
-fn thousands(n: usize) -> String {
-    let digits = n.to_string();
-    let groups: Vec<String> =
-        digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group).into_owned()).collect();
-    groups.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(
-            ["7", "28", "288", "2,570", "824,362"].map(String::from),
-            [7, 28, 288, 2570, 824_362].map(super::thousands)
-        );
-    }
 }

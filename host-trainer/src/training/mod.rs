@@ -2,11 +2,12 @@
 //! cross-entropy, plain SGD on shuffled batches.
 //!
 //! [`optimiser`] changes the weights, [`schedule`] the step size, [`adversarial`] makes the images worse, [`validation`]
-//! measures what came of it, and [`checkpoint`] keeps a run that can be resumed.
+//! measures what came of it, [`history`] notes it, and [`checkpoint`] keeps a run that can be resumed.
 
 pub mod adversarial;
 mod batches;
 pub mod checkpoint;
+pub mod history;
 mod initial;
 pub mod optimiser;
 mod recipe;

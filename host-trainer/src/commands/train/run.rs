@@ -11,20 +11,20 @@ use anyhow::{Context, Result, ensure};
 use midge_core::{MNIST_CNN, Network};
 
 use super::{Arguments, Images, Report};
+use crate::training::history::{DATA, EPOCHS, Entry, HISTORY, RECIPE};
 use crate::training::validation::Validation;
 use crate::training::{Recipe, Training, checkpoint, initialise};
 use crate::weights::{DType, Weights};
 
-/// Metadata keys that let a run be resumed and repeated.
-const EPOCHS: &str = "training.epochs";
-const RECIPE: &str = "training.recipe";
-const HISTORY: &str = "training.history";
+/// Metadata key of the epoch in the model file.
 const BEST: &str = "training.best";
 
 /// What a run has so far.
 pub(super) struct Run {
     pub(super) training: Training,
     recipe: String,
+    /// Name of the training images, without the folder.
+    data: String,
     out: PathBuf,
     checkpoint: Option<PathBuf>,
     /// The epoch in the model file and its accuracies, if there are held-out images.
@@ -41,6 +41,7 @@ impl Run {
         let mut run = Self {
             training: Training::new(initialise(asked.unwrap_or(MNIST_CNN), recipe.seed), &recipe.optimiser),
             recipe: recipe.describe(),
+            data: String::new(),
             out,
             checkpoint,
             best: None,
@@ -96,6 +97,7 @@ impl Run {
 
     /// A checkpoint goes on only with the images that it began with.
     pub(super) fn check_images(&mut self, images: &Images, eps: f32) -> Result<()> {
+        self.data = images.train.name.split(" (").next().unwrap_or_default().to_string();
         self.recipe += &format!(" images={}", images.train.len());
         if let Some(held_out) = &images.held_out {
             self.recipe += &format!(" held-out={} validation-eps={eps}", held_out.len());
@@ -120,22 +122,22 @@ impl Run {
     /// Notes how the weights came about, and writes the files.
     pub(super) fn keep(&mut self, report: &Report) -> Result<()> {
         let epoch = report.epoch;
-        let Report { test_loss, test_accuracy, .. } = report;
-        let mut line =
-            format!("{} {:.6} {:.6} {test_loss:.6} {test_accuracy:.6}", epoch.epoch, epoch.loss, epoch.accuracy);
+        let Report { test_loss, test_accuracy, .. } = *report;
+        let held_out = report.validation.map(|validation| [validation.clean_accuracy, validation.pgd_accuracy]);
+        let entry = Entry { epoch, test_loss, test_accuracy, held_out };
         let metadata = &mut self.training.weights.metadata;
         let mut is_best = true;
         if let Some(validation) = report.validation {
-            line += &format!(" {:.6} {:.6}", validation.clean_accuracy, validation.pgd_accuracy);
             is_best = self.best.is_none_or(|(_, best)| validation.is_better_than(&best));
             if is_best {
                 self.best = Some((epoch.epoch, validation));
                 metadata.insert(BEST.into(), format_best(epoch.epoch, &validation));
             }
         }
+        metadata.insert(DATA.into(), self.data.clone());
         metadata.insert(EPOCHS.into(), epoch.epoch.to_string());
         metadata.insert(RECIPE.into(), self.recipe.clone());
-        metadata.entry(HISTORY.into()).or_default().push_str(&(line + ";"));
+        metadata.entry(HISTORY.into()).or_default().push_str(&entry.to_text());
         if let Some(path) = &self.checkpoint {
             checkpoint::save(&self.training, path)?;
         }

@@ -1,0 +1,60 @@
+//! What an attack costs: gradients by its definition, and milliseconds on the machine that makes the report.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use midge_core::attack::Target;
+use serde::Serialize;
+
+use super::{Settings, measure};
+use crate::data::Dataset;
+use crate::evaluation::attack::Sample;
+use crate::evaluation::{Attack, Method};
+use crate::weights::Weights;
+
+/// Images that are timed.
+const TIMED: usize = 20;
+
+/// The cost of one attack on one image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cost {
+    /// The attack's name.
+    pub attack: String,
+    /// Input gradients, each a forward and a backward pass.
+    pub gradients: usize,
+    /// Median time on one thread of this host, in milliseconds.
+    pub host_ms: f64,
+    /// How many images it is the median of.
+    pub timed_images: usize,
+}
+
+/// Times each attack, alone and on one thread.
+///
+/// # Errors
+/// Those of the attacks.
+pub fn measure(weights: &Weights, data: &Dataset, settings: &Settings) -> Result<Vec<Cost>> {
+    let pgd = settings.pgd();
+    let mut attacks = vec![Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd];
+    if weights.network.classes() > 1 {
+        attacks.push(pgd.towards(Target::Next));
+    }
+    attacks.into_iter().map(|attack| cost(weights, data, attack, settings.robust_eps)).collect()
+}
+
+fn cost(weights: &Weights, data: &Dataset, attack: Attack, eps: f32) -> Result<Cost> {
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
+    let mut out = vec![0.0; weights.network.input().len()];
+    let mut buffer = vec![0.0; weights.network.fast_attack_len()];
+    let mut times = Vec::new();
+    for index in 0..TIMED.min(data.len()) {
+        let sample = Sample { index, image: data.image(index), label: data.label(index) };
+        let start = Instant::now();
+        attack.run(&model, eps, sample, &mut out, &mut buffer)?;
+        times.push(1e3 * start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let host_ms = times.get(times.len() / 2).copied().unwrap_or(0.0);
+    let gradients = if attack.method == Method::Fgsm { 1 } else { attack.steps * attack.restarts };
+    Ok(Cost { attack: measure::name(&attack), gradients, host_ms, timed_images: times.len() })
+}

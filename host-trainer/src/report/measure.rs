@@ -1,0 +1,175 @@
+//! The figures of one model.
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use midge_core::attack::Target;
+use midge_core::loss::Loss;
+
+use super::costs;
+use super::stages::Stages;
+use super::{AttackRow, Bin, Curve, Figures, Matrix, Minimal, Robust, Settings, Subject, card, examples};
+use crate::data::Dataset;
+use crate::evaluation::gates::Point;
+use crate::evaluation::minimal::{minimal_eps, quantile};
+use crate::evaluation::robust::{Probe, Suite, count, read_correctly};
+use crate::evaluation::{Attack, Method, Share, attack_all, evaluate};
+use crate::progress;
+
+/// Points of the grid of minimal eps, and their distance.
+pub const GRID_POINTS: usize = 20;
+const GRID_STEPS_PER_UNIT: f32 = 40.0;
+
+/// Largest eps of the grid.
+pub const GRID_END: f32 = GRID_POINTS as f32 / GRID_STEPS_PER_UNIT;
+
+/// Measures every model; the others serve as sources of transfer.
+///
+/// # Errors
+/// If images do not fit, or an attack fails.
+pub fn all(subjects: &[Subject], data: &Dataset, settings: &Settings) -> Result<Vec<Figures>> {
+    let chosen = examples::choose(subjects, data)?;
+    let mut stages = Stages::new(subjects.len(), settings);
+    let measure = |(i, subject)| {
+        // The other one of two.
+        let source = subjects.get(1 - i).filter(|other| fits(other, subject));
+        let measuring = Measuring { subject, source, data, settings };
+        measuring.run(&chosen, &mut stages)
+    };
+    subjects.iter().enumerate().map(measure).collect()
+}
+
+/// Whether images for one model can be given to the other.
+fn fits(other: &Subject, subject: &Subject) -> bool {
+    let (a, b) = (&other.weights, &subject.weights);
+    a.network.input() == b.network.input() && a.network.classes() == b.network.classes() && a.tensors != b.tensors
+}
+
+/// One model under measurement.
+struct Measuring<'a> {
+    subject: &'a Subject,
+    source: Option<&'a Subject>,
+    data: &'a Dataset,
+    settings: &'a Settings,
+}
+
+impl Measuring<'_> {
+    fn run(&self, chosen: &[usize], stages: &mut Stages) -> Result<Figures> {
+        let Self { subject, data, settings, .. } = *self;
+        let weights = &subject.weights;
+        let clean = evaluate(weights, data, &ProgressBar::hidden())?;
+        let suite = self.suite()?;
+        let mut next = |what: &str| stages.next(&format!("{}: {what}", subject.name));
+        next("accuracy against eps");
+        let curves = self.curves(&suite)?;
+        next("robust evaluation");
+        let robust = robust(&suite)?;
+        next("targeted attacks");
+        let matrix = self.matrix(&suite)?;
+        next("minimal eps");
+        let minimal = self.minimal()?;
+        next("examples and costs");
+        Ok(Figures {
+            name: subject.name.clone(),
+            loss: clean.loss,
+            clean: Share::new(clean.correct, clean.samples),
+            curves,
+            robust,
+            minimal,
+            matrix,
+            examples: examples::attack(weights, data, chosen, settings)?,
+            training: subject.training.clone(),
+            costs: costs::measure(weights, data, settings)?,
+            card: card::of(subject)?,
+        })
+    }
+
+    fn suite(&self) -> Result<Suite<'_>> {
+        let Settings { robust_eps, steps, restarts, seed, .. } = *self.settings;
+        let weights = &self.subject.weights;
+        let correct = read_correctly(weights, self.data, &ProgressBar::hidden())?;
+        let source = self.source.map(|source| &source.weights);
+        Ok(Suite { weights, data: self.data, correct, eps: robust_eps, steps, restarts, seed, source })
+    }
+
+    fn curves(&self, suite: &Suite<'_>) -> Result<Vec<Curve>> {
+        let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), self.settings.pgd()];
+        let clean = Point { eps: 0.0, right: Share::new(count(&suite.correct), self.data.len()) };
+        let curve = |attack: Attack| {
+            let mut points = vec![clean];
+            for &eps in &self.settings.eps {
+                let right = count(&suite.survivors(Probe::WhiteBox(attack), eps)?);
+                points.push(Point { eps, right: Share::new(right, self.data.len()) });
+            }
+            Ok(Curve { attack: name(&attack), points })
+        };
+        attacks.into_iter().map(curve).collect()
+    }
+
+    /// Only images that are read correctly walk: the others may be at a target already.
+    fn matrix(&self, suite: &Suite<'_>) -> Result<Matrix> {
+        let classes = self.subject.weights.network.classes();
+        let right: Vec<usize> = (0..self.data.len()).filter(|i| suite.correct[*i]).collect();
+        let bar = progress::bar((right.len() * (classes - 1)) as u64, "targeted attacks");
+        let columns: Vec<Vec<(usize, usize)>> =
+            (0..classes).map(|target| self.column(&right, target, &bar)).collect::<Result<_>>()?;
+        bar.finish_and_clear();
+        let all = columns.iter().flatten().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
+        let cell = |source: usize, target: usize| {
+            let (hits, of) = columns[target][source];
+            (source != target).then(|| Share::new(hits, of))
+        };
+        let row = |source| (0..classes).map(|target| cell(source, target)).collect();
+        Ok(Matrix { cells: (0..classes).map(row).collect(), all: Share::new(all.0, all.1) })
+    }
+
+    /// For each true class, how many of the images `right` reach the target, and of how many.
+    fn column(&self, right: &[usize], target: usize, bar: &ProgressBar) -> Result<Vec<(usize, usize)>> {
+        let (weights, settings) = (&self.subject.weights, self.settings);
+        let walking: Vec<usize> = right.iter().copied().filter(|i| self.data.label(*i) != target).collect();
+        let data = examples::subset(self.data, &walking);
+        let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
+        let attack = settings.pgd().towards(Target::Class(target));
+        let attacked = attack_all(weights, &data, &labels, attack, settings.robust_eps, bar)?;
+        let mut counts = vec![(0, 0); weights.network.classes()];
+        for (label, attacked) in labels.iter().zip(attacked) {
+            let (hits, of) = &mut counts[*label];
+            (*hits, *of) = (*hits + usize::from(attacked.outcome.after.class == target), *of + 1);
+        }
+        Ok(counts)
+    }
+
+    fn minimal(&self) -> Result<Minimal> {
+        let grid: Vec<f32> = (1..=GRID_POINTS).map(|k| k as f32 / GRID_STEPS_PER_UNIT).collect();
+        let bar = progress::bar(self.data.len() as u64, "minimal eps");
+        let images = minimal_eps(&self.subject.weights, self.data, self.settings.pgd(), &grid, &bar)?;
+        bar.finish_and_clear();
+        let searched = || images.iter().filter(|image| image.is_correct());
+        let at = |eps| searched().filter(|image| image.eps == eps).count();
+        Ok(Minimal {
+            bins: grid.iter().map(|eps| Bin { eps: *eps, images: at(Some(*eps)) }).collect(),
+            not_found: Share::new(at(None), searched().count()),
+            quartiles: [0.25, 0.5, 0.75].map(|q| quantile(&images, q)),
+        })
+    }
+}
+
+fn robust(suite: &Suite<'_>) -> Result<Robust> {
+    let worst = suite.worst_case()?;
+    let gates = suite.gates(&worst, &suite.curve()?)?;
+    let row = |result: &crate::evaluation::robust::ProbeResult<'_>| AttackRow {
+        attack: result.probe.name(),
+        right: Share::new(result.count(), result.survives.len()),
+        first: result.first,
+    };
+    let attacks = worst.probes.iter().map(row).collect();
+    Ok(Robust { worst: Share::new(count(&worst.survives), worst.survives.len()), attacks, gates })
+}
+
+/// The attack's name with its number of steps.
+pub(super) fn name(attack: &Attack) -> String {
+    match (attack.method, attack.loss) {
+        (Method::Fgsm, _) => attack.name().to_string(),
+        (_, Loss::CrossEntropy) => format!("{}-{}", attack.name(), attack.steps),
+        (_, Loss::Margin) => format!("{}-{}, margin", attack.name(), attack.steps),
+    }
+}
