@@ -16,13 +16,13 @@ use crate::weights::Weights;
 pub(super) const PART: usize = 32;
 
 /// A model, and memory to attack up to [`PART`] images at a time.
-pub(super) struct Attacker<'m> {
+pub(crate) struct Attacker<'m> {
     model: &'m Model<'m, f32>,
     buffer: Vec<f32>,
 }
 
 impl<'m> Attacker<'m> {
-    pub(super) fn new(model: &'m Model<'m, f32>) -> Self {
+    pub(crate) fn new(model: &'m Model<'m, f32>) -> Self {
         let len = perturb_len(model.network(), PART)
             .max(Batch::inference(model.network(), PART).buffer_len())
             .max(model.network().inference_len());
@@ -83,7 +83,7 @@ impl<'m> Attacker<'m> {
     ///
     /// # Errors
     /// Those of the attack.
-    pub(super) fn attack(
+    pub(crate) fn attack(
         &mut self,
         attack: &Attack,
         eps: f32,

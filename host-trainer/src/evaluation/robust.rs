@@ -40,7 +40,7 @@ impl Probe<'_> {
     }
 
     /// Forward passes, with a gradient or without, for an image that stands to the end, but for looks at results.
-    fn passes(&self, classes: usize) -> usize {
+    pub(crate) fn passes(&self, classes: usize) -> usize {
         match self {
             Self::WhiteBox(attack) | Self::Transfer(_, attack) => attack.starts() * attack.steps,
             Self::EveryTarget(attack) => (classes - 1) * attack.starts() * attack.steps,

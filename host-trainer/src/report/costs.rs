@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Settings, measure};
 use crate::data::Dataset;
 use crate::evaluation::attack::Sample;
+use crate::evaluation::batch::Attacker;
 use crate::evaluation::{Attack, Method};
 use crate::weights::Weights;
 
@@ -45,12 +46,12 @@ fn cost(weights: &Weights, data: &Dataset, attack: Attack, eps: f32) -> Result<C
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
     let mut out = vec![0.0; weights.network.input().len()];
-    let mut buffer = vec![0.0; weights.network.fast_attack_len()];
+    let mut attacker = Attacker::new(&model);
     let mut times = Vec::new();
     for index in 0..TIMED.min(data.len()) {
-        let sample = Sample { index, image: data.image(index), label: data.label(index) };
+        let sample = Sample::of(data, index);
         let start = Instant::now();
-        attack.run(&model, eps, sample, &mut out, &mut buffer)?;
+        attacker.attack(&attack, eps, &[sample], &mut out)?;
         times.push(1e3 * start.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);

@@ -63,6 +63,7 @@ impl Measuring<'_> {
         let curves = self.curves(&suite)?;
         next("robust evaluation");
         let robust = robust(&suite)?;
+        suite.progress.finish_and_clear();
         next("targeted attacks");
         let matrix = self.matrix(&suite)?;
         next("minimal eps");
@@ -88,11 +89,21 @@ impl Measuring<'_> {
         let weights = &self.subject.weights;
         let correct = read_correctly(weights, self.data, &ProgressBar::hidden())?;
         let source = self.source.map(|source| &source.weights);
-        Ok(Suite { weights, data: self.data, correct, eps: robust_eps, steps, restarts, seed, source })
+        let progress = ProgressBar::hidden();
+        let suite =
+            Suite { weights, data: self.data, correct, eps: robust_eps, steps, restarts, seed, source, progress };
+        let classes = weights.network.classes();
+        let point: usize = self.curve_attacks().map(|attack| Probe::WhiteBox(attack).passes(classes)).iter().sum();
+        let curves = count(&suite.correct) * self.settings.eps.len() * point;
+        let progress = progress::bar((curves + suite.passes()) as u64, "robust accuracy");
+        Ok(Suite { progress, ..suite })
+    }
+
+    fn curve_attacks(&self) -> [Attack; 3] {
+        [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), self.settings.pgd()]
     }
 
     fn curves(&self, suite: &Suite<'_>) -> Result<Vec<Curve>> {
-        let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), self.settings.pgd()];
         let clean = Point { eps: 0.0, right: Share::new(count(&suite.correct), self.data.len()) };
         let curve = |attack: Attack| {
             let mut points = vec![clean];
@@ -102,7 +113,7 @@ impl Measuring<'_> {
             }
             Ok(Curve { attack: name(&attack), points })
         };
-        attacks.into_iter().map(curve).collect()
+        self.curve_attacks().into_iter().map(curve).collect()
     }
 
     /// Only images that are read correctly walk: the others may be at a target already.
