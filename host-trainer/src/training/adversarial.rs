@@ -59,11 +59,6 @@ impl Adversarial {
         Self { method, eps, alpha, steps, beta: 1.0, warm_up: 0.0 }
     }
 
-    /// Whether the attack is a single step, which a network can learn to mislead.
-    pub fn is_single_step(&self) -> bool {
-        self.steps == 1
-    }
-
     /// Writes the adversarial images of `images` (`[sample][pixel]`) to `adversarial`. `share` of eps is used; image `i`
     /// starts from `seed + i`. The buffer has [`midge_core::attack::perturb_len`] elements.
     pub(super) fn perturb(

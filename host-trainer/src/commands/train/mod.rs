@@ -124,8 +124,8 @@ fn print(report: &Report) {
     );
     if report.collapsed == Some(true) {
         println!(
-            "epoch {epoch} has collapsed: the network resists the single step that it is trained on, but not PGD; \
-             try --adversarial pgd, or fast with a smaller --alpha"
+            "epoch {epoch} has collapsed: the network resists the attack that it is trained on, but not PGD; \
+             try --adversarial pgd, more --steps or a smaller --alpha"
         );
     }
 }
