@@ -1,6 +1,7 @@
 //! The measurements as a picture.
 
 use anyhow::{Result, anyhow};
+use midge_trainer::report::register_font;
 use plotters::prelude::*;
 
 use crate::series::Row;
@@ -21,6 +22,7 @@ const LINES: [(&str, &str, RGBColor); 4] = [
 
 /// An SVG of four log-log plots, each with the time that a dense forward pass would take at the limit of the processor.
 pub(crate) fn draw(rows: &[Row], limit: f64) -> Result<String> {
+    register_font()?;
     let mut svg = String::new();
     panels(&SVGBackend::with_string(&mut svg, (1000, 800)).into_drawing_area(), rows, limit)
         .map_err(|error| anyhow!("the plot: {error}"))?;

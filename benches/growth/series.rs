@@ -1,7 +1,8 @@
 //! The measurements.
 
 use anyhow::{Result, ensure};
-use midge_core::attack::Fgsm;
+use midge_core::attack::{Fgsm, Goal, Walk, perturb_len};
+use midge_core::batch::Batch;
 use midge_core::{Error, Layer, Model, Network, Padding, Shape};
 use midge_trainer::data::synthetic;
 use midge_trainer::training::initialise;
@@ -113,7 +114,7 @@ impl Series {
                     seconds,
                     multiply_adds: passes * model.network().multiply_adds() as f64,
                     executed: (work == "forward").then_some(executed),
-                    buffer_bytes: size_of::<f32>() * buffer_len(model.network(), work),
+                    buffer_bytes: size_of::<f32>() * buffer_len(model.network(), work, PART.min(point.count)),
                     peak_mib: peak_mib(),
                 });
             }
@@ -132,8 +133,11 @@ fn network(side: usize, [first, second]: [usize; 2]) -> Result<Network> {
     Ok(Network::try_new(Shape::hwc(side, side, 1), &layers)?)
 }
 
-fn buffer_len(network: &Network, work: &str) -> usize {
-    if work == "forward" { network.inference_len() } else { network.gradient_len() }
+/// Images that a thread takes together.
+const PART: usize = 32;
+
+fn buffer_len(network: &Network, work: &str, count: usize) -> usize {
+    if work == "forward" { Batch::inference(network, count).buffer_len() } else { perturb_len(network, count) }
 }
 
 /// Images, one after another.
@@ -173,12 +177,16 @@ fn seconds(model: &Model<'_, f32>, images: &Images, work: &str) -> Result<f64> {
 }
 
 fn all(model: &Model<'_, f32>, images: &Images, work: &str) -> Result<(), Error> {
-    let buffers = || (vec![0.0; buffer_len(model.network(), work)], vec![0.0; images.len]);
-    images.pixels.par_chunks(images.len).with_min_len(8).try_for_each_init(buffers, |(buffer, adversarial), image| {
-        match work {
-            "forward" => model.logits(image, buffer).map(drop),
-            _ => Fgsm { eps: 0.1 }.perturb(model, image, 3, adversarial, buffer).map(drop),
+    let (network, count) = (model.network(), PART.min(images.pixels.len() / images.len));
+    let buffers = || (vec![0.0; buffer_len(network, work, count)], vec![0.0; count * images.len]);
+    images.pixels.par_chunks(count * images.len).try_for_each_init(buffers, |(buffer, adversarial), part| {
+        let samples = part.len() / images.len;
+        if work == "forward" {
+            let batch = Batch::inference(network, samples);
+            return batch.forward(model, samples, |i| &part[i * images.len..][..images.len], buffer);
         }
+        let mut walks: Vec<Walk<'_>> = Walk::all(images.len, part, &mut adversarial[..part.len()]).collect();
+        Fgsm { eps: 0.1 }.perturb_batch(model, &mut walks, &vec![Goal::Away(3); samples], buffer)
     })
 }
 

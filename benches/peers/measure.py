@@ -203,6 +203,10 @@ def taken_by_others(seconds=2.0):
 
 # ---- rounds
 
+# Seconds between two turns: the threads of some libraries spin for a while after their work, on the next one's cores.
+PAUSE = 0.25
+
+
 def rounds(workers, all_works, choices, number):
     """Every worker does every work once a round, each round beginning with another worker."""
     seconds, curves = {}, {}
@@ -211,6 +215,7 @@ def rounds(workers, all_works, choices, number):
         for work in all_works:
             for worker in [worker for worker in order if takes_part(worker, work)]:
                 setting, batch = choices[worker.key, work.name, work.title, work.set]
+                time.sleep(PAUSE)
                 answer = worker.ask(work.name, work.set, work.count, batch, setting, round_)
                 if work.name == "train":
                     curves.setdefault(worker.key, []).append(answer["loss"])

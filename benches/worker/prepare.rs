@@ -1,13 +1,14 @@
-//! The inputs of all workers: images, the bundled model, and the weights that training starts from.
+//! The inputs of all workers: images, the lecture's model, and the weights that training starts from.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
+use indicatif::ProgressBar;
 use midge_core::MNIST_CNN;
-use midge_trainer::bundled;
 use midge_trainer::data::{self, Source, Split};
 use midge_trainer::files::write_atomically;
-use midge_trainer::training::initialise;
-use midge_trainer::weights::DType;
+use midge_trainer::training::{self, Recipe, Training, initialise};
+use midge_trainer::weights::{DType, Weights};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use safetensors::Dtype;
@@ -41,9 +42,20 @@ pub(crate) fn prepare(folder: &Path, data: &str, train: &str) -> Result<()> {
     }
     sets.push(("dense", random_pixels(), (0..IMAGES).map(|i| (i % 10) as u8).collect()));
     write_atomically(&folder.join("inputs.safetensors"), &to_bytes(&sets)?)?;
-    let plain = bundled::model("plain").ok_or("no bundled model")??;
-    plain.save(&folder.join("model.safetensors"), DType::F32)?;
-    Ok(initialise(MNIST_CNN, SEED).save(&folder.join("initial.safetensors"), DType::F32)?)
+    let initial = initialise(MNIST_CNN, SEED);
+    initial.save(&folder.join("initial.safetensors"), DType::F32)?;
+    Ok(lecture_model(initial, &source)?.save(&folder.join("model.safetensors"), DType::F32)?)
+}
+
+/// The lecture's training. A better model is so sure of many images that the gradients of the other libraries, whose
+/// label term is `p - 1`, vanish; then there is nothing to compare.
+fn lecture_model(initial: Weights, source: &Source) -> Result<Weights> {
+    let (data, recipe) = (data::load(source, Split::Train)?, Recipe::plain(32, 0.01, SEED));
+    let mut training = Training::new(initial, &recipe.optimiser);
+    for epoch in 1..=3 {
+        training::train_epoch(&mut training, &data, &recipe, epoch, &ProgressBar::hidden(), &AtomicBool::new(false))?;
+    }
+    Ok(training.weights)
 }
 
 /// Uniform in [0, 1): no pixel is zero, so nothing can be skipped in the first layer.

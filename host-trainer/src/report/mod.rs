@@ -10,6 +10,8 @@ pub mod page;
 mod plots;
 mod stages;
 
+pub use plots::register_font;
+
 use serde::Serialize;
 
 use crate::evaluation::gates::{Gate, Point};

@@ -16,7 +16,7 @@ use anyhow::{Result, anyhow};
 use image::{ImageFormat, RgbImage, imageops};
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::register_font;
+use plotters::style;
 
 use super::{Figures, Report};
 
@@ -99,7 +99,7 @@ impl Drawing {
 
 /// Draws a plot in both forms.
 pub(crate) fn draw(plot: &impl Plot) -> Result<Drawing> {
-    register()?;
+    register_font()?;
     let (width, height) = plot.size();
     let size @ (w, h) = (SCALE * width, SCALE * height);
     let mut svg = String::new();
@@ -141,10 +141,13 @@ fn render<DB: DrawingBackend>(plot: &impl Plot, area: &Area<DB>) -> Result<()> {
 
 /// The font that text is measured with, and drawn in PNG files; in an SVG the reader's own sans-serif is used. It is
 /// Roboto Regular (Google, Apache 2.0), cut by fonttools' `pyftsubset` to Latin letters, without hints.
-fn register() -> Result<()> {
+///
+/// # Errors
+/// If the font is damaged.
+pub fn register_font() -> Result<()> {
     static FONT: &[u8] = include_bytes!("../../../assets/roboto-regular.ttf");
     static SOUND: OnceLock<bool> = OnceLock::new();
-    let sound = *SOUND.get_or_init(|| register_font("sans-serif", FontStyle::Normal, FONT).is_ok());
+    let sound = *SOUND.get_or_init(|| style::register_font("sans-serif", FontStyle::Normal, FONT).is_ok());
     if sound { Ok(()) } else { Err(anyhow!("the built-in font is damaged")) }
 }
 
