@@ -20,7 +20,7 @@ const LOGITS: f32 = 1e-4;
 /// Largest difference of a gradient, relative to the image's largest.
 const GRADIENT: f32 = 1e-3;
 /// One pixel in so many may differ after a step: a gradient near zero may have either sign.
-const ONE_IN: usize = 1000;
+const ONE_IN: usize = 500;
 /// Steps of FGSM, MI-FGSM and OTCM.
 const STEPS: [usize; 3] = [1, 10, 1];
 
