@@ -3,7 +3,7 @@
 
 use super::rows::Keep;
 use crate::element::Element;
-use crate::layers::conv::{GradientMap, InputGradientMap, WeightGradientMap, kernel_parts};
+use crate::layers::conv::{GradientMap, InputGradientMap, WeightGradientMap};
 use crate::model::Model;
 use crate::plan::{Spatial, Stage, Stages};
 use crate::simd::Simd;
@@ -107,10 +107,8 @@ impl<T: Element> BackwardMaps<'_, '_, T> {
             let row_stride = stage.row_stride();
             simd.call(WeightGradientMap { stage, output, input, row_stride, weight_gradient, bias_gradient });
         }
-        for part in 0..if is_wanted { kernel_parts(stage) } else { 0 } {
-            for row in 0..stage.output.height {
-                simd.call(InputGradientMap { conv, output: &output.row(row), part, target: &mut *map });
-            }
+        if is_wanted {
+            simd.call(InputGradientMap { conv, output, target: map });
         }
     }
 }

@@ -12,6 +12,7 @@
 //! their rows of weights. So `kx` and `i` are one loop, here called a *run*.
 
 mod gather;
+mod patches;
 mod scatter;
 mod weight_gradient;
 mod window;
@@ -24,7 +25,7 @@ use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
 use crate::span::{span, span_mut};
 pub(crate) use gather::WindowGradients;
-pub(crate) use scatter::{InputGradientMap, kernel_parts};
+pub(crate) use scatter::InputGradientMap;
 pub(crate) use weight_gradient::WeightGradientMap;
 
 /// A spatial stage with its weights.

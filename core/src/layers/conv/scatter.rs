@@ -3,7 +3,8 @@
 //!
 //! The maps are padded as in forward, so no window hangs over a border.
 
-use super::{Conv, GradientRow};
+use super::patches::Patches;
+use super::{Conv, GradientMap, GradientRow};
 use crate::element::Element;
 use crate::layers::masks::{RowMasks, take_bit};
 use crate::layers::sparse::{load_all, store_all};
@@ -96,36 +97,32 @@ impl<'a> Winners<'a> {
     }
 }
 
-/// Calls `$work` for all places (output column, window row, window column) of output row `$row`, with where the kernel's
-/// first row lies in a padded map. (A macro, because a closure is compiled for any processor and may stay a call.)
+/// Calls `$work` for the winners of all places, with where the kernel's first row lies in a padded map. (A macro, because a
+/// closure is compiled for any processor and may stay a call.)
 macro_rules! for_each_place {
-    ($stage:expr, $row:expr, $row_stride:expr, |$place:ident, $start:ident| $work:block) => {
-        for q in 0..$stage.output.width {
-            for wy in 0..$stage.pool {
-                for wx in 0..$stage.pool {
-                    let (row, column) =
-                        ($row * $stage.step() + wy * $stage.stride, q * $stage.step() + wx * $stage.stride);
-                    let ($place, $start) = ((q, wy, wx), row * $row_stride + column * $stage.input.channels);
-                    $work
+    ($filters:expr, $output:expr, |$winners:ident, $start:ident| $work:block) => {
+        let Filters { stage, row_stride, .. } = $filters;
+        for p in 0..stage.output.height {
+            let output = &$output.row(p);
+            for q in 0..stage.output.width {
+                for wy in 0..stage.pool {
+                    for wx in 0..stage.pool {
+                        let (row, column) =
+                            (p * stage.step() + wy * stage.stride, q * stage.step() + wx * stage.stride);
+                        let $winners = Winners::at(output, (q, wy, wx));
+                        let $start = row * row_stride + column * stage.input.channels;
+                        $work
+                    }
                 }
             }
         }
     };
 }
 
-/// The parts of a kernel that a backward pass takes one after the other: rows, so that their weights stay in the fastest
-/// cache, or a small kernel as a whole.
-pub(crate) fn kernel_parts(stage: &Spatial) -> usize {
-    if stage.kernel * stage.kernel * stage.input.channels <= SMALL { 1 } else { stage.kernel }
-}
-
-/// Adds what output row `output` contributes, through one part of the kernel, to the gradient of the whole padded input,
-/// `target`.
+/// Adds what a whole output contributes to the gradient of the whole padded input, `target`.
 pub(crate) struct InputGradientMap<'a, 'b, T> {
     pub conv: Conv<'a, T>,
-    pub output: &'b GradientRow<'b>,
-    /// See [`kernel_parts`].
-    pub part: usize,
+    pub output: &'b GradientMap<'b>,
     pub target: &'b mut [f32],
 }
 
@@ -134,32 +131,33 @@ impl<T: Element> Kernel for InputGradientMap<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { conv, output, part, target } = self;
+        let Self { conv, output, target } = self;
         let stage = conv.stage;
+        let filters = Filters { stage, weights: conv.transposed, row_stride: stage.row_stride() };
         let taps = stage.kernel * stage.kernel * stage.input.channels;
-        let row_stride = stage.row_stride();
-        for_each_place!(stage, output.row, row_stride, |place, start| {
-            let winners = Winners::at(output, place);
-            let target = target.get_mut(start..).unwrap_or(&mut []);
-            let filters = Filters { stage, weights: conv.transposed, row_stride };
-            if !stage.convolves {
-                pass_through(&winners, target);
-            } else if taps > SMALL {
-                filters.add_row(simd, &winners, part, target);
-            } else if S::LANES == 1 {
-                for ky in 0..stage.kernel {
-                    filters.add_row(simd, &winners, ky, target);
-                }
-            } else if taps <= S::LANES {
-                filters.add_whole::<S, 1>(simd, &winners, target);
-            } else if taps <= 2 * S::LANES {
-                filters.add_whole::<S, 2>(simd, &winners, target);
-            } else if S::LANES == 8 {
-                filters.add_whole::<S, 4>(simd, &winners, target);
-            } else {
-                filters.add_whole::<S, 8>(simd, &winners, target);
+        if !stage.convolves {
+            for_each_place!(filters, output, |place, start| {
+                pass_through(&place, target.get_mut(start..).unwrap_or(&mut []));
+            });
+        } else if taps > SMALL || S::LANES == 1 {
+            // Row by row, so that the weights of a row stay in the fastest cache.
+            for ky in 0..stage.kernel {
+                for_each_place!(filters, output, |winners, start| {
+                    filters.add_row(simd, &winners, ky, target.get_mut(start..).unwrap_or(&mut []));
+                });
             }
-        });
+        } else if Patches::suit::<S>(stage) {
+            let patches = Patches { stage, output, row_stride: filters.row_stride };
+            patches.add_to_input(simd, filters.weights, target);
+        } else if taps <= S::LANES {
+            filters.add_all::<S, 1>(simd, output, target);
+        } else if taps <= 2 * S::LANES {
+            filters.add_all::<S, 2>(simd, output, target);
+        } else if S::LANES == 8 {
+            filters.add_all::<S, 4>(simd, output, target);
+        } else {
+            filters.add_all::<S, 8>(simd, output, target);
+        }
     }
 }
 
@@ -178,6 +176,7 @@ fn pass_through(winners: &Winners<'_>, target: &mut [f32]) {
 }
 
 /// A stage's weights, `[o][ky][kx][i]`, and the elements between rows of its padded input.
+#[derive(Clone, Copy)]
 struct Filters<'a> {
     stage: &'a Spatial,
     weights: &'a [f32],
@@ -189,6 +188,14 @@ impl Filters<'_> {
     #[inline(always)]
     fn run(&self) -> usize {
         self.stage.kernel * self.stage.input.channels
+    }
+
+    /// [`Self::add_whole`] at all places.
+    #[inline(always)]
+    fn add_all<S: Simd, const R: usize>(&self, simd: S, output: &GradientMap<'_>, target: &mut [f32]) {
+        for_each_place!(*self, output, |winners, start| {
+            self.add_whole::<S, R>(simd, &winners, target.get_mut(start..).unwrap_or(&mut []));
+        });
     }
 
     /// All rows of a small kernel, of at most `R` vectors, at once.

@@ -1,6 +1,7 @@
 //! Weight gradients, filter by filter: the inputs under the kernel at each place where the filter won, times the output's
 //! gradient, summed in registers.
 
+use super::patches::Patches;
 use super::{GradientMap, GradientRow};
 use crate::layers::masks::take_bit;
 use crate::plan::{Spatial, WORD_BITS};
@@ -39,6 +40,10 @@ impl Kernel for WeightGradientMap<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let stage = self.stage;
+        if Patches::suit::<S>(stage) {
+            let patches = Patches { stage, output: self.output, row_stride: self.row_stride };
+            return patches.add_to_weights(simd, self.input, (self.weight_gradient, self.bias_gradient));
+        }
         let mut places = [Places::NONE; WORD_BITS];
         for word in 0..stage.words() {
             for row in 0..stage.output.height {
