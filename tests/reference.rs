@@ -51,12 +51,11 @@ impl Case {
     fn at_every_level(&self, check: impl Fn(&str, &Model<'_, f32>)) {
         let tensors = self.tensors();
         let slices: Vec<&[f32]> = tensors.iter().map(Vec::as_slice).collect();
-        let mut levels = vec![Level::Scalar, Level::Portable, Level::detect()];
         #[cfg(target_arch = "x86_64")]
-        if Level::detect() == Level::Avx512 {
-            levels.push(Level::Avx2);
-        }
-        for level in levels {
+        let narrower = (Level::detect() == Level::Avx512).then_some(Level::Avx2);
+        #[cfg(not(target_arch = "x86_64"))]
+        let narrower = None;
+        for level in [Level::Scalar, Level::Portable, Level::detect()].into_iter().chain(narrower) {
             let mut buffer = vec![0.0; Model::<f32>::transposed_len(&self.network)];
             let model = Model::from_tensors(&self.network, &slices).unwrap();
             let model = model.with_transposed(level, &mut buffer).unwrap();
