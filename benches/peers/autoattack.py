@@ -13,7 +13,9 @@ The first run installs PyTorch under target/peers. MNIST is read from the folder
 import argparse
 import gzip
 import json
+import multiprocessing
 import os
+import queue
 import subprocess
 import sys
 import time
@@ -30,8 +32,8 @@ def arguments():
     parser.add_argument("--model", type=Path, required=True, help="model file of midge, f32 or f16")
     parser.add_argument("--eps", type=float, default=0.3, help="largest change of a pixel [default: 0.3]")
     parser.add_argument("--limit", type=int, default=10_000, help="only the first images [default: all 10000]")
-    parser.add_argument("--batch", type=int, default=250, help="images at a time [default: 250]")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads [default: all]")
+    parser.add_argument("--batch", type=int, default=32, help="images at a time: few enough for the processor's cache [default: 32]")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="processes of one thread [default: all]")
     parser.add_argument("--seed", type=int, default=1, help="seed of each attack on each batch [default: 1]")
     parser.add_argument("--out", type=Path, help="JSON to write after every batch")
     parser.add_argument("--folder", type=Path, default=setup.ROOT / "target" / "peers", help="for the environment")
@@ -101,12 +103,11 @@ def correct(net, images, labels):
         return net(images).argmax(1) == labels
 
 
-def attack_batch(net, images, labels, options, say):
+def attack_batch(net, images, labels, options):
     """Images that stand before any attack, and after each."""
     standing = correct(net, images, labels).nonzero().flatten()
     left = {"none": len(standing)}
     for name, attack in attacks(net, options.eps, options.seed).items():
-        say(f"{name} on {len(standing)} images")
         if len(standing):
             x, y = images[standing], labels[standing]
             adversarial = attack(x, y).detach()
@@ -119,41 +120,69 @@ def attack_batch(net, images, labels, options, say):
     return left
 
 
+def work(options, firsts, results):
+    """One process: attacks the batches whose first images it finds in `firsts`."""
+    import torch
+
+    torch.set_num_threads(1)
+    net, (images, labels) = network(options.model), test_images(options.limit)
+    while (first := firsts.get()) is not None:
+        last = min(first + options.batch, options.limit)
+        results.put((last - first, attack_batch(net, images[first:last], labels[first:last], options)))
+
+
 def write(path, report):
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(report, indent=1) + "\n")
     partial.replace(path)
 
 
+def batches(options):
+    """Number of images and what stands of them, for each batch as it is done."""
+    context = multiprocessing.get_context("spawn")
+    firsts, results = context.Queue(), context.Queue()
+    starts = range(0, options.limit, options.batch)
+    for first in [*starts, *[None] * options.threads]:
+        firsts.put(first)
+    workers = [context.Process(target=work, args=(options, firsts, results)) for _ in range(options.threads)]
+    for worker in workers:
+        worker.start()
+    for _ in starts:
+        while True:
+            try:
+                yield results.get(timeout=1)
+                break
+            except queue.Empty:
+                if any(worker.exitcode for worker in workers):
+                    sys.exit("autoattack.py: a process failed, see above")
+    for worker in workers:
+        worker.join()
+
+
 def run(options):
     from importlib.metadata import version
 
-    import torch
-
-    torch.set_num_threads(options.threads)
-    net, (images, labels) = network(options.model), test_images(options.limit)
-    total, right, started = len(labels), {}, time.monotonic()
-    for first in range(0, total, options.batch):
-        def say(what):
-            spent = time.monotonic() - started
-            eta = f"{spent / first * (total - first) / 60:.0f} min" if first else "unknown"
-            print(f"  {first}/{total}  {what}  ETA {eta}", file=sys.stderr, flush=True)
-
-        last = min(first + options.batch, total)
-        left = attack_batch(net, images[first:last], labels[first:last], options, say)
-        right = {name: right.get(name, 0) + count for name, count in left.items()}
+    network(options.model)  # Says what is wrong with the file before the work begins.
+    options.limit = len(test_images(options.limit)[1])
+    images, right, started = 0, {}, time.monotonic()
+    for count, left in batches(options):
+        images += count
+        right = {name: right.get(name, 0) + stand for name, stand in left.items()}
+        seconds = time.monotonic() - started
+        print(f"  {images}/{options.limit}  right {right['none']}, after all {right['Square']}"
+              f"  ETA {seconds / images * (options.limit - images) / 60:.0f} min", file=sys.stderr, flush=True)
         report = {
             "model": options.model.name, "attack": "AutoAttack, standard, Linf", "eps": options.eps, "seed": options.seed,
-            "batch": options.batch, "threads": options.threads, "images": last, "seconds": time.monotonic() - started,
-            "accuracy": right["none"] / last, "robust_accuracy": right["Square"] / last, "right_after": right,
+            "batch": options.batch, "threads": options.threads, "images": images, "seconds": seconds,
+            "accuracy": right["none"] / images, "robust_accuracy": right["Square"] / images, "right_after": right,
             "versions": {name: version(name) for name in ("torch", "torchattacks")},
         }
         if options.out:
             write(options.out, report)
     print(f"{report['attack']}  model {options.model.name}  eps {options.eps}  seed {options.seed}")
     for name, count in right.items():
-        print(f"right after {name:<10}{100 * count / total:>8.2f} %  {count}/{total}")
-    print(f"{report['seconds']:.0f} s with {options.threads} threads")
+        print(f"right after {name:<10}{100 * count / images:>8.2f} %  {count}/{images}")
+    print(f"{seconds:.0f} s with {options.threads} threads")
 
 
 def main():

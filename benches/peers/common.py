@@ -34,7 +34,7 @@ def channels_first(weights):
     first = weights["7.weight"].reshape(7, 7, 64, 256).transpose(3, 2, 0, 1).reshape(256, 3136)
     result = {name: weights[name].transpose(3, 2, 0, 1) for name in ("0.weight", "3.weight")}
     result |= {"7.weight": first, "9.weight": weights["9.weight"].T}
-    result |= {name: weights[name] for name in ("7.bias", "9.bias")}
+    result |= {name: weights[name] for name in weights if name.endswith(".bias")}
     return {name: np.ascontiguousarray(tensor) for name, tensor in result.items()}
 
 

@@ -14,10 +14,11 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channel
 
 
 def network(weights):
-    """The MNIST CNN with midge's weights."""
+    """The MNIST CNN with midge's weights; its convolutions have biases if these are there."""
+    bias = "0.bias" in weights
     net = nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(1, 32, 3, padding=1, bias=bias), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1, bias=bias), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(3136, 256), nn.ReLU(), nn.Linear(256, 10),
     )
     net.load_state_dict({k: torch.from_numpy(v) for k, v in common.channels_first(weights).items()})

@@ -48,7 +48,10 @@ pub use model::{
     Classification, Header, InputGradient, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError,
     checksum,
 };
-pub use network::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, Network, NetworkError, Padding, Shape};
+pub use network::{
+    Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_WITH_BIAS, Network, NetworkError, Padding,
+    Shape,
+};
 pub use pass::batch;
 pub use simd::Level;
 pub use text::ParseError;

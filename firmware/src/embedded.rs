@@ -1,6 +1,6 @@
 //! What is stored in flash: the bundled models and digits.
 
-use midge_core::{Element, MNIST_CNN, Model, f16};
+use midge_core::{Element, MNIST_CNN, Model, Network, f16};
 
 /// Bytes at an address that every element type can be read from.
 #[repr(C, align(8))]
@@ -11,12 +11,12 @@ static PLAIN: &Aligned<[u8]> = &Aligned(*include_bytes!("../../host-trainer/asse
 #[cfg(any(not(feature = "one-model"), feature = "robust"))]
 static ROBUST: &Aligned<[u8]> = &Aligned(*include_bytes!("../../host-trainer/assets/robust.safetensors"));
 
-/// Name and file of each model.
-const FILES: &[(&str, &Aligned<[u8]>)] = &[
+/// Name, network and file of each model. Both networks need the same memory.
+const FILES: &[(&str, &Network, &Aligned<[u8]>)] = &[
     #[cfg(not(all(feature = "one-model", feature = "robust")))]
-    ("plain", PLAIN),
+    ("plain", &MNIST_CNN, PLAIN),
     #[cfg(any(not(feature = "one-model"), feature = "robust"))]
-    ("robust", ROBUST),
+    ("robust", &midge_core::MNIST_CNN_WITH_BIAS, ROBUST),
 ];
 /// Number of models.
 pub const MODELS: usize = FILES.len();
@@ -28,18 +28,18 @@ static F32: Aligned<[u8; include_bytes!(concat!(env!("OUT_DIR"), "/plain-f32.saf
 
 /// Model `index` of [`MODELS`] with its name; the plain one comes first.
 pub fn model(index: usize) -> (&'static str, Model<'static, f16>) {
-    let (name, file) = FILES[index];
-    (name, open(&file.0))
+    let (name, network, file) = FILES[index];
+    (name, open(network, &file.0))
 }
 
 /// The plain model with f32 weights: too large for the flash of most boards.
 #[cfg(feature = "emulated")]
 pub fn model_f32() -> Model<'static, f32> {
-    open(&F32.0)
+    open(&MNIST_CNN, &F32.0)
 }
 
-fn open<T: Element>(bytes: &'static [u8]) -> Model<'static, T> {
-    match Model::from_safetensors(&MNIST_CNN, bytes) {
+fn open<T: Element>(network: &'static Network, bytes: &'static [u8]) -> Model<'static, T> {
+    match Model::from_safetensors(network, bytes) {
         Ok(model) => model,
         Err(error) => panic!("the embedded model: {}", defmt::Display2Format(&error)),
     }

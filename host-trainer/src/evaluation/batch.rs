@@ -35,7 +35,7 @@ impl<'m> Attacker<'m> {
     }
 
     /// The logits of `count` images, `[image][class]`.
-    fn logits<'i>(&mut self, count: usize, image: impl Fn(usize) -> &'i [f32]) -> Result<&[f32], Error> {
+    pub(super) fn logits<'i>(&mut self, count: usize, image: impl Fn(usize) -> &'i [f32]) -> Result<&[f32], Error> {
         let batch = Batch::inference(self.model.network(), count);
         batch.forward(self.model, count, image, &mut self.buffer)?;
         Ok(batch.logits(&self.buffer))
@@ -171,8 +171,29 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Runs `work` on parts of `indices` on all cores, each with what `init` makes; one result for each index, in order.
-pub(super) fn for_each_part<S, R: Send + Clone>(
+/// Runs `work` on parts of the images `indices` on all cores, each with an [`Attacker`] of the model; one result for each
+/// index, in order. `progress` counts images.
+pub(super) fn for_each_part<R: Send + Clone>(
+    weights: &Weights,
+    indices: &[usize],
+    progress: &ProgressBar,
+    work: impl Fn(&mut Attacker<'_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
+) -> Result<Vec<R>> {
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed)?;
+    in_parts(
+        indices,
+        || Attacker::new(&model),
+        |attacker, part| {
+            let results = work(attacker, part);
+            progress.inc(part.len() as u64);
+            results
+        },
+    )
+}
+
+/// [`for_each_part`] with anything that `init` makes.
+pub(super) fn in_parts<S, R: Send + Clone>(
     indices: &[usize],
     init: impl Fn() -> S + Sync + Send,
     work: impl Fn(&mut S, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
@@ -206,30 +227,20 @@ pub fn attack_all(
     eps: f32,
     progress: &ProgressBar,
 ) -> Result<Vec<Attacked>> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
     let indices: Vec<usize> = (0..labels.len()).collect();
-    for_each_part(
-        &indices,
-        || Attacker::new(&model),
-        |attacker, part| {
-            let sample = |index: &usize| Sample { label: labels[*index], ..Sample::of(data, *index) };
-            let samples: Vec<_> = part.iter().map(sample).collect();
-            let pixels = attacker.pixels();
-            let mut out = vec![0.0; part.len() * pixels];
-            let outcomes = attacker.attack(&attack, eps, &samples, &mut out)?;
-            let pairs = out.iter().zip(samples.iter().flat_map(|sample| sample.image));
-            let rounded: Vec<f32> = pairs.map(|(x, clean)| f32::from(to_8_bits(*x, *clean, eps)) / 255.0).collect();
-            let classes = attacker.read(part.len(), |i| &rounded[i * pixels..][..pixels])?;
-            progress.inc(part.len() as u64);
-            let attacked = |((outcome, class_8_bits), out): (_, &[f32])| Attacked {
-                outcome,
-                class_8_bits,
-                adversarial: out.to_vec(),
-            };
-            Ok(outcomes.into_iter().zip(classes).zip(out.chunks(pixels)).map(attacked).collect())
-        },
-    )
+    for_each_part(weights, &indices, progress, |attacker, part| {
+        let sample = |index: &usize| Sample { label: labels[*index], ..Sample::of(data, *index) };
+        let samples: Vec<_> = part.iter().map(sample).collect();
+        let pixels = attacker.pixels();
+        let mut out = vec![0.0; part.len() * pixels];
+        let outcomes = attacker.attack(&attack, eps, &samples, &mut out)?;
+        let pairs = out.iter().zip(samples.iter().flat_map(|sample| sample.image));
+        let rounded: Vec<f32> = pairs.map(|(x, clean)| f32::from(to_8_bits(*x, *clean, eps)) / 255.0).collect();
+        let classes = attacker.read(part.len(), |i| &rounded[i * pixels..][..pixels])?;
+        let attacked =
+            |((outcome, class_8_bits), out): (_, &[f32])| Attacked { outcome, class_8_bits, adversarial: out.to_vec() };
+        Ok(outcomes.into_iter().zip(classes).zip(out.chunks(pixels)).map(attacked).collect())
+    })
 }
 
 #[cfg(test)]

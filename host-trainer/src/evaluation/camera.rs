@@ -7,14 +7,12 @@
 use anyhow::Result;
 use indicatif::ProgressBar;
 use midge_core::attack::to_8_bits;
-use midge_core::loss;
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::attack::{is_fooled, sample_seed};
-use super::batch::Attacked;
+use super::batch::{Attacked, for_each_part};
 use super::counts::Share;
-use super::for_each;
 use crate::data::Dataset;
 use crate::weights::Weights;
 
@@ -136,18 +134,27 @@ pub fn transformed(
     transform: &Transform,
     progress: &ProgressBar,
 ) -> Result<Transformed> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
-    let results = for_each(data.len(), weights.network.inference_len(), progress, |index, buffer| {
-        let (clean, label, attacked) = (data.image(index), data.label(index), &attacked[index]);
-        let mut class = |pixels: &[f32]| {
-            let mut picture = Picture { pixels: pixels.to_vec(), shape: data.shape, clean, eps, index };
-            transform.apply(&mut picture);
-            Ok::<_, midge_core::Error>(loss::argmax(model.logits(&picture.pixels, buffer)?))
+    let all: Vec<usize> = (0..data.len()).collect();
+    let results = for_each_part(weights, &all, progress, |attacker, part| {
+        let mut read = |images: Vec<&[f32]>| {
+            let transform = |(index, pixels): (&usize, &[f32])| {
+                let (pixels, clean) = (pixels.to_vec(), data.image(*index));
+                let mut picture = Picture { pixels, shape: data.shape, clean, eps, index: *index };
+                transform.apply(&mut picture);
+                picture.pixels
+            };
+            let pictures: Vec<Vec<f32>> = part.iter().zip(images).map(transform).collect();
+            attacker.read(part.len(), |i| &pictures[i])
         };
-        let fooled = |class| is_fooled(class, label, attacked.outcome.target);
-        let counts = attacked.outcome.before.class == label && fooled(attacked.outcome.after.class);
-        Ok((class(clean)? == label, counts, counts && fooled(class(&attacked.adversarial)?)))
+        let clean = read(part.iter().map(|index| data.image(*index)).collect())?;
+        let adversarial = read(part.iter().map(|index| attacked[*index].adversarial.as_slice()).collect())?;
+        let result = |((index, clean), adversarial): ((&usize, usize), usize)| {
+            let (label, outcome) = (data.label(*index), attacked[*index].outcome);
+            let fooled = |class| is_fooled(class, label, outcome.target);
+            let counts = outcome.before.class == label && fooled(outcome.after.class);
+            (clean == label, counts, counts && fooled(adversarial))
+        };
+        Ok(part.iter().zip(clean).zip(adversarial).map(result).collect())
     })?;
     let count = |f: fn(&(bool, bool, bool)) -> bool| results.iter().filter(|result| f(result)).count();
     Ok(Transformed {

@@ -4,12 +4,13 @@
 //! al.: On Evaluating Adversarial Robustness, 2019, section 5.
 
 use anyhow::Result;
+use indicatif::ProgressBar;
 use midge_core::attack::Target;
 use midge_core::loss::Loss;
 use serde::Serialize;
 
 use super::attack::{Attack, Method, Sample};
-use super::batch::{Attacker, for_each_part};
+use super::batch::for_each_part;
 use super::counts::Share;
 use super::robust::{Probe, Suite, WorstCase, both, count};
 
@@ -94,29 +95,23 @@ impl Suite<'_> {
     fn eps_zero(&self) -> Result<Gate> {
         let pgd = Attack { steps: 2, restarts: 2, ..self.pgd(2, Loss::Margin) };
         let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd, pgd.towards(Target::Next)];
-        let mut transposed = vec![0.0; self.weights.transposed_len()];
-        let model = self.weights.model(&mut transposed)?;
         // With a single class there is no target to walk to.
-        let attacks = &attacks[..if model.network().classes() > 1 { 4 } else { 3 }];
+        let attacks = &attacks[..if self.weights.network.classes() > 1 { 4 } else { 3 }];
         let all: Vec<usize> = (0..self.data.len()).collect();
-        let same = for_each_part(
-            &all,
-            || Attacker::new(&model),
-            |attacker, part| {
-                let samples: Vec<_> = part.iter().map(|index| Sample::of(self.data, *index)).collect();
-                let mut out = vec![0.0; part.len() * attacker.pixels()];
-                let mut same = vec![true; part.len()];
-                for attack in attacks {
-                    let outcomes = attacker.attack(attack, 0.0, &samples, &mut out)?;
-                    let images = out.chunks(attacker.pixels()).zip(&samples);
-                    for ((same, (out, sample)), outcome) in same.iter_mut().zip(images).zip(outcomes) {
-                        *same &= out.iter().zip(sample.image).all(|(a, b)| a.to_bits() == b.to_bits());
-                        *same &= (outcome.after.class == sample.label) == self.correct[sample.index];
-                    }
+        let same = for_each_part(self.weights, &all, &ProgressBar::hidden(), |attacker, part| {
+            let samples: Vec<_> = part.iter().map(|index| Sample::of(self.data, *index)).collect();
+            let mut out = vec![0.0; part.len() * attacker.pixels()];
+            let mut same = vec![true; part.len()];
+            for attack in attacks {
+                let outcomes = attacker.attack(attack, 0.0, &samples, &mut out)?;
+                let images = out.chunks(attacker.pixels()).zip(&samples);
+                for ((same, (out, sample)), outcome) in same.iter_mut().zip(images).zip(outcomes) {
+                    *same &= out.iter().zip(sample.image).all(|(a, b)| a.to_bits() == b.to_bits());
+                    *same &= (outcome.after.class == sample.label) == self.correct[sample.index];
                 }
-                Ok(same)
-            },
-        )?;
+            }
+            Ok(same)
+        })?;
         let (same, all) = (count(&same), self.data.len());
         let detail = format!("{same} of {all} images unchanged by {} attacks", attacks.len());
         Ok(Gate { gate: "eps 0 is the clean image", verdict: Verdict::of(same == all), detail })

@@ -46,18 +46,8 @@ pub fn minimal_eps(
     grid: &[f32],
     progress: &ProgressBar,
 ) -> Result<Vec<MinimalEps>> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
     let all: Vec<usize> = (0..data.len()).collect();
-    for_each_part(
-        &all,
-        || Attacker::new(&model),
-        |attacker, part| {
-            let found = search(attacker, data, attack, grid, part);
-            progress.inc(part.len() as u64);
-            found
-        },
-    )
+    for_each_part(weights, &all, progress, |attacker, part| search(attacker, data, attack, grid, part))
 }
 
 fn search(

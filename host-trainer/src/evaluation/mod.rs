@@ -1,9 +1,9 @@
-//! Measurements over a data set: accuracy, and accuracy under attack. Samples are spread over all cores; results
-//! are collected in the data set's order, so they do not depend on the number of threads.
+//! Measurements over a data set: accuracy, and accuracy under attack. Images are spread over all cores; results are
+//! collected in the data set's order, so they do not depend on the number of threads.
 //!
-//! [`attack`] is an attack with its options, [`batch`] runs it on many images, [`counts`] counts; [`robust`] is the worst case over many attacks
-//! with [`gates`] that tell whether to believe it, [`minimal`] the smallest eps of each image, [`camera`] what is left
-//! of an attack on its way through a display and a lens.
+//! [`attack`] is an attack with its options, [`batch`] runs it on many images, [`counts`] counts; [`robust`] is the
+//! worst case over many attacks with [`gates`] that tell whether to believe it, [`minimal`] the smallest eps of each
+//! image, [`camera`] what is left of an attack on its way through a display and a lens.
 
 pub mod attack;
 pub mod batch;
@@ -15,14 +15,14 @@ pub mod robust;
 
 use anyhow::{Result, bail};
 use indicatif::ProgressBar;
-use midge_core::{Error, Shape, loss};
-use rayon::prelude::*;
+use midge_core::{Shape, loss};
 use serde::Serialize;
 
 use crate::data::Dataset;
 use crate::weights::Weights;
 
 pub use attack::{Attack, Method};
+use batch::for_each_part;
 pub use batch::{Attacked, attack_all};
 pub use counts::{Robustness, Share, fraction};
 
@@ -45,12 +45,15 @@ pub struct Evaluation {
 /// If the images do not fit the model, or logits overflow.
 pub fn evaluate(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Evaluation> {
     check_fit(weights, data)?;
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
-    let results = for_each(data.len(), weights.network.inference_len(), progress, |i, buffer| {
-        let logits = model.logits(data.image(i), buffer)?;
-        let label = data.label(i);
-        Ok((loss::cross_entropy(logits, label), loss::argmax(logits) == label))
+    let all: Vec<usize> = (0..data.len()).collect();
+    let results = for_each_part(weights, &all, progress, |attacker, part| {
+        let classes = attacker.classes();
+        let logits = attacker.logits(part.len(), |i| data.image(part[i]))?.chunks(classes);
+        let result = |(index, logits): (&usize, &[f32])| {
+            let label = data.label(*index);
+            (loss::cross_entropy(logits, label), loss::argmax(logits) == label)
+        };
+        Ok(part.iter().zip(logits).map(result).collect())
     })?;
     let correct = results.iter().filter(|(_, correct)| *correct).count();
     let loss: f64 = results.iter().map(|(loss, _)| f64::from(*loss)).sum();
@@ -85,25 +88,4 @@ pub fn check_fit(weights: &Weights, data: &Dataset) -> Result<()> {
         bail!("{}: label {label}, but the model has {classes} classes", data.name);
     }
     Ok(())
-}
-
-/// Runs `work` for `0..samples` on all cores, each with a buffer of `buffer_len` elements; results in order.
-pub(crate) fn for_each<R: Send>(
-    samples: usize,
-    buffer_len: usize,
-    progress: &ProgressBar,
-    work: impl Fn(usize, &mut [f32]) -> Result<R, Error> + Sync,
-) -> Result<Vec<R>> {
-    let results: Result<Vec<R>, Error> = (0..samples)
-        .into_par_iter()
-        .map_init(
-            || vec![0.0; buffer_len],
-            |buffer, i| {
-                let result = work(i, buffer);
-                progress.inc(1);
-                result
-            },
-        )
-        .collect();
-    Ok(results?)
 }

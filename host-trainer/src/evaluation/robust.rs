@@ -13,7 +13,7 @@ use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::attack::{Attack, Method, Sample, sample_seed};
-use super::batch::{Attacker, for_each_part};
+use super::batch::{Attacker, for_each_part, in_parts};
 use crate::data::Dataset;
 use crate::weights::Weights;
 
@@ -127,7 +127,7 @@ impl<'a> Suite<'a> {
         let passes = probe.passes(model.network().classes());
         let correct: Vec<usize> = (0..self.data.len()).filter(|index| self.correct[*index]).collect();
         let init = || [&model, &source].map(Attacker::new);
-        let standing = for_each_part(&correct, init, |attackers, part| {
+        let standing = in_parts(&correct, init, |attackers, part| {
             let standing = Run { attackers, data: self.data, eps, seed: self.seed }.standing(probe, part);
             self.progress.inc((part.len() * passes) as u64);
             standing
@@ -245,18 +245,11 @@ pub struct WorstCase<'a> {
 /// # Errors
 /// If logits overflow.
 pub fn read_correctly(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Vec<bool>> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
     let all: Vec<usize> = (0..data.len()).collect();
-    for_each_part(
-        &all,
-        || Attacker::new(&model),
-        |attacker, part| {
-            let read = attacker.read(part.len(), |i| data.image(part[i]))?;
-            progress.inc(part.len() as u64);
-            Ok(part.iter().zip(read).map(|(index, class)| class == data.label(*index)).collect())
-        },
-    )
+    for_each_part(weights, &all, progress, |attacker, part| {
+        let read = attacker.read(part.len(), |i| data.image(part[i]))?;
+        Ok(part.iter().zip(read).map(|(index, class)| class == data.label(*index)).collect())
+    })
 }
 
 /// Number of `true`.
