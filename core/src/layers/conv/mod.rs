@@ -16,6 +16,7 @@ mod patches;
 mod scatter;
 mod weight_gradient;
 mod window;
+mod winograd;
 
 use super::RowMasks;
 use super::pool::Pooled;
@@ -23,10 +24,11 @@ use super::sparse::{ROW, add_live_rows, bits_at, load_all};
 use crate::element::Element;
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
-use crate::span::{span, span_mut};
+use crate::span::{span, span_mut, take};
 pub(crate) use gather::WindowGradients;
 pub(crate) use scatter::InputGradientMap;
 pub(crate) use weight_gradient::WeightGradientMap;
+use winograd::Winograd;
 
 /// A spatial stage with its weights.
 #[derive(Clone, Copy)]
@@ -35,7 +37,7 @@ pub(crate) struct Conv<'a, T> {
     /// `[ky][kx][i][o]`
     pub weights: &'a [T],
     pub bias: &'a [T],
-    /// `[o][ky][kx][i]`, for a backward pass with vectors, and what lies behind; or empty.
+    /// `[o][ky][kx][i]` for a backward pass with vectors, then those of [`winograd`], and what lies behind; or empty.
     pub transposed: &'a [f32],
 }
 
@@ -97,6 +99,10 @@ impl<T: Element> Columns<'_, '_, T> {
         let filters = self.conv.stage.output.channels;
         if S::LANES == 1 {
             simd.call(Blocks::<T, ROW> { columns: &mut self, o: 0 });
+            return;
+        }
+        if let Some(weights) = self.winograd_weights::<S>() {
+            simd.call(Winograd { columns: &mut self, weights });
             return;
         }
         let mut o = 0;
@@ -280,14 +286,17 @@ impl<T: Element> InputGradientRow<'_, '_, T> {
 /// Elements behind all transposed weights.
 pub(crate) const SLACK: usize = scatter::SMALL;
 
-/// Elements of a stage's transposed weights.
+/// Elements of a stage's transposed and transformed weights.
 pub(crate) const fn transposed_len(stage: &Spatial) -> usize {
-    stage.weight_len()
+    stage.weight_len() + winograd::weights_len(stage)
 }
 
-/// Stored weights `[ky][kx][i][o]` to `[o][ky][kx][i]`.
+/// Stored weights `[ky][kx][i][o]` to `[o][ky][kx][i]`, and behind them those of [`winograd`].
 pub(crate) fn transpose<T: Element>(stage: &Spatial, weights: &[T], transposed: &mut [f32]) {
     let taps = (stage.kernel * stage.kernel * stage.input.channels).max(1);
+    let mut rest = transposed;
+    let transposed = take(&mut rest, stage.weight_len());
+    winograd::transform_weights(stage, weights, rest);
     for (o, filter) in transposed.chunks_exact_mut(taps).enumerate() {
         for (target, w) in filter.iter_mut().zip(weights.iter().skip(o).step_by(stage.output.channels)) {
             *target = w.to_f32();
