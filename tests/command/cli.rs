@@ -5,7 +5,7 @@ mod report;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use midge_core::MNIST_CNN;
+use midge_core::{MNIST_CNN, MNIST_CNN_WITH_BIAS};
 use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -418,6 +418,18 @@ fn mistakes_get_a_message_and_leave_no_file() {
         assert!(message.contains(expected), "{arguments:?}: {message}");
         assert!(!path.join("x").exists(), "{arguments:?} left a file");
     }
+}
+
+#[test]
+fn adversarial_training_gives_convolutions_a_bias() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = ["train", "--data", "synthetic", "--limit", "24", "--epochs", "1"];
+    let network = |more: &[&str]| {
+        ok(folder.path(), &[&train[..], &["--out", "m"], more].concat());
+        Weights::load(&folder.path().join("m")).unwrap().network
+    };
+    assert_eq!(network(&[]), MNIST_CNN);
+    assert_eq!(network(&["--adversarial", "fgsm"]), MNIST_CNN_WITH_BIAS);
 }
 
 #[test]

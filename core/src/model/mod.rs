@@ -106,7 +106,7 @@ impl<'a, T: Element> Model<'a, T> {
         let mut rest = &mut *buffer;
         for (i, parameters) in self.parameters.iter().enumerate() {
             if let Some(stage) = self.network.plan().spatial(i) {
-                conv::transpose(stage, parameters.weights, take(&mut rest, conv::transposed_len(stage)));
+                conv::transpose(level, stage, parameters.weights, take(&mut rest, conv::transposed_len(stage)));
             }
         }
         rest.fill(0.0);

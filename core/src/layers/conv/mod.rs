@@ -23,12 +23,12 @@ use super::pool::Pooled;
 use super::sparse::{ROW, add_live_rows, bits_at, load_all};
 use crate::element::Element;
 use crate::plan::{Spatial, WORD_BITS};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Level, Simd};
 use crate::span::{span, span_mut, take};
 pub(crate) use gather::WindowGradients;
 pub(crate) use scatter::InputGradientMap;
 pub(crate) use weight_gradient::WeightGradientMap;
-use winograd::Winograd;
+use winograd::{TransformWeights, Winograd};
 
 /// A spatial stage with its weights.
 #[derive(Clone, Copy)]
@@ -292,11 +292,11 @@ pub(crate) const fn transposed_len(stage: &Spatial) -> usize {
 }
 
 /// Stored weights `[ky][kx][i][o]` to `[o][ky][kx][i]`, and behind them those of [`winograd`].
-pub(crate) fn transpose<T: Element>(stage: &Spatial, weights: &[T], transposed: &mut [f32]) {
+pub(crate) fn transpose<T: Element>(level: Level, stage: &Spatial, weights: &[T], transposed: &mut [f32]) {
     let taps = (stage.kernel * stage.kernel * stage.input.channels).max(1);
     let mut rest = transposed;
     let transposed = take(&mut rest, stage.weight_len());
-    winograd::transform_weights(stage, weights, rest);
+    level.run(TransformWeights { stage, weights, target: rest });
     for (o, filter) in transposed.chunks_exact_mut(taps).enumerate() {
         for (target, w) in filter.iter_mut().zip(weights.iter().skip(o).step_by(stage.output.channels)) {
             *target = w.to_f32();

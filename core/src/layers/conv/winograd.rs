@@ -19,7 +19,7 @@ use crate::layers::pool::pool_2x2;
 use crate::layers::sparse::{add_shared_rows, live_bits, load_all, store_all};
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Simd};
-use crate::span::{span, span_mut, take};
+use crate::span::{span, span_mut};
 
 /// Rows and columns of inputs under a window, and of its products.
 const SIDE: usize = 4;
@@ -56,30 +56,48 @@ pub(super) const fn weights_len(stage: &Spatial) -> usize {
     if suits(stage) { TILE * stage.input.channels * stage.output.channels } else { 0 }
 }
 
-/// `G w G'` of stored weights `[ky][kx][i][o]`.
-pub(super) fn transform_weights<T: Element>(stage: &Spatial, weights: &[T], target: &mut [f32]) {
-    let taps = stage.input.channels * stage.output.channels;
-    let mut rest = target;
-    for row in 0..SIDE {
-        for column in 0..SIDE {
-            for (i, target) in take(&mut rest, weights_len(stage) / TILE).iter_mut().enumerate() {
-                let tap = |ky: usize, kx: usize| weights.get((3 * ky + kx) * taps + i).map_or(0.0, |w| w.to_f32());
-                let along = |ky: usize| combine(column, [tap(ky, 0), tap(ky, 1), tap(ky, 2)]);
-                *target = combine(row, [along(0), along(1), along(2)]);
+/// Fills `target` with `G w G'` of stored weights `[ky][kx][i][o]`.
+pub(super) struct TransformWeights<'b, T> {
+    pub stage: &'b Spatial,
+    pub weights: &'b [T],
+    /// [`weights_len`] elements.
+    pub target: &'b mut [f32],
+}
+
+impl<T: Element> Kernel for TransformWeights<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { stage, weights, target } = self;
+        let pairs = weights_len(stage) / TILE;
+        for first in (0..pairs).step_by(S::LANES) {
+            let len = S::LANES.min(pairs - first);
+            let mut along = [[simd.splat(0.0); SIDE]; 3];
+            for (ky, along) in along.iter_mut().enumerate() {
+                let mut row = [simd.splat(0.0); 3];
+                for (kx, w) in row.iter_mut().enumerate() {
+                    let start = (3 * ky + kx) * pairs + first;
+                    *w = simd.load(weights.get(start..start + len).unwrap_or(&[]));
+                }
+                *along = spread(simd, row);
+            }
+            for column in 0..SIDE {
+                let rows = spread(simd, [along[0][column], along[1][column], along[2][column]]);
+                for (row, w) in rows.into_iter().enumerate() {
+                    simd.store(w, span_mut(target, (SIDE * row + column) * pairs + first, len));
+                }
             }
         }
     }
 }
 
-/// Row `row` of `G w`.
+/// `G w` of three vectors.
 #[inline(always)]
-fn combine(row: usize, [a, b, c]: [f32; 3]) -> f32 {
-    match row {
-        0 => a,
-        1 => 0.5 * (a + b + c),
-        2 => 0.5 * (a - b + c),
-        _ => c,
-    }
+fn spread<S: Simd>(simd: S, [a, b, c]: [S::Vector; 3]) -> [S::Vector; SIDE] {
+    let (half, zero) = (simd.splat(0.5), simd.splat(0.0));
+    let ends = simd.mul_add(a, half, simd.mul_add(c, half, zero));
+    [a, simd.mul_add(b, half, ends), simd.mul_add(b, simd.splat(-0.5), ends), c]
 }
 
 /// `B' x` of four vectors.
@@ -360,9 +378,11 @@ mod tests {
     fn run(network: &Network, image: &[f32], level: Option<Level>) -> (Vec<f32>, Vec<f32>) {
         let tensors = network.layers().iter().enumerate().flat_map(|(i, _)| {
             let (weight, bias) = network.layer_parameters(i);
-            [weight, bias].into_iter().filter(|len| *len > 0).map(move |len| numbers(len, 7 * i as u32))
+            [weight, bias].into_iter().filter(|len| *len > 0).map(move |len| (len, 7 * i as u32))
         });
-        let tensors: Vec<Vec<f32>> = tensors.collect();
+        // Small, so that rounding changes the probabilities little.
+        let small = |(len, seed)| numbers(len, seed).iter().map(|w| 0.1 * w).collect();
+        let tensors: Vec<Vec<f32>> = tensors.map(small).collect();
         let tensors: Vec<&[f32]> = tensors.iter().map(Vec::as_slice).collect();
         let mut transposed = vec![0.0; Model::<f32>::transposed_len(network)];
         let mut model = Model::from_tensors(network, &tensors).unwrap();
