@@ -82,8 +82,9 @@ impl<T: Element> Kernel for TransformWeights<'_, T> {
                 }
                 *along = spread(simd, row);
             }
-            for column in 0..SIDE {
-                let rows = spread(simd, [along[0][column], along[1][column], along[2][column]]);
+            let [top, middle, bottom] = along;
+            for (column, ((top, middle), bottom)) in top.into_iter().zip(middle).zip(bottom).enumerate() {
+                let rows = spread(simd, [top, middle, bottom]);
                 for (row, w) in rows.into_iter().enumerate() {
                     simd.store(w, span_mut(target, (SIDE * row + column) * pairs + first, len));
                 }
