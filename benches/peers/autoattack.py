@@ -144,7 +144,7 @@ def batches(options):
     starts = range(0, options.limit, options.batch)
     for first in [*starts, *[None] * options.threads]:
         firsts.put(first)
-    workers = [context.Process(target=work, args=(options, firsts, results)) for _ in range(options.threads)]
+    workers = [context.Process(target=work, args=(options, firsts, results), daemon=True) for _ in range(options.threads)]
     for worker in workers:
         worker.start()
     for _ in starts:

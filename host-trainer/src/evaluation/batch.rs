@@ -171,18 +171,19 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Runs `work` on parts of the images `indices` on all cores, each with an [`Attacker`] of the model; one result for each
-/// index, in order. `progress` counts images.
+/// Runs `work` on parts of the images `0..images` on all cores, each with an [`Attacker`] of the model; one result for
+/// each image, in order. `progress` counts images.
 pub(super) fn for_each_part<R: Send + Clone>(
     weights: &Weights,
-    indices: &[usize],
+    images: usize,
     progress: &ProgressBar,
     work: impl Fn(&mut Attacker<'_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
 ) -> Result<Vec<R>> {
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
+    let all: Vec<usize> = (0..images).collect();
     in_parts(
-        indices,
+        &all,
         || Attacker::new(&model),
         |attacker, part| {
             let results = work(attacker, part);
@@ -192,7 +193,7 @@ pub(super) fn for_each_part<R: Send + Clone>(
     )
 }
 
-/// [`for_each_part`] with anything that `init` makes.
+/// [`for_each_part`] of the images `indices`, with anything that `init` makes.
 pub(super) fn in_parts<S, R: Send + Clone>(
     indices: &[usize],
     init: impl Fn() -> S + Sync + Send,
@@ -227,8 +228,7 @@ pub fn attack_all(
     eps: f32,
     progress: &ProgressBar,
 ) -> Result<Vec<Attacked>> {
-    let indices: Vec<usize> = (0..labels.len()).collect();
-    for_each_part(weights, &indices, progress, |attacker, part| {
+    for_each_part(weights, labels.len(), progress, |attacker, part| {
         let sample = |index: &usize| Sample { label: labels[*index], ..Sample::of(data, *index) };
         let samples: Vec<_> = part.iter().map(sample).collect();
         let pixels = attacker.pixels();

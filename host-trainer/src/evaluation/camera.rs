@@ -134,8 +134,7 @@ pub fn transformed(
     transform: &Transform,
     progress: &ProgressBar,
 ) -> Result<Transformed> {
-    let all: Vec<usize> = (0..data.len()).collect();
-    let results = for_each_part(weights, &all, progress, |attacker, part| {
+    let results = for_each_part(weights, data.len(), progress, |attacker, part| {
         let mut read = |images: Vec<&[f32]>| {
             let transform = |(index, pixels): (&usize, &[f32])| {
                 let (pixels, clean) = (pixels.to_vec(), data.image(*index));

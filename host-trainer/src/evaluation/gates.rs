@@ -97,8 +97,7 @@ impl Suite<'_> {
         let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd, pgd.towards(Target::Next)];
         // With a single class there is no target to walk to.
         let attacks = &attacks[..if self.weights.network.classes() > 1 { 4 } else { 3 }];
-        let all: Vec<usize> = (0..self.data.len()).collect();
-        let same = for_each_part(self.weights, &all, &ProgressBar::hidden(), |attacker, part| {
+        let same = for_each_part(self.weights, self.data.len(), &ProgressBar::hidden(), |attacker, part| {
             let samples: Vec<_> = part.iter().map(|index| Sample::of(self.data, *index)).collect();
             let mut out = vec![0.0; part.len() * attacker.pixels()];
             let mut same = vec![true; part.len()];

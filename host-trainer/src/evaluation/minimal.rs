@@ -46,8 +46,7 @@ pub fn minimal_eps(
     grid: &[f32],
     progress: &ProgressBar,
 ) -> Result<Vec<MinimalEps>> {
-    let all: Vec<usize> = (0..data.len()).collect();
-    for_each_part(weights, &all, progress, |attacker, part| search(attacker, data, attack, grid, part))
+    for_each_part(weights, data.len(), progress, |attacker, part| search(attacker, data, attack, grid, part))
 }
 
 fn search(

@@ -45,8 +45,7 @@ pub struct Evaluation {
 /// If the images do not fit the model, or logits overflow.
 pub fn evaluate(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Evaluation> {
     check_fit(weights, data)?;
-    let all: Vec<usize> = (0..data.len()).collect();
-    let results = for_each_part(weights, &all, progress, |attacker, part| {
+    let results = for_each_part(weights, data.len(), progress, |attacker, part| {
         let classes = attacker.classes();
         let logits = attacker.logits(part.len(), |i| data.image(part[i]))?.chunks(classes);
         let result = |(index, logits): (&usize, &[f32])| {

@@ -245,8 +245,7 @@ pub struct WorstCase<'a> {
 /// # Errors
 /// If logits overflow.
 pub fn read_correctly(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Vec<bool>> {
-    let all: Vec<usize> = (0..data.len()).collect();
-    for_each_part(weights, &all, progress, |attacker, part| {
+    for_each_part(weights, data.len(), progress, |attacker, part| {
         let read = attacker.read(part.len(), |i| data.image(part[i]))?;
         Ok(part.iter().zip(read).map(|(index, class)| class == data.label(*index)).collect())
     })

@@ -80,11 +80,11 @@ impl<T: Element> Kernel for TransformWeights<'_, T> {
                     let start = (3 * ky + kx) * pairs + first;
                     *w = simd.load(weights.get(start..start + len).unwrap_or(&[]));
                 }
-                *along = spread(simd, row);
+                *along = transform_filter(simd, row);
             }
             let [top, middle, bottom] = along;
             for (column, ((top, middle), bottom)) in top.into_iter().zip(middle).zip(bottom).enumerate() {
-                let rows = spread(simd, [top, middle, bottom]);
+                let rows = transform_filter(simd, [top, middle, bottom]);
                 for (row, w) in rows.into_iter().enumerate() {
                     simd.store(w, span_mut(target, (SIDE * row + column) * pairs + first, len));
                 }
@@ -95,7 +95,7 @@ impl<T: Element> Kernel for TransformWeights<'_, T> {
 
 /// `G w` of three vectors.
 #[inline(always)]
-fn spread<S: Simd>(simd: S, [a, b, c]: [S::Vector; 3]) -> [S::Vector; SIDE] {
+fn transform_filter<S: Simd>(simd: S, [a, b, c]: [S::Vector; 3]) -> [S::Vector; SIDE] {
     let (half, zero) = (simd.splat(0.5), simd.splat(0.0));
     let ends = simd.mul_add(a, half, simd.mul_add(c, half, zero));
     [a, simd.mul_add(b, half, ends), simd.mul_add(b, simd.splat(-0.5), ends), c]
@@ -103,7 +103,7 @@ fn spread<S: Simd>(simd: S, [a, b, c]: [S::Vector; 3]) -> [S::Vector; SIDE] {
 
 /// `B' x` of four vectors.
 #[inline(always)]
-fn transform<S: Simd>(simd: S, [a, b, c, d]: [S::Vector; SIDE]) -> [S::Vector; SIDE] {
+fn transform_data<S: Simd>(simd: S, [a, b, c, d]: [S::Vector; SIDE]) -> [S::Vector; SIDE] {
     let plus = simd.splat(1.0);
     let minus = simd.splat(-1.0);
     [simd.mul_add(c, minus, a), simd.mul_add(b, plus, c), simd.mul_add(b, minus, c), simd.mul_add(d, minus, b)]
@@ -116,12 +116,12 @@ fn column<S: Simd>(simd: S, rows: &[InputRow<'_>; SIDE], start: usize, len: usiz
     for (x, row) in x.iter_mut().zip(rows) {
         *x = simd.load(span(row.values, start, len));
     }
-    transform(simd, x)
+    transform_data(simd, x)
 }
 
 /// `A' x` of four vectors.
 #[inline(always)]
-fn gather<S: Simd>(simd: S, [a, b, c, d]: [S::Vector; SIDE]) -> [S::Vector; 2] {
+fn inverse_transform<S: Simd>(simd: S, [a, b, c, d]: [S::Vector; SIDE]) -> [S::Vector; 2] {
     let plus = simd.splat(1.0);
     let minus = simd.splat(-1.0);
     let sum = simd.mul_add(b, plus, c);
@@ -243,7 +243,7 @@ impl<T: Element> Winograd<'_, '_, '_, T> {
                 let next = column(simd, &rows, start, len);
                 let last = column(simd, &rows, start + channels, len);
                 for row in 0..SIDE {
-                    let x = transform(simd, [left[row], right[row], next[row], last[row]]);
+                    let x = transform_data(simd, [left[row], right[row], next[row], last[row]]);
                     for (column, x) in x.into_iter().enumerate() {
                         simd.store(x, &mut scratch.inputs[SIDE * row + column][w][lane..]);
                     }
@@ -306,10 +306,10 @@ impl<T: Element> Winograd<'_, '_, '_, T> {
                     for (column, product) in products.iter_mut().enumerate() {
                         *product = simd.load(&scratch.products[SIDE * row + column][w][n * S::LANES..]);
                     }
-                    *target = gather(simd, products);
+                    *target = inverse_transform(simd, products);
                 }
                 for x in 0..2 {
-                    let [top, bottom] = gather(simd, [rows[0][x], rows[1][x], rows[2][x], rows[3][x]]);
+                    let [top, bottom] = inverse_transform(simd, [rows[0][x], rows[1][x], rows[2][x], rows[3][x]]);
                     values[x][n] = simd.mul_add(top, simd.splat(1.0), bias[n]);
                     values[2 + x][n] = simd.mul_add(bottom, simd.splat(1.0), bias[n]);
                 }
@@ -420,6 +420,8 @@ mod tests {
             assert!(Model::<f32>::transposed_len(&network) > 25 * channels * filters, "not the way that is tested");
             let image: Vec<f32> = numbers(network.input().len(), 3).iter().map(|x| x.abs()).collect();
             let (logits, gradient) = run(&network, &image, None);
+            // With the same vectors, only the other way of summing can change a bit.
+            assert_ne!(run(&network, &image, Some(Level::detect())).0, logits, "the plain sum was taken");
             for level in levels() {
                 let found = run(&network, &image, Some(level));
                 let what = std::format!("{channels} channels, {filters} filters, {level:?}");
