@@ -130,3 +130,44 @@ impl Level {
         }
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use half::f16;
+
+    /// Loads the first `count` elements and stores as many; what lies behind stays as it was.
+    struct Ends<T>([T; 16], usize);
+
+    impl<T: Element> Kernel for Ends<T> {
+        type Output = ();
+
+        fn run<S: Simd>(self, simd: S) {
+            let Self(x, count) = self;
+            let vector = simd.load(&x[..count]);
+            let (mut whole, mut part) = ([7.0; 16], [7.0; 16]);
+            simd.store(vector, &mut whole[..S::LANES]);
+            simd.store(vector, &mut part[..count]);
+            for i in 0..16 {
+                let there = i < count.min(S::LANES);
+                assert_eq!(part[i], if there { x[i].to_f32() } else { 7.0 }, "{count} of {} lanes", S::LANES);
+                let expected = if there { x[i].to_f32() } else { 0.0 };
+                assert_eq!(whole[i], if i < S::LANES { expected } else { 7.0 }, "{count} of {} lanes", S::LANES);
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_end_where_slices_end() {
+        let x: [f32; 16] = core::array::from_fn(|i| i as f32 + 1.0);
+        let levels = [Level::Scalar, Level::Portable, Level::detect()];
+        #[cfg(target_arch = "x86_64")]
+        let levels = [levels[0], levels[1], levels[2], Level::Avx2];
+        for level in levels {
+            for count in 0..=16 {
+                level.run(Ends(x, count));
+                level.run(Ends(x.map(f16::from_f32), count));
+            }
+        }
+    }
+}

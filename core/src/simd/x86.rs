@@ -78,8 +78,17 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn load<T: Element>(self, x: &[T]) -> __m256 {
-        let mut some = [T::zeroed(); 8];
-        self.load_array(whole(x, &mut some))
+        match x.first_chunk() {
+            Some(x) => self.load_array(x),
+            None if size_of::<T>() == size_of::<f32>() => {
+                // SAFETY: only the f32 that `x` has are read; `self` exists only if the processor has the feature.
+                #[allow(unsafe_code, reason = "a load of as many elements as there are")]
+                unsafe {
+                    _mm256_maskload_ps(x.as_ptr().cast(), first_of_8(self, x.len()))
+                }
+            }
+            None => self.load_array(&filled_up(x)),
+        }
     }
     #[inline(always)]
     fn arrays<T: Element>(x: &[T]) -> &[[T; 8]] {
@@ -103,8 +112,15 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn store(self, x: __m256, out: &mut [f32]) {
-        let x: [f32; 8] = bytemuck::cast(x);
-        if let Some(out) = out.first_chunk_mut() { *out = x } else { store_some(&x, out) }
+        if let Some(out) = out.first_chunk_mut() {
+            *out = bytemuck::cast::<_, [f32; 8]>(x);
+        } else {
+            // SAFETY: only the elements that `out` has are written; `self` exists only if the processor has the feature.
+            #[allow(unsafe_code, reason = "a store of as many elements as there are")]
+            unsafe {
+                _mm256_maskstore_ps(out.as_mut_ptr(), first_of_8(self, out.len()), x);
+            }
+        }
     }
     #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
@@ -145,8 +161,17 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn load<T: Element>(self, x: &[T]) -> __m512 {
-        let mut some = [T::zeroed(); 16];
-        self.load_array(whole(x, &mut some))
+        match x.first_chunk() {
+            Some(x) => self.load_array(x),
+            None if size_of::<T>() == size_of::<f32>() => {
+                // SAFETY: only the f32 that `x` has are read; `self` exists only if the processor has the feature.
+                #[allow(unsafe_code, reason = "a load of as many elements as there are")]
+                unsafe {
+                    _mm512_maskz_loadu_ps(first_of_16(x.len()), x.as_ptr().cast())
+                }
+            }
+            None => self.load_array(&filled_up(x)),
+        }
     }
     #[inline(always)]
     fn arrays<T: Element>(x: &[T]) -> &[[T; 16]] {
@@ -170,8 +195,15 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn store(self, x: __m512, out: &mut [f32]) {
-        let x: [f32; 16] = bytemuck::cast(x);
-        if let Some(out) = out.first_chunk_mut() { *out = x } else { store_some(&x, out) }
+        if let Some(out) = out.first_chunk_mut() {
+            *out = bytemuck::cast::<_, [f32; 16]>(x);
+        } else {
+            // SAFETY: only the elements that `out` has are written; `self` exists only if the processor has the feature.
+            #[allow(unsafe_code, reason = "a store of as many elements as there are")]
+            unsafe {
+                _mm512_mask_storeu_ps(out.as_mut_ptr(), first_of_16(out.len()), x);
+            }
+        }
     }
     #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
@@ -199,30 +231,31 @@ impl Simd for Avx512 {
     }
 }
 
-/// The first `L` elements; if there are fewer, they are copied to `some`, whose other elements stay zero.
+/// A mask of the first `count` of eight lanes: those that are there.
 #[inline(always)]
-fn whole<'a, T: Element, const L: usize>(x: &'a [T], some: &'a mut [T; L]) -> &'a [T; L] {
-    match x.first_chunk() {
-        Some(x) => x,
-        None => {
-            copy_some(x, some);
-            some
-        }
+fn first_of_8(_: Avx2, count: usize) -> __m256i {
+    // SAFETY: the token exists only if the processor has the feature; no memory is touched.
+    #[allow(unsafe_code, reason = "the features were detected")]
+    unsafe {
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(count.min(8) as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
     }
 }
 
+/// A mask of the first `count` of sixteen lanes.
+#[inline(always)]
+fn first_of_16(count: usize) -> u16 {
+    (u16::MAX as u32 >> 16usize.saturating_sub(count)) as u16
+}
+
+/// The elements of `x`, fewer than `L`, and zeros.
 #[cold]
 #[inline(never)]
-fn copy_some<T: Copy>(x: &[T], some: &mut [T]) {
+fn filled_up<T: Element, const L: usize>(x: &[T]) -> [T; L] {
+    let mut some = [T::zeroed(); L];
     for (target, x) in some.iter_mut().zip(x) {
         *target = *x;
     }
-}
-
-#[cold]
-#[inline(never)]
-fn store_some(x: &[f32], out: &mut [f32]) {
-    copy_some(x, out);
+    some
 }
 
 /// Halves added until one is left.
