@@ -15,8 +15,12 @@ use crate::plan::{DenseStage, WORD_BITS};
 use crate::simd::{Kernel, Simd};
 use crate::span::{span, span_mut};
 
-/// Samples that share each load of a weight.
+/// Samples that share each load of a weight, backward.
 const SAMPLES: usize = 4;
+
+/// Samples that share each load of a weight, forward, where all of them multiply what is not zero in one: the more there are,
+/// the fewer loads and the more zeros.
+const PAIR: usize = 2;
 
 /// A dense layer with its weights.
 #[derive(Clone, Copy)]
@@ -148,6 +152,8 @@ impl<T: Element> Matrix<'_, T> {
         let u = match (P, S::MANY_REGISTERS) {
             (1, true) => self.blocks::<S, P, 16>(simd, inputs, 0, sums),
             (1, false) => self.blocks::<S, P, 8>(simd, inputs, 0, sums),
+            (PAIR, true) => self.blocks::<S, P, 8>(simd, inputs, 0, sums),
+            (PAIR, false) => self.blocks::<S, P, 4>(simd, inputs, 0, sums),
             (_, true) => self.blocks::<S, P, 4>(simd, inputs, 0, sums),
             (_, false) => self.blocks::<S, P, 2>(simd, inputs, 0, sums),
         };
@@ -262,10 +268,10 @@ impl<T: Element> Kernel for AccumulateBatch<'_, '_, T> {
             let mut sample = 0;
             while sample < samples {
                 let x = x.get(sample * inputs..).unwrap_or(&[]);
-                if sample + SAMPLES <= samples {
+                if sample + PAIR <= samples {
                     let sums = sums.get_mut(sample * units..).unwrap_or(&mut []);
-                    dense.matrix().add_products::<S, SAMPLES>(simd, first, parts(x, inputs, first, len), sums);
-                    sample += SAMPLES;
+                    dense.matrix().add_products::<S, PAIR>(simd, first, parts(x, inputs, first, len), sums);
+                    sample += PAIR;
                 } else {
                     // Only its own sums: the last block may be longer than what is left of them.
                     let sums = span_mut(sums, sample * units, units);

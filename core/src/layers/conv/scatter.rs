@@ -6,7 +6,7 @@
 use super::patches::Patches;
 use super::{Conv, GradientMap, GradientRow};
 use crate::element::Element;
-use crate::layers::masks::{RowMasks, take_bit};
+use crate::layers::masks::take_bit;
 use crate::layers::sparse::{load_all, store_all};
 use crate::plan::{Spatial, WORD_BITS};
 use crate::simd::{Kernel, Scalar, Simd};
@@ -16,100 +16,127 @@ use crate::span::{span, span_mut};
 /// the last filter.
 pub(crate) const SMALL: usize = 32;
 
-/// The filters that won at one place of a pooling window, and their output gradient.
-struct Winners<'a> {
-    masks: RowMasks<'a>,
-    /// Output column, window row, window column.
-    place: (usize, usize, usize),
-    /// By filter.
-    gradient: &'a [f32],
+/// Most winners that are listed before they are added up: few enough for the fastest cache, beside the weights.
+const WINNERS: usize = 1024;
+
+/// Most places that are listed.
+const PLACES: usize = 256;
+
+/// Filters that are looked at together.
+const PAIR: usize = 2 * WORD_BITS;
+
+/// Winners of pooling windows, listed once for all rows of the kernel.
+struct Winners {
+    /// Where a filter's weights start, and its output's gradient.
+    list: [(u32, f32); WINNERS],
+    count: usize,
+    /// Where the kernel's first row lies in the padded map, and the number of winners up to and with this place.
+    places: [(u32, u32); PLACES],
+    place_count: usize,
 }
 
-impl<'a> Winners<'a> {
-    #[inline(always)]
-    fn at(output: &GradientRow<'a>, place: (usize, usize, usize)) -> Self {
-        let filters = output.masks.stage.output.channels;
-        Self { masks: output.masks, place, gradient: span(output.gradient, place.0 * filters, filters) }
-    }
+impl Winners {
+    const NONE: Self = Self { list: [(0, 0.0); WINNERS], count: 0, places: [(0, 0); PLACES], place_count: 0 };
 
+    /// Lists the winners among the filters `64 * pair ..` at one place of a window: output column, window row and window
+    /// column. A filter has `len` weights.
     #[inline(always)]
-    fn words(&self) -> usize {
-        self.masks.stage.words()
-    }
-
-    #[inline(always)]
-    fn mask(&self, word: usize) -> u32 {
-        let (q, wy, wx) = self.place;
-        self.masks.winners(q, word, wy, wx)
-    }
-
-    #[inline(always)]
-    fn gradient(&self, o: usize) -> f32 {
-        self.gradient.get(o).copied().unwrap_or(0.0)
-    }
-
-    /// The winners among the filters `64 * pair ..`.
-    #[inline(always)]
-    fn pair(&self, pair: usize) -> u64 {
-        let high = if 2 * pair + 1 < self.words() { self.mask(2 * pair + 1) } else { 0 };
-        u64::from(self.mask(2 * pair)) | u64::from(high) << WORD_BITS
-    }
-
-    /// `sums += sum over winners o of gradient[o] * x[o * stride ..]`, for as many elements as `R` vectors have.
-    #[inline(always)]
-    fn add_to<S: Simd, const R: usize>(&self, simd: S, sums: &mut [S::Vector; R], (x, stride): (&[f32], usize)) {
-        let mut own = *sums;
-        for pair in 0..self.words().div_ceil(2) {
-            let mut mask = self.pair(pair);
-            while mask != 0 {
-                let o = pair * 2 * WORD_BITS + mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                let g = simd.splat(self.gradient(o));
-                // The last filter's vectors may reach into the slack behind the weights, never beyond it.
-                let Some(x) = S::arrays(x.get(o * stride..).unwrap_or(&[])).first_chunk::<R>() else { break };
-                for (sum, x) in own.iter_mut().zip(x) {
-                    *sum = simd.mul_add(g, simd.load_array(x), *sum);
-                }
-            }
+    fn push(
+        &mut self,
+        output: &GradientRow<'_>,
+        (q, wy, wx): (usize, usize, usize),
+        (pair, len): (usize, usize),
+        start: usize,
+    ) {
+        let mut mask = output.masks.pair_of_winners(q, pair, wy, wx);
+        if mask == 0 {
+            return;
         }
-        *sums = own;
+        let gradient = output.gradient.get(q * output.masks.stage.output.channels..).unwrap_or(&[]);
+        // A copy, which stays in a register.
+        let mut count = self.count;
+        while mask != 0 {
+            let o = pair * PAIR + mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            let (Some(winner), Some(g)) = (self.list.get_mut(count), gradient.get(o)) else { break };
+            *winner = ((o * len) as u32, *g);
+            count += 1;
+        }
+        self.count = count;
+        if let Some(place) = self.places.get_mut(self.place_count) {
+            *place = (start as u32, self.count as u32);
+            self.place_count += 1;
+        }
     }
 
-    /// [`Self::add_to`] for whole tiles of `R` vectors of the target from `at` on; returns where they end.
+    /// Whether another [`Self::push`] might find no room.
     #[inline(always)]
-    fn add_tiles<S: Simd, const R: usize>(
-        &self,
-        simd: S,
-        (x, stride): (&[f32], usize),
-        mut at: usize,
-        target: &mut [f32],
-    ) -> usize {
-        let len = R * S::LANES;
-        while at + len <= target.len() {
-            let tile = span_mut(target, at, len);
-            let mut sums = [simd.splat(0.0); R];
-            load_all(simd, tile, &mut sums);
-            self.add_to(simd, &mut sums, (x.get(at..).unwrap_or(&[]), stride));
-            store_all(simd, &sums, tile);
-            at += len;
-        }
-        at
+    fn is_full(&self) -> bool {
+        self.count + PAIR > WINNERS || self.place_count == PLACES
+    }
+
+    /// Where the kernel lies and who won there, place by place.
+    #[inline(always)]
+    fn places(&self) -> impl Iterator<Item = (usize, &[(u32, f32)])> {
+        let mut first = 0;
+        self.places.iter().take(self.place_count).map(move |(start, end)| {
+            let winners = self.list.get(first..*end as usize).unwrap_or(&[]);
+            first = *end as usize;
+            (*start as usize, winners)
+        })
     }
 }
 
-/// Calls `$work` for the winners of all places, with where the kernel's first row lies in a padded map. (A macro, because a
+/// `sums += sum over the winners of their gradient * x[where their weights start ..]`, for as many elements as `R` vectors
+/// have.
+#[inline(always)]
+fn add_winners<S: Simd, const R: usize>(simd: S, sums: &mut [S::Vector; R], winners: &[(u32, f32)], x: &[f32]) {
+    let mut own = *sums;
+    for (start, g) in winners {
+        // The last filter's vectors may reach into the slack behind the weights, never beyond it.
+        let Some(x) = S::arrays(x.get(*start as usize..).unwrap_or(&[])).first_chunk::<R>() else { break };
+        let g = simd.splat(*g);
+        for (sum, x) in own.iter_mut().zip(x) {
+            *sum = simd.mul_add(g, simd.load_array(x), *sum);
+        }
+    }
+    *sums = own;
+}
+
+/// [`add_winners`] for whole tiles of `R` vectors of the target from `at` on; returns where they end.
+#[inline(always)]
+fn add_tiles<S: Simd, const R: usize>(
+    simd: S,
+    winners: &[(u32, f32)],
+    x: &[f32],
+    mut at: usize,
+    target: &mut [f32],
+) -> usize {
+    let len = R * S::LANES;
+    while at + len <= target.len() {
+        let tile = span_mut(target, at, len);
+        let mut sums = [simd.splat(0.0); R];
+        load_all(simd, tile, &mut sums);
+        add_winners(simd, &mut sums, winners, x.get(at..).unwrap_or(&[]));
+        store_all(simd, &sums, tile);
+        at += len;
+    }
+    at
+}
+
+/// Calls `$work` for all places of all windows, with where the kernel's first row lies in a padded map. (A macro, because a
 /// closure is compiled for any processor and may stay a call.)
 macro_rules! for_each_place {
-    ($filters:expr, $output:expr, |$winners:ident, $start:ident| $work:block) => {
+    ($filters:expr, $output:expr, |$row:ident, $place:ident, $start:ident| $work:block) => {
         let Filters { stage, row_stride, .. } = $filters;
         for p in 0..stage.output.height {
-            let output = &$output.row(p);
+            let $row = &$output.row(p);
             for q in 0..stage.output.width {
                 for wy in 0..stage.pool {
                     for wx in 0..stage.pool {
                         let (row, column) =
                             (p * stage.step() + wy * stage.stride, q * stage.step() + wx * stage.stride);
-                        let $winners = Winners::at(output, (q, wy, wx));
+                        let $place = (q, wy, wx);
                         let $start = row * row_stride + column * stage.input.channels;
                         $work
                     }
@@ -136,40 +163,39 @@ impl<T: Element> Kernel for InputGradientMap<'_, '_, T> {
         let filters = Filters { stage, weights: conv.transposed, row_stride: stage.row_stride() };
         let taps = stage.kernel * stage.kernel * stage.input.channels;
         if !stage.convolves {
-            for_each_place!(filters, output, |place, start| {
-                pass_through(&place, target.get_mut(start..).unwrap_or(&mut []));
+            for_each_place!(filters, output, |row, place, start| {
+                pass_through(row, place, target.get_mut(start..).unwrap_or(&mut []));
             });
-        } else if taps > SMALL || S::LANES == 1 {
-            // Row by row, so that the weights of a row stay in the fastest cache.
-            for ky in 0..stage.kernel {
-                for_each_place!(filters, output, |winners, start| {
-                    filters.add_row(simd, &winners, ky, target.get_mut(start..).unwrap_or(&mut []));
-                });
-            }
         } else if Patches::suit::<S>(stage) {
             let patches = Patches { stage, output, row_stride: filters.row_stride };
             patches.add_to_input(simd, filters.weights, target);
-        } else if taps <= S::LANES {
-            filters.add_all::<S, 1>(simd, output, target);
-        } else if taps <= 2 * S::LANES {
-            filters.add_all::<S, 2>(simd, output, target);
-        } else if S::LANES == 8 {
-            filters.add_all::<S, 4>(simd, output, target);
         } else {
-            filters.add_all::<S, 8>(simd, output, target);
+            let mut winners = Winners::NONE;
+            let pairs = stage.output.channels.div_ceil(PAIR);
+            for_each_place!(filters, output, |row, place, start| {
+                for pair in 0..pairs {
+                    winners.push(row, place, (pair, taps), start);
+                    if winners.is_full() {
+                        filters.add(simd, &mut winners, target);
+                    }
+                }
+            });
+            filters.add(simd, &mut winners, target);
         }
     }
 }
 
 /// The gradient of a stage without a convolution: winners get it as it is.
 #[inline(always)]
-fn pass_through(winners: &Winners<'_>, target: &mut [f32]) {
-    for word in 0..winners.words() {
-        let mut mask = winners.mask(word);
+fn pass_through(output: &GradientRow<'_>, (q, wy, wx): (usize, usize, usize), target: &mut [f32]) {
+    let stage = output.masks.stage;
+    let gradient = span(output.gradient, q * stage.output.channels, stage.output.channels);
+    for word in 0..stage.words() {
+        let mut mask = output.masks.winners(q, word, wy, wx);
         while mask != 0 {
             let channel = word * WORD_BITS + take_bit(&mut mask);
-            if let Some(target) = target.get_mut(channel) {
-                *target += winners.gradient(channel);
+            if let (Some(target), Some(g)) = (target.get_mut(channel), gradient.get(channel)) {
+                *target += g;
             }
         }
     }
@@ -190,44 +216,53 @@ impl Filters<'_> {
         self.stage.kernel * self.stage.input.channels
     }
 
-    /// [`Self::add_whole`] at all places.
+    /// Adds what the listed winners pass on to `target`, a whole map; the list is empty then.
     #[inline(always)]
-    fn add_all<S: Simd, const R: usize>(&self, simd: S, output: &GradientMap<'_>, target: &mut [f32]) {
-        for_each_place!(*self, output, |winners, start| {
-            self.add_whole::<S, R>(simd, &winners, target.get_mut(start..).unwrap_or(&mut []));
-        });
+    fn add<S: Simd>(&self, simd: S, winners: &mut Winners, target: &mut [f32]) {
+        let taps = self.stage.kernel * self.run();
+        match taps.div_ceil(S::LANES) {
+            _ if taps > SMALL || S::LANES == 1 => self.add_rows(simd, winners, target),
+            1 => self.add_whole::<S, 1>(simd, winners, target),
+            2 => self.add_whole::<S, 2>(simd, winners, target),
+            3 | 4 => self.add_whole::<S, 4>(simd, winners, target),
+            _ => self.add_whole::<S, 8>(simd, winners, target),
+        }
+        (winners.count, winners.place_count) = (0, 0);
     }
 
     /// All rows of a small kernel, of at most `R` vectors, at once.
     #[inline(always)]
-    fn add_whole<S: Simd, const R: usize>(&self, simd: S, winners: &Winners<'_>, target: &mut [f32]) {
-        if (0..winners.words()).all(|word| winners.mask(word) == 0) {
-            return;
-        }
+    fn add_whole<S: Simd, const R: usize>(&self, simd: S, winners: &Winners, target: &mut [f32]) {
         let run = self.run();
-        let mut sums = [simd.splat(0.0); R];
-        winners.add_to(simd, &mut sums, (self.weights, self.stage.kernel * run));
-        let mut taps = [0.0; SMALL];
-        for (sum, taps) in sums.into_iter().zip(taps.chunks_exact_mut(S::LANES)) {
-            simd.store(sum, taps);
-        }
-        for (ky, taps) in taps.chunks_exact(run.max(1)).take(self.stage.kernel).enumerate() {
-            for (target, g) in span_mut(target, ky * self.row_stride, run).iter_mut().zip(taps) {
-                *target += g;
+        for (start, winners) in winners.places() {
+            let mut sums = [simd.splat(0.0); R];
+            add_winners(simd, &mut sums, winners, self.weights);
+            let mut taps = [0.0; SMALL];
+            for (sum, taps) in sums.into_iter().zip(taps.chunks_exact_mut(S::LANES)) {
+                simd.store(sum, taps);
+            }
+            for (ky, taps) in taps.chunks_exact(run.max(1)).take(self.stage.kernel).enumerate() {
+                for (target, g) in span_mut(target, start + ky * self.row_stride, run).iter_mut().zip(taps) {
+                    *target += g;
+                }
             }
         }
     }
 
-    /// Kernel row `ky`, in tiles that stay in registers.
+    /// Kernel row by kernel row, so that the weights of a row stay in the fastest cache; in tiles that stay in registers.
     #[inline(always)]
-    fn add_row<S: Simd>(&self, simd: S, winners: &Winners<'_>, ky: usize, target: &mut [f32]) {
+    fn add_rows<S: Simd>(&self, simd: S, winners: &Winners, target: &mut [f32]) {
         let run = self.run();
-        let target = span_mut(target, ky * self.row_stride, run);
-        let weights = (self.weights.get(ky * run..).unwrap_or(&[]), self.stage.kernel * run);
-        let at = if S::MANY_REGISTERS { 0 } else { winners.add_tiles::<S, 12>(simd, weights, 0, target) };
-        let at = winners.add_tiles::<S, 6>(simd, weights, at, target);
-        let at = winners.add_tiles::<S, 2>(simd, weights, at, target);
-        let at = winners.add_tiles::<S, 1>(simd, weights, at, target);
-        winners.add_tiles::<Scalar, 1>(Scalar, weights, at, target);
+        for ky in 0..self.stage.kernel {
+            let weights = self.weights.get(ky * run..).unwrap_or(&[]);
+            for (start, winners) in winners.places() {
+                let target = span_mut(target, start + ky * self.row_stride, run);
+                let at = if S::MANY_REGISTERS { 0 } else { add_tiles::<S, 12>(simd, winners, weights, 0, target) };
+                let at = add_tiles::<S, 6>(simd, winners, weights, at, target);
+                let at = add_tiles::<S, 2>(simd, winners, weights, at, target);
+                let at = add_tiles::<S, 1>(simd, winners, weights, at, target);
+                add_tiles::<Scalar, 1>(Scalar, winners, weights, at, target);
+            }
+        }
     }
 }

@@ -415,6 +415,8 @@ mod tests {
             (8, 1, Padding::Valid, true),
             (33, 20, Padding::Same, true),
             (70, 101, Padding::Valid, false),
+            // More winners than backward lists at a time.
+            (16, 300, Padding::Same, false),
         ] {
             let network = network(channels, filters, padding, bias);
             assert!(Model::<f32>::transposed_len(&network) > 25 * channels * filters, "not the way that is tested");
