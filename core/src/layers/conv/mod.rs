@@ -28,6 +28,7 @@ use crate::span::{span, span_mut, take};
 pub(crate) use gather::WindowGradients;
 pub(crate) use scatter::InputGradientMap;
 pub(crate) use weight_gradient::WeightGradientMap;
+pub(crate) use winograd::Scratch;
 use winograd::{TransformWeights, Winograd};
 
 /// A spatial stage with its weights.
@@ -94,7 +95,7 @@ pub(crate) struct Columns<'a, 'b, T> {
 impl<T: Element> Columns<'_, '_, T> {
     /// Blocks of filters outside, columns inside: the weights of a block stay in the cache.
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(mut self, simd: S) {
+    pub(crate) fn run<S: Simd>(mut self, simd: S, scratch: &mut Scratch) {
         self.masks.fill(0);
         let filters = self.conv.stage.output.channels;
         if S::LANES == 1 {
@@ -102,7 +103,7 @@ impl<T: Element> Columns<'_, '_, T> {
             return;
         }
         if let Some(weights) = self.winograd_weights::<S>() {
-            simd.call(Winograd { columns: &mut self, weights });
+            simd.call(Winograd { columns: &mut self, weights, scratch });
             return;
         }
         let mut o = 0;
