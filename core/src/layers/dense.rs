@@ -9,7 +9,8 @@
 //! the same order as for one sample, so the results are the same to the bit.
 
 use super::masks::{channels_of_word, take_bit};
-use super::sparse::{add_live_rows, add_shared_rows, live_bits, load_all, load_block, store_all};
+use super::matrix::{Matrix, PAIR, dots, parts};
+use super::sparse::live_bits;
 use crate::element::Element;
 use crate::plan::{DenseStage, WORD_BITS};
 use crate::simd::{Kernel, Simd};
@@ -17,10 +18,6 @@ use crate::span::{span, span_mut};
 
 /// Samples that share each load of a weight, backward.
 const SAMPLES: usize = 4;
-
-/// Samples that share each load of a weight, forward, where all of them multiply what is not zero in one: the more there are,
-/// the fewer loads and the more zeros.
-const PAIR: usize = 2;
 
 /// A dense layer with its weights.
 #[derive(Clone, Copy)]
@@ -128,105 +125,6 @@ impl<T: Element> Dense<'_, T> {
     }
 }
 
-/// A matrix of weights, or of anything that is multiplied like them.
-#[derive(Clone, Copy)]
-struct Matrix<'a, T> {
-    rows: &'a [T],
-    /// Elements of a row.
-    width: usize,
-}
-
-impl<T: Element> Matrix<'_, T> {
-    /// Adds the products of at most 32 rows, from `first` on, with `P` vectors `x` to `P` sums (`[p][width]`).
-    #[inline(always)]
-    fn add_products<S: Simd, const P: usize>(&self, simd: S, first: usize, x: [&[f32]; P], sums: &mut [f32]) {
-        let mut live = 0;
-        for x in x {
-            live |= live_bits(simd, x);
-        }
-        let inputs = &Inputs { first, x, live };
-        if S::LANES == 1 {
-            self.blocks::<S, P, 16>(simd, inputs, 0, sums);
-            return;
-        }
-        let u = match (P, S::MANY_REGISTERS) {
-            (1, true) => self.blocks::<S, P, 16>(simd, inputs, 0, sums),
-            (1, false) => self.blocks::<S, P, 8>(simd, inputs, 0, sums),
-            (PAIR, true) => self.blocks::<S, P, 8>(simd, inputs, 0, sums),
-            (PAIR, false) => self.blocks::<S, P, 4>(simd, inputs, 0, sums),
-            (_, true) => self.blocks::<S, P, 4>(simd, inputs, 0, sums),
-            (_, false) => self.blocks::<S, P, 2>(simd, inputs, 0, sums),
-        };
-        let u = self.blocks::<S, P, 2>(simd, inputs, u, sums);
-        self.blocks::<S, P, 1>(simd, inputs, u, sums);
-    }
-
-    /// Blocks of `N` vectors of units from unit `u` on; returns where they end. The last size to be tried also
-    /// takes what is left.
-    #[inline(always)]
-    fn blocks<S: Simd, const P: usize, const N: usize>(
-        &self,
-        simd: S,
-        inputs: &Inputs<'_, P>,
-        mut u: usize,
-        sums: &mut [f32],
-    ) -> usize {
-        let units = self.width;
-        let is_last = N == 1 || S::LANES == 1;
-        while u + N * S::LANES <= units || is_last && u < units {
-            let weights = self.rows.get(inputs.first * units + u..).unwrap_or(&[]);
-            let mut block = [[simd.splat(0.0); N]; P];
-            if let ([block], [x]) = (&mut block[..], &inputs.x[..]) {
-                load_all(simd, sums.get(u..).unwrap_or(&[]), block);
-                add_live_rows(simd, block, (x, inputs.live), (weights, units));
-                store_all(simd, block, sums.get_mut(u..).unwrap_or(&mut []));
-            } else {
-                for (p, block) in block.iter_mut().enumerate() {
-                    load_block(simd, span(sums, p * units + u, units - u), block);
-                }
-                add_shared_rows(simd, &mut block, (inputs.x, inputs.live), (weights, units));
-                for (p, block) in block.iter().enumerate() {
-                    store_all(simd, block, span_mut(sums, p * units + u, units - u));
-                }
-            }
-            u += N * S::LANES;
-        }
-        u
-    }
-}
-
-/// At most 32 inputs of `P` samples.
-struct Inputs<'a, const P: usize> {
-    /// Index of the first.
-    first: usize,
-    x: [&'a [f32]; P],
-    /// A bit for each that is not zero in some sample.
-    live: u32,
-}
-
-/// The `len` elements from `start` on of the first samples of a matrix whose rows have `width` elements.
-#[inline(always)]
-fn parts<const P: usize>(matrix: &[f32], width: usize, start: usize, len: usize) -> [&[f32]; P] {
-    let mut parts = [&[][..]; P];
-    for (p, part) in parts.iter_mut().enumerate() {
-        *part = span(matrix, p * width + start, len);
-    }
-    parts
-}
-
-/// Whether the samples' inputs are so often not zero together that it pays to take all that one of them has for all of
-/// them: four fifths of what they then share must not be zero (measured). True without inputs.
-#[inline(always)]
-fn are_alike<S: Simd>(simd: S, x: [&[f32]; SAMPLES]) -> bool {
-    let (mut any, mut sum) = (0, 0);
-    for x in x {
-        let live = live_bits(simd, x);
-        any |= live;
-        sum += live.count_ones();
-    }
-    4 * SAMPLES as u32 * any.count_ones() <= 5 * sum
-}
-
 /// [`Dense::accumulate`] as a function of its own.
 struct Accumulate<'a, 'b, T> {
     dense: Dense<'a, T>,
@@ -321,19 +219,26 @@ struct InputGradientBatch<'a, 'b, T> {
 }
 
 impl<T: Element> InputGradientBatch<'_, '_, T> {
-    /// At most 32 inputs of `P` samples, from sample `sample` on.
+    /// Bits of at most 32 inputs of a sample, from input `first` on, that want a gradient.
     #[inline(always)]
-    fn samples<S: Simd, const R: usize, const P: usize>(&mut self, simd: S, sample: usize, first: usize) {
-        let DenseStage { inputs, units, .. } = *self.dense.stage;
+    fn wanted<S: Simd>(&self, simd: S, sample: usize, first: usize) -> u32 {
+        let inputs = self.dense.stage.inputs;
         let len = WORD_BITS.min(inputs - first);
-        let mut wanted = channels_of_word(len, 0);
-        if !self.x.is_empty() {
-            let mut live = 0;
-            for x in parts::<P>(self.x.get(sample * inputs..).unwrap_or(&[]), inputs, first, len) {
-                live |= live_bits(simd, x);
-            }
-            wanted &= live;
+        if self.x.is_empty() {
+            return channels_of_word(len, 0);
         }
+        live_bits(simd, span(self.x, sample * inputs + first, len))
+    }
+
+    /// The wanted ones of the inputs from `first` on, for `P` samples from `sample` on.
+    #[inline(always)]
+    fn samples<S: Simd, const R: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        sample: usize,
+        (first, wanted): (usize, u32),
+    ) {
+        let DenseStage { inputs, units, .. } = *self.dense.stage;
         let gradient = parts::<P>(self.gradient.get(sample * units..).unwrap_or(&[]), units, 0, units);
         let target = self.target.get_mut(sample * inputs + first..).unwrap_or(&mut []);
         self.dense.input_dots::<S, R, P>(simd, (first, wanted), gradient, (target, inputs));
@@ -349,16 +254,21 @@ impl<T: Element> Kernel for InputGradientBatch<'_, '_, T> {
         let DenseStage { inputs, units, .. } = *self.dense.stage;
         let samples = self.gradient.len() / units.max(1);
         for first in (0..inputs).step_by(WORD_BITS) {
-            let mut sample = 0;
-            while sample < samples {
-                let x =
-                    parts(self.x.get(sample * inputs..).unwrap_or(&[]), inputs, first, WORD_BITS.min(inputs - first));
-                if sample + SAMPLES <= samples && are_alike(simd, x) {
-                    self.samples::<S, 2, SAMPLES>(simd, sample, first);
-                    sample += SAMPLES;
-                } else {
-                    self.samples::<S, 8, 1>(simd, sample, first);
-                    sample += 1;
+            for start in (0..samples).step_by(SAMPLES) {
+                let count = SAMPLES.min(samples - start);
+                let (mut wanted, mut any, mut sum) = ([0; SAMPLES], 0, 0);
+                for (p, wanted) in wanted.iter_mut().enumerate().take(count) {
+                    *wanted = self.wanted(simd, start + p, first);
+                    any |= *wanted;
+                    sum += wanted.count_ones();
+                }
+                // Together, each computes what any of them wants; it pays if four fifths of that are wanted (measured).
+                if count == SAMPLES && 4 * SAMPLES as u32 * any.count_ones() <= 5 * sum {
+                    self.samples::<S, 2, SAMPLES>(simd, start, (first, any));
+                    continue;
+                }
+                for (p, wanted) in wanted.into_iter().enumerate().take(count) {
+                    self.samples::<S, 8, 1>(simd, start + p, (first, wanted));
                 }
             }
         }
@@ -431,67 +341,4 @@ pub(crate) fn mask_gradient(masks: &[u32], gradient: &mut [f32]) {
             }
         }
     }
-}
-
-/// Dot products of each of `R` rows with each `x`.
-#[inline(always)]
-fn dots<S: Simd, T: Element, const R: usize, const P: usize>(
-    simd: S,
-    rows: [&[T]; R],
-    x: [&[f32]; P],
-) -> [[f32; P]; R] {
-    let mut sums = [[simd.splat(0.0); P]; R];
-    let (mut dots, mut done) = ([[0.0; P]; R], 0);
-    if S::LANES == 1
-        && let ([a, b], [x]) = (&rows[..], &x[..])
-    {
-        let (start, end) = T::dots([a, b], x);
-        done = end;
-        for (dots, start) in dots.iter_mut().zip(start) {
-            dots.fill(start);
-        }
-    }
-    let len = x.first().map_or(0, |x| x.len());
-    let count = len.saturating_sub(done) / S::LANES;
-    // Slices of one length, which the compiler then knows to be there.
-    let (mut values, mut weights) = ([&[][..]; P], [&[][..]; R]);
-    for (values, x) in values.iter_mut().zip(x) {
-        *values = span(S::arrays(x.get(done..).unwrap_or(&[])), 0, count);
-    }
-    for (weights, row) in weights.iter_mut().zip(rows) {
-        *weights = span(S::arrays(row.get(done..).unwrap_or(&[])), 0, count);
-    }
-    if values.iter().any(|x| x.len() != count) || weights.iter().any(|row| row.len() != count) {
-        return dots;
-    }
-    for i in 0..count {
-        let mut x = [simd.splat(0.0); P];
-        for (x, values) in x.iter_mut().zip(values) {
-            let Some(value) = values.get(i) else { return dots };
-            *x = simd.load_array(value);
-        }
-        for (sums, weights) in sums.iter_mut().zip(weights) {
-            let Some(row) = weights.get(i) else { return dots };
-            let row = simd.load_array(row);
-            for (sum, x) in sums.iter_mut().zip(x) {
-                *sum = simd.mul_add(row, x, *sum);
-            }
-        }
-    }
-    done += count * S::LANES;
-    if done < len {
-        // The last elements, with zeros beyond the end.
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let row = simd.load(row.get(done..).unwrap_or(&[]));
-            for (sum, x) in sums.iter_mut().zip(x) {
-                *sum = simd.mul_add(row, simd.load(x.get(done..).unwrap_or(&[])), *sum);
-            }
-        }
-    }
-    for (dots, sums) in dots.iter_mut().zip(sums) {
-        for (dot, sum) in dots.iter_mut().zip(sums) {
-            *dot += simd.sum(sum);
-        }
-    }
-    dots
 }

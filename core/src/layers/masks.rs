@@ -46,25 +46,6 @@ impl RowMasks<'_> {
         self.winners_of_any(column, word, wy, wx)
     }
 
-    /// [`Self::winners`] of word `2 * pair` and, in the high half, of the word after it.
-    #[inline(always)]
-    pub(crate) fn pair_of_winners(&self, column: usize, pair: usize, wy: usize, wx: usize) -> u64 {
-        let (stage, words) = (self.stage, self.stage.words());
-        let [low, high] = if stage.relu
-            && stage.pool == 2
-            && words == 2
-            && let Some(planes) = self.words.get(6 * column..).and_then(<[u32]>::first_chunk::<6>)
-        {
-            // All words of a position, with one check.
-            let [alive, alive_2, row, row_2, at, at_2] = *planes;
-            [alive & agree(row, wy) & agree(at, wx), alive_2 & agree(row_2, wy) & agree(at_2, wx)]
-        } else {
-            let low = self.winners(column, 2 * pair, wy, wx);
-            [low, if 2 * pair + 1 < words { self.winners(column, 2 * pair + 1, wy, wx) } else { 0 }]
-        };
-        u64::from(low) | u64::from(high) << WORD_BITS
-    }
-
     /// The bits of the channels `32 * word ..` at output column `column`.
     #[inline(always)]
     pub(crate) fn window(&self, column: usize, word: usize) -> WindowMasks {

@@ -3,6 +3,7 @@
 pub(crate) mod conv;
 pub(crate) mod dense;
 pub(crate) mod masks;
+mod matrix;
 mod pool;
 pub(crate) mod sparse;
 

@@ -27,7 +27,6 @@ use super::maps::{BackwardMaps, Wanted, maps_len};
 use super::rows::{ForwardRows, Keep};
 use crate::element::Element;
 use crate::error::{Error, check_buffer, check_len, check_pixels};
-use crate::layers::conv::Scratch;
 use crate::layers::dense::{self, WeightGradient};
 #[cfg(feature = "std")]
 use crate::loss::Loss;
@@ -329,12 +328,11 @@ impl<'i, T: Element, I: Fn(usize) -> &'i [f32]> Kernel for Forward<'_, '_, T, I>
         let plan = model.network().plan();
         let (keep, features, mask_len) = (batch.keep(), batch.features_len(), parts.masks.len() / batch.samples.max(1));
         let rows_len = if keep == Keep::All { keep.rows_len(plan) } else { 0 };
-        let scratch = &mut Scratch::new();
         for sample in 0..*count {
             let image = image(sample);
             let rows = parts.rows.get_mut(sample * rows_len..).unwrap_or(&mut []);
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
-            let spatial = ForwardRows { model, image, keep, rows, masks, tail: &mut *parts.tail, scratch };
+            let spatial = ForwardRows { model, image, keep, rows, masks, tail: &mut *parts.tail };
             spatial.run(simd, span_mut(parts.features, sample * features, features));
         }
         let (first, count) = (plan.spatial_count(), *count);

@@ -3,7 +3,6 @@
 use super::rows::{ForwardRows, Keep, Sink};
 use crate::element::Element;
 use crate::layers::Dense;
-use crate::layers::conv::Scratch;
 use crate::model::Model;
 use crate::simd::{Kernel, Simd};
 use crate::span::{span, span_mut, take};
@@ -59,15 +58,8 @@ impl<T: Element> Kernel for Forward<'_, '_, T> {
         let mut input = take(&mut work, plan.lengths().hidden[1]);
         let (spatial_masks, mut dense_masks) =
             masks.split_at_mut_checked(plan.mask_range(first).start).unwrap_or((&mut [], &mut []));
-        let mut spatial = Some(ForwardRows {
-            model,
-            image,
-            keep: Keep::Window,
-            rows,
-            masks: spatial_masks,
-            tail: work,
-            scratch: &mut Scratch::new(),
-        });
+        let mut spatial =
+            Some(ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail: work });
         let mut index = first;
         loop {
             let dense = model.dense(index);

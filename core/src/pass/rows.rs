@@ -9,7 +9,7 @@
 
 use super::Progress;
 use crate::element::Element;
-use crate::layers::conv::{Columns, Scratch, Window};
+use crate::layers::conv::{Columns, Window};
 use crate::layers::sparse::live_bits;
 use crate::model::Model;
 use crate::plan::{MAX_STAGES, Spatial, Stages, WORD_BITS};
@@ -131,7 +131,6 @@ pub(crate) struct ForwardRows<'a, 'b, T> {
     pub masks: &'b mut [u32],
     /// Takes some columns (at least one) of the last stage's output row at a time.
     pub tail: &'b mut [f32],
-    pub scratch: &'b mut Scratch,
 }
 
 /// Takes the output of the spatial stages piece by piece. (A trait and not a closure, which would be compiled for
@@ -204,7 +203,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
         let window = &self.keep.window(plan, rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let conv = self.model.conv(index, stage);
-        Columns { conv, window, first: 0, out: new.content(), masks }.run(simd, self.scratch);
+        Columns { conv, window, first: 0, out: new.content(), masks }.run(simd);
         new.finish(simd);
     }
 
@@ -223,7 +222,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
             let count = piece.min(width - first);
             let out = span_mut(self.tail, 0, count * channels);
             let masks = span_mut(masks, first * mask_len, count * mask_len);
-            Columns { conv, window, first, out, masks }.run(simd, self.scratch);
+            Columns { conv, window, first, out, masks }.run(simd);
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
         }

@@ -28,7 +28,6 @@ use crate::span::{span, span_mut, take};
 pub(crate) use gather::WindowGradients;
 pub(crate) use scatter::InputGradientMap;
 pub(crate) use weight_gradient::WeightGradientMap;
-pub(crate) use winograd::Scratch;
 use winograd::{TransformWeights, Winograd};
 
 /// A spatial stage with its weights.
@@ -95,7 +94,7 @@ pub(crate) struct Columns<'a, 'b, T> {
 impl<T: Element> Columns<'_, '_, T> {
     /// Blocks of filters outside, columns inside: the weights of a block stay in the cache.
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(mut self, simd: S, scratch: &mut Scratch) {
+    pub(crate) fn run<S: Simd>(mut self, simd: S) {
         self.masks.fill(0);
         let filters = self.conv.stage.output.channels;
         if S::LANES == 1 {
@@ -103,7 +102,7 @@ impl<T: Element> Columns<'_, '_, T> {
             return;
         }
         if let Some(weights) = self.winograd_weights::<S>() {
-            simd.call(Winograd { columns: &mut self, weights, scratch });
+            simd.call(Winograd { columns: &mut self, weights });
             return;
         }
         let mut o = 0;

@@ -48,11 +48,14 @@ impl Winners {
         (pair, len): (usize, usize),
         start: usize,
     ) {
-        let mut mask = output.masks.pair_of_winners(q, pair, wy, wx);
+        let masks = output.masks;
+        let low = masks.winners(q, 2 * pair, wy, wx);
+        let high = if 2 * pair + 1 < masks.stage.words() { masks.winners(q, 2 * pair + 1, wy, wx) } else { 0 };
+        let mut mask = u64::from(low) | u64::from(high) << WORD_BITS;
         if mask == 0 {
             return;
         }
-        let gradient = output.gradient.get(q * output.masks.stage.output.channels..).unwrap_or(&[]);
+        let gradient = output.gradient.get(q * masks.stage.output.channels..).unwrap_or(&[]);
         // A copy, which stays in a register.
         let mut count = self.count;
         while mask != 0 {
@@ -176,11 +179,11 @@ impl<T: Element> Kernel for InputGradientMap<'_, '_, T> {
                 for pair in 0..pairs {
                     winners.push(row, place, (pair, taps), start);
                     if winners.is_full() {
-                        filters.add(simd, &mut winners, target);
+                        simd.call(AddWinners { filters, winners: &mut winners, target: &mut *target });
                     }
                 }
             });
-            filters.add(simd, &mut winners, target);
+            simd.call(AddWinners { filters, winners: &mut winners, target });
         }
     }
 }
@@ -214,20 +217,6 @@ impl Filters<'_> {
     #[inline(always)]
     fn run(&self) -> usize {
         self.stage.kernel * self.stage.input.channels
-    }
-
-    /// Adds what the listed winners pass on to `target`, a whole map; the list is empty then.
-    #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, winners: &mut Winners, target: &mut [f32]) {
-        let taps = self.stage.kernel * self.run();
-        match taps.div_ceil(S::LANES) {
-            _ if taps > SMALL || S::LANES == 1 => self.add_rows(simd, winners, target),
-            1 => self.add_whole::<S, 1>(simd, winners, target),
-            2 => self.add_whole::<S, 2>(simd, winners, target),
-            3 | 4 => self.add_whole::<S, 4>(simd, winners, target),
-            _ => self.add_whole::<S, 8>(simd, winners, target),
-        }
-        (winners.count, winners.place_count) = (0, 0);
     }
 
     /// All rows of a small kernel, of at most `R` vectors, at once.
@@ -264,5 +253,31 @@ impl Filters<'_> {
                 add_tiles::<Scalar, 1>(Scalar, winners, weights, at, target);
             }
         }
+    }
+}
+
+/// Adds what the listed winners pass on to `target`, a whole map; the list is empty then. A function of its own: it is
+/// large, and called where the list is full and where it ends.
+struct AddWinners<'a, 'b> {
+    filters: Filters<'a>,
+    winners: &'b mut Winners,
+    target: &'b mut [f32],
+}
+
+impl Kernel for AddWinners<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { filters, winners, target } = self;
+        let taps = filters.stage.kernel * filters.run();
+        match taps.div_ceil(S::LANES) {
+            _ if taps > SMALL || S::LANES == 1 => filters.add_rows(simd, winners, target),
+            1 => filters.add_whole::<S, 1>(simd, winners, target),
+            2 => filters.add_whole::<S, 2>(simd, winners, target),
+            3 | 4 => filters.add_whole::<S, 4>(simd, winners, target),
+            _ => filters.add_whole::<S, 8>(simd, winners, target),
+        }
+        (winners.count, winners.place_count) = (0, 0);
     }
 }

@@ -159,32 +159,16 @@ pub(super) struct Winograd<'c, 'a, 'b, T> {
     pub columns: &'c mut Columns<'a, 'b, T>,
     /// [`Columns::winograd_weights`]
     pub weights: &'a [f32],
-    pub scratch: &'c mut Scratch,
 }
 
-/// A device has no room for tiles.
-const TILES: usize = if cfg!(feature = "std") { TILE } else { 0 };
-
-/// Inputs after their transformation, and products before theirs. What it holds before and after means nothing, but to make
-/// it for every row would take a tenth of the time.
-pub(crate) struct Scratch {
+/// Inputs after their transformation, and products before theirs.
+struct Scratch {
     /// `[tile element][window][channel]`, of up to 32 channels.
-    inputs: [[[f32; WORD_BITS]; WINDOWS]; TILES],
+    inputs: [[[f32; WORD_BITS]; WINDOWS]; TILE],
     /// A bit for each of these channels that is not zero.
-    live: [[u32; WINDOWS]; TILES],
+    live: [[u32; WINDOWS]; TILE],
     /// `[tile element][window][filter]`
-    products: [[[f32; FILTERS]; WINDOWS]; TILES],
-}
-
-impl Scratch {
-    #[inline(always)]
-    pub(crate) fn new() -> Self {
-        Self {
-            inputs: [[[0.0; WORD_BITS]; WINDOWS]; TILES],
-            live: [[0; WINDOWS]; TILES],
-            products: [[[0.0; FILTERS]; WINDOWS]; TILES],
-        }
-    }
+    products: [[[f32; FILTERS]; WINDOWS]; TILE],
 }
 
 impl<T: Element> Kernel for Winograd<'_, '_, '_, T> {
@@ -192,15 +176,20 @@ impl<T: Element> Kernel for Winograd<'_, '_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        let mut scratch = Scratch {
+            inputs: [[[0.0; WORD_BITS]; WINDOWS]; TILE],
+            live: [[0; WINDOWS]; TILE],
+            products: [[[0.0; FILTERS]; WINDOWS]; TILE],
+        };
         let windows = self.columns.out.len() / self.columns.conv.stage.output.channels.max(1);
         for first in (0..windows).step_by(WINDOWS) {
             let some = (first, WINDOWS.min(windows - first));
             let mut o = 0;
             if S::MANY_REGISTERS {
-                o = self.blocks::<S, 4>(simd, some, o);
+                o = self.blocks::<S, 4>(simd, &mut scratch, some, o);
             }
-            o = self.blocks::<S, 2>(simd, some, o);
-            self.blocks::<S, 1>(simd, some, o);
+            o = self.blocks::<S, 2>(simd, &mut scratch, some, o);
+            self.blocks::<S, 1>(simd, &mut scratch, some, o);
         }
     }
 }
@@ -209,17 +198,23 @@ impl<T: Element> Winograd<'_, '_, '_, T> {
     /// Blocks of `N` vectors of filters from filter `o` on, for `count` windows from window `first` of the row on; returns
     /// where they end. The last size to be tried also takes what is left.
     #[inline(always)]
-    fn blocks<S: Simd, const N: usize>(&mut self, simd: S, (first, count): (usize, usize), mut o: usize) -> usize {
+    fn blocks<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        scratch: &mut Scratch,
+        (first, count): (usize, usize),
+        mut o: usize,
+    ) -> usize {
         let Spatial { input, output, .. } = *self.columns.conv.stage;
         while o + N * S::LANES <= output.channels || N == 1 && o < output.channels {
             for channel in (0..input.channels).step_by(WORD_BITS) {
                 // Few channels are still there for the next filters.
                 if o == 0 || input.channels > WORD_BITS {
-                    self.transform_inputs(simd, (first, count), channel);
+                    self.transform_inputs(simd, scratch, (first, count), channel);
                 }
-                self.multiply::<S, N>(simd, count, (channel, o));
+                self.multiply::<S, N>(simd, scratch, count, (channel, o));
             }
-            self.finish::<S, N>(simd, (first, count), o);
+            self.finish::<S, N>(simd, scratch, (first, count), o);
             o += N * S::LANES;
         }
         o
@@ -227,8 +222,14 @@ impl<T: Element> Winograd<'_, '_, '_, T> {
 
     /// `B' x B` for up to 32 channels from `channel` on.
     #[inline(always)]
-    fn transform_inputs<S: Simd>(&mut self, simd: S, (first, count): (usize, usize), channel: usize) {
-        let (Columns { conv, window, first: before, .. }, scratch) = (&*self.columns, &mut *self.scratch);
+    fn transform_inputs<S: Simd>(
+        &self,
+        simd: S,
+        scratch: &mut Scratch,
+        (first, count): (usize, usize),
+        channel: usize,
+    ) {
+        let Columns { conv, window, first: before, .. } = &*self.columns;
         let channels = conv.stage.input.channels;
         let block = WORD_BITS.min(channels - channel);
         let rows: [InputRow<'_>; SIDE] = [0, 1, 2, 3].map(|row| window.input_row(row));
@@ -260,10 +261,17 @@ impl<T: Element> Winograd<'_, '_, '_, T> {
 
     /// Adds the products of `N` vectors of filters from `o` on, of the channels in `scratch`.
     #[inline(always)]
-    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, count: usize, (channel, o): (usize, usize)) {
+    fn multiply<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        scratch: &mut Scratch,
+        count: usize,
+        (channel, o): (usize, usize),
+    ) {
         let Spatial { input, output, .. } = *self.columns.conv.stage;
-        let Scratch { inputs, live, products } = &mut *self.scratch;
-        for (element, ((inputs, live), products)) in inputs.iter().zip(live).zip(products).enumerate() {
+        for (element, ((inputs, live), products)) in
+            scratch.inputs.iter().zip(&scratch.live).zip(&mut scratch.products).enumerate()
+        {
             let start = (element * input.channels + channel) * output.channels + o;
             let weights = (self.weights.get(start..).unwrap_or(&[]), output.channels);
             // Windows beyond the last one would only cost time; 3 is what a row of 7 leaves.
@@ -277,8 +285,14 @@ impl<T: Element> Winograd<'_, '_, '_, T> {
 
     /// Values, ReLU and pooling of `N` vectors of filters from `o` on.
     #[inline(always)]
-    fn finish<S: Simd, const N: usize>(&mut self, simd: S, (first, count): (usize, usize), o: usize) {
-        let (Columns { conv, out, masks, .. }, scratch) = (&mut *self.columns, &*self.scratch);
+    fn finish<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        scratch: &Scratch,
+        (first, count): (usize, usize),
+        o: usize,
+    ) {
+        let Columns { conv, out, masks, .. } = &mut *self.columns;
         let stage = conv.stage;
         let (filters, mask_len) = (stage.output.channels, stage.planes() * stage.words());
         let mut bias = [simd.splat(0.0); N];
