@@ -207,13 +207,8 @@ impl Step {
             return;
         }
         for ((x, clean), g) in adversarial.iter_mut().zip(image).zip(direction) {
-            let step = if *g > 0.0 {
-                alpha
-            } else if *g < 0.0 {
-                -alpha
-            } else {
-                continue;
-            };
+            // Without branches, which signs of gradients would mislead; a step of 0 leaves a pixel of the ball where it is.
+            let step = if *g > 0.0 { alpha } else { 0.0 } - if *g < 0.0 { alpha } else { 0.0 };
             let (low, high) = (f32::max(0.0, clean - self.eps), f32::min(1.0, clean + self.eps));
             *x = (*x + step).max(low).min(high);
         }
