@@ -203,9 +203,6 @@ impl Step {
 
     /// `x <- clip(x + alpha * sign(direction))`, in one clamp to the ball of `eps` within [0, 1].
     pub(super) fn advance(&self, image: &[f32], direction: &[f32], alpha: f32, adversarial: &mut [f32]) {
-        if self.eps == 0.0 {
-            return;
-        }
         for ((x, clean), g) in adversarial.iter_mut().zip(image).zip(direction) {
             // Without branches, which signs of gradients would mislead; a step of 0 leaves a pixel of the ball where it is.
             let step = if *g > 0.0 { alpha } else { 0.0 } - if *g < 0.0 { alpha } else { 0.0 };

@@ -52,18 +52,8 @@ impl<T: Element> Dense<'_, T> {
     /// ReLU after the last input; its bits go to `masks` unless that is empty.
     #[inline(always)]
     pub(crate) fn finish(&self, sums: &mut [f32], masks: &mut [u32]) {
-        if !self.stage.relu {
-            return;
-        }
-        masks.fill(0);
-        for (u, sum) in sums.iter_mut().enumerate() {
-            if *sum > 0.0 {
-                if let Some(word) = masks.get_mut(u / WORD_BITS) {
-                    *word |= 1 << (u % WORD_BITS);
-                }
-            } else {
-                *sum = 0.0;
-            }
+        if self.stage.relu {
+            relu(sums, masks);
         }
     }
 
@@ -328,6 +318,21 @@ impl Kernel for WeightGradient<'_> {
                 }
             }
             input += SAMPLES;
+        }
+    }
+}
+
+/// ReLU; its bits go to `masks` unless that is empty. No branch depends on the sign of a sum, which nothing predicts.
+fn relu(sums: &mut [f32], masks: &mut [u32]) {
+    let mut masks = masks.iter_mut();
+    for sums in sums.chunks_mut(WORD_BITS) {
+        let mut alive = 0;
+        for (bit, sum) in sums.iter_mut().enumerate() {
+            alive |= u32::from(*sum > 0.0) << bit;
+            *sum = if *sum > 0.0 { *sum } else { 0.0 };
+        }
+        if let Some(word) = masks.next() {
+            *word = alive;
         }
     }
 }
