@@ -12,10 +12,7 @@ use crate::loss::{self, Loss};
 use crate::network::Network;
 use crate::plan::{MAX_STAGES, Spatial};
 use crate::simd::Level;
-use crate::span::take;
-
-/// Elements of a cache line.
-const ALIGNED: usize = 16;
+use crate::span::{CACHE_LINE, cache_line, take};
 
 /// The tensors of one stage.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +86,7 @@ impl<'a, T: Element> Model<'a, T> {
         let stages = (0..network.plan().spatial_count()).filter_map(|i| network.plan().spatial(i));
         match stages.map(conv::transposed_len).sum() {
             0 => 0,
-            len => len + conv::SLACK + ALIGNED,
+            len => len + conv::SLACK + CACHE_LINE,
         }
     }
 
@@ -100,9 +97,7 @@ impl<'a, T: Element> Model<'a, T> {
     /// [`Error::Length`] if the buffer does not have [`Self::transposed_len`] elements.
     pub fn with_transposed(mut self, level: Level, buffer: &'a mut [f32]) -> Result<Self, Error> {
         check_len("transposed weights", Self::transposed_len(self.network), buffer.len())?;
-        // From the first cache line on, where vectors are loaded fastest.
-        let skip = buffer.as_ptr().align_offset(ALIGNED * size_of::<f32>()).min(ALIGNED.min(buffer.len()));
-        let buffer = buffer.get_mut(skip..).unwrap_or(&mut []);
+        let buffer = buffer.get_mut(cache_line(buffer)..).unwrap_or(&mut []);
         let mut rest = &mut *buffer;
         for (i, parameters) in self.parameters.iter().enumerate() {
             if let Some(stage) = self.network.plan().spatial(i) {
@@ -147,7 +142,7 @@ impl<'a, T: Element> Model<'a, T> {
     /// A backward pass over whole maps needs the transposed weights.
     pub(crate) fn check_transposed(&self) -> Result<(), Error> {
         let (needed, found) = (Self::transposed_len(self.network), self.transposed.len());
-        if found + ALIGNED >= needed { Ok(()) } else { check_len("transposed weights", needed, found) }
+        if found + CACHE_LINE >= needed { Ok(()) } else { check_len("transposed weights", needed, found) }
     }
 
     fn tensors(&self, index: usize) -> (&'a [T], &'a [T]) {

@@ -23,6 +23,8 @@
 //! # Ok::<(), midge_core::Error>(())
 //! ```
 
+use core::ops::Range;
+
 use super::maps::{BackwardMaps, Wanted, maps_len};
 use super::rows::{ForwardRows, Keep};
 use crate::element::Element;
@@ -36,7 +38,7 @@ use crate::model::Model;
 use crate::network::Network;
 use crate::plan::{DenseStage, Stage};
 use crate::simd::{Kernel, Level, Simd};
-use crate::span::{span, span_mut, take};
+use crate::span::{CACHE_LINE, cache_line, span, span_mut, take};
 
 /// What a batch is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +48,9 @@ enum Purpose {
     WeightGradient,
 }
 
-/// The buffers and passes of a batch. The caller owns the memory; the passes must come in order: [`Self::forward`], then
-/// the gradient of the logits, then [`Self::input_gradient`] or [`Self::weight_gradient`].
+/// The buffers and passes of a batch. The caller owns the memory, which must not move from one pass to the next. The passes
+/// must come in order: [`Self::forward`], then the gradient of the logits, then [`Self::input_gradient`] or
+/// [`Self::weight_gradient`].
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'n> {
     network: &'n Network,
@@ -87,9 +90,9 @@ impl<'n> Batch<'n> {
         Self { network, samples, purpose: Purpose::WeightGradient }
     }
 
-    /// Elements of the buffer.
+    /// Elements of the buffer, in which each part starts at a cache line.
     pub fn buffer_len(&self) -> usize {
-        self.lengths().iter().sum()
+        CACHE_LINE + self.lengths().map(|len| len.next_multiple_of(CACHE_LINE)).iter().sum::<usize>()
     }
 
     /// Elements of the parts, in their order.
@@ -111,19 +114,21 @@ impl<'n> Batch<'n> {
         }
     }
 
+    /// Where the parts lie in `buffer`.
+    fn ranges(&self, buffer: &[f32]) -> [Range<usize>; 8] {
+        let mut next = cache_line(buffer);
+        self.lengths().map(|len| {
+            let start = next;
+            next += len.next_multiple_of(CACHE_LINE);
+            start..start + len
+        })
+    }
+
     fn parts<'b>(&self, buffer: &'b mut [f32]) -> Parts<'b> {
-        let [rows, masks, features, feature_gradient, outputs, gradients, maps, tail] = self.lengths();
-        let mut rest = buffer;
-        Parts {
-            rows: take(&mut rest, rows),
-            masks: bytemuck::cast_slice_mut(take(&mut rest, masks)),
-            features: take(&mut rest, features),
-            feature_gradient: take(&mut rest, feature_gradient),
-            outputs: take(&mut rest, outputs),
-            gradients: take(&mut rest, gradients),
-            maps: take(&mut rest, maps),
-            tail: take(&mut rest, tail),
-        }
+        let parts = buffer.get_disjoint_mut(self.ranges(buffer)).unwrap_or_default();
+        let [rows, masks, features, feature_gradient, outputs, gradients, maps, tail] = parts;
+        let masks = bytemuck::cast_slice_mut(masks);
+        Parts { rows, masks, features, feature_gradient, outputs, gradients, maps, tail }
     }
 
     fn keep(&self) -> Keep {
@@ -170,9 +175,8 @@ impl<'n> Batch<'n> {
     /// The logits after [`Self::forward`], `[sample][class]`.
     pub fn logits<'b>(&self, buffer: &'b [f32]) -> &'b [f32] {
         let len = self.samples * self.network.classes();
-        let [rows, masks, features, feature_gradient, outputs, ..] = self.lengths();
-        let end = rows + masks + features + feature_gradient + outputs;
-        span(buffer, end.saturating_sub(len), len)
+        let [_, _, _, _, outputs, ..] = self.ranges(buffer);
+        span(buffer, outputs.end.saturating_sub(len), len)
     }
 
     /// The logits, and the place for the gradient of the loss with respect to them, both `[sample][class]`.
@@ -258,13 +262,12 @@ impl<'n> Batch<'n> {
     /// Inputs and output gradient of dense layer `layer`, `[sample][element]`, after [`Self::weight_gradient`].
     fn dense_record<'b>(&self, layer: usize, count: usize, buffer: &'b [f32]) -> Option<[&'b [f32]; 2]> {
         let stage = self.dense_stages().nth(layer)?;
-        let [rows, masks, features, feature_gradient, outputs, ..] = self.lengths();
-        let outputs_start = rows + masks + features + feature_gradient;
+        let [_, _, features, _, outputs, gradients, ..] = self.ranges(buffer);
         let inputs = match layer.checked_sub(1) {
-            None => rows + masks,
-            Some(before) => outputs_start + self.output_start(before),
+            None => features.start,
+            Some(before) => outputs.start + self.output_start(before),
         };
-        let gradient = outputs_start + outputs + self.output_start(layer);
+        let gradient = gradients.start + self.output_start(layer);
         Some([span(buffer, inputs, count * stage.inputs), span(buffer, gradient, count * stage.units)])
     }
 

@@ -7,7 +7,7 @@ use crate::layers::conv::{GradientMap, InputGradientMap, WeightGradientMap};
 use crate::model::Model;
 use crate::plan::{Spatial, Stage, Stages};
 use crate::simd::Simd;
-use crate::span::{span, span_mut};
+use crate::span::{CACHE_LINE, span, span_mut};
 
 /// Elements of a padded map of a stage's input.
 fn map_len(stage: &Spatial) -> usize {
@@ -19,9 +19,9 @@ pub(super) fn maps_len(plan: &Stages) -> usize {
     map_start(plan, plan.spatial_count())
 }
 
-/// Where the map of stage `index` starts.
+/// Where the map of stage `index` starts: at a cache line, if the first one does.
 fn map_start(plan: &Stages, index: usize) -> usize {
-    (0..index).filter_map(|i| plan.spatial(i)).map(map_len).sum()
+    (0..index).filter_map(|i| plan.spatial(i)).map(|stage| map_len(stage).next_multiple_of(CACHE_LINE)).sum()
 }
 
 /// Where a padded map's first row begins behind its padding.

@@ -14,7 +14,7 @@ use crate::layers::sparse::live_bits;
 use crate::model::Model;
 use crate::plan::{MAX_STAGES, Spatial, Stages, WORD_BITS};
 use crate::simd::Simd;
-use crate::span::{span, span_mut};
+use crate::span::{CACHE_LINE, span, span_mut};
 
 /// Which input rows stay in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,15 @@ impl Keep {
         }
     }
 
+    /// Elements of the rows of one stage. Where all are kept, the next stage's start at a cache line, if these do.
+    const fn stage_len(self, stage: &Spatial) -> usize {
+        let len = stage.rows_len(self.slots(stage));
+        match self {
+            Self::Window => len,
+            Self::All => len.next_multiple_of(CACHE_LINE),
+        }
+    }
+
     /// Elements of the rows of all spatial stages.
     pub(crate) fn rows_len(self, plan: &Stages) -> usize {
         self.offset(plan, plan.spatial_count())
@@ -42,8 +51,7 @@ impl Keep {
     /// Where the rows of stage `index` start.
     #[inline(never)]
     fn offset(self, plan: &Stages, index: usize) -> usize {
-        let stages = (0..index).filter_map(|i| plan.spatial(i));
-        stages.map(|stage| stage.rows_len(self.slots(stage))).sum()
+        (0..index).filter_map(|i| plan.spatial(i)).map(|stage| self.stage_len(stage)).sum()
     }
 
     /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
