@@ -8,7 +8,7 @@ APGD-CE, targeted APGD and targeted FAB of 100 steps, and Square of 5000 queries
 still stand. The attacks are torchattacks'; its own class `AutoAttack` is not used, because it leaves APGD and FAB at 10 steps.
 
 The first run installs PyTorch under target/peers. MNIST is read from the folder named by MIDGE_DATA. All images take about
-two hours on two cores; the same command with the same --out goes on where an interrupted run ended.
+one and a half hours on two cores; the same command with the same --out goes on where an interrupted run ended.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from pathlib import Path
 import setup
 
 STEPS, QUERIES = 100, 5000
+# After which the images that stand are counted, in this order.
+COUNTS = ("none", "APGD-CE", "APGD-T", "FAB-T", "Square")
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
@@ -86,16 +88,16 @@ def network(path):
 
 
 def attacks(net, eps, seed):
-    """Name and attack, in the order of the paper."""
+    """The attacks in the order of the paper and of `COUNTS`."""
     import torchattacks
 
     shared = {"norm": "Linf", "eps": eps, "seed": seed, "n_restarts": 1}
-    return {
-        "APGD-CE": torchattacks.APGD(net, **shared, steps=STEPS, loss="ce"),
-        "APGD-T": torchattacks.APGDT(net, **shared, steps=STEPS, n_classes=10),
-        "FAB-T": torchattacks.FAB(net, **shared, steps=STEPS, multi_targeted=True, n_classes=10),
-        "Square": torchattacks.Square(net, **shared, n_queries=QUERIES),
-    }
+    return (
+        torchattacks.APGD(net, **shared, steps=STEPS, loss="ce"),
+        torchattacks.APGDT(net, **shared, steps=STEPS, n_classes=10),
+        torchattacks.FAB(net, **shared, steps=STEPS, multi_targeted=True, n_classes=10),
+        torchattacks.Square(net, **shared, n_queries=QUERIES),
+    )
 
 
 def correct(net, images, labels):
@@ -108,8 +110,8 @@ def correct(net, images, labels):
 def attack_batch(net, images, labels, options):
     """Images that stand before any attack, and after each."""
     standing = correct(net, images, labels).nonzero().flatten()
-    left = {"none": len(standing)}
-    for name, attack in attacks(net, options.eps, options.seed).items():
+    left = {COUNTS[0]: len(standing)}
+    for name, attack in zip(COUNTS[1:], attacks(net, options.eps, options.seed), strict=True):
         if len(standing):
             x, y = images[standing], labels[standing]
             adversarial = attack(x, y).detach()
@@ -171,6 +173,16 @@ def settings(options):
     }
 
 
+def checked(left, batch):
+    """The counts of one batch: no attack leaves more images than stood before it."""
+    counts = [left[name] for name in COUNTS]
+    if len(left) != len(COUNTS) or any(type(count) is not int for count in counts):
+        raise ValueError(f"counts {left}")
+    if counts != sorted(counts, reverse=True) or counts[0] > batch or counts[-1] < 0:
+        raise ValueError(f"counts {left}")
+    return left
+
+
 def earlier(options):
     """The report of an interrupted run with the same settings, or an empty one."""
     new = settings(options) | {"seconds": 0.0, "batches": {}}
@@ -179,8 +191,10 @@ def earlier(options):
     try:
         found = json.loads(options.out.read_text())
         differ = [name for name in settings(options) if found[name] != new[name]]
-        found["batches"] = {int(first): dict(left) for first, left in found["batches"].items()}
+        found["batches"] = {int(first): checked(left, options.batch) for first, left in found["batches"].items()}
         found["seconds"] = float(found["seconds"])
+        if not differ and not found["batches"].keys() <= set(range(0, options.limit, options.batch)):
+            raise ValueError("a batch that is none of this run")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         sys.exit(f"autoattack.py: {options.out}: expected the report of an earlier run: {error!r}")
     if differ:
@@ -206,11 +220,11 @@ def run(options):
         report["batches"][first] = left
         images, right = totals(report)
         seconds = time.monotonic() - started
-        print(f"  {images}/{options.limit}  right {right['none']}, after all {right['Square']}"
+        print(f"  {images}/{options.limit}  right {right[COUNTS[0]]}, after all {right[COUNTS[-1]]}"
               f"  ETA {seconds / (images - already) * (options.limit - images) / 60:.0f} min", file=sys.stderr, flush=True)
         report |= {
             "images": images, "seconds": before + seconds, "right_after": right,
-            "accuracy": right["none"] / images, "robust_accuracy": right["Square"] / images,
+            "accuracy": right[COUNTS[0]] / images, "robust_accuracy": right[COUNTS[-1]] / images,
         }
         if options.out:
             write(options.out, report)
