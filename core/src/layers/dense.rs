@@ -339,11 +339,10 @@ fn relu(sums: &mut [f32], masks: &mut [u32]) {
 
 /// Sets the gradient of dead units to zero.
 pub(crate) fn mask_gradient(masks: &[u32], gradient: &mut [f32]) {
-    for (word, gradient) in masks.iter().zip(gradient.chunks_mut(WORD_BITS)) {
-        for (bit, g) in gradient.iter_mut().enumerate() {
-            if word >> bit & 1 == 0 {
-                *g = 0.0;
-            }
-        }
+    for (u, g) in gradient.iter_mut().enumerate() {
+        let Some(word) = masks.get(u / WORD_BITS) else { return };
+        // All bits of a number, or none.
+        let kept = (word >> (u % WORD_BITS) & 1).wrapping_neg();
+        *g = f32::from_bits(g.to_bits() & kept);
     }
 }
