@@ -77,12 +77,12 @@ impl Pgd {
         if self.eps == 0.0 {
             return;
         }
+        let step = self.step();
         let mut random = Xoshiro128PlusPlus::seed_from_u64(self.seed.wrapping_add(restart as u64));
         for (x, clean) in adversarial.iter_mut().zip(image) {
             // 24 bits are what an f32 in [0, 1) holds.
             let uniform = (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
-            let (low, high) = (f32::max(0.0, clean - self.eps), f32::min(1.0, clean + self.eps));
-            *x = (clean + self.eps * (2.0 * uniform - 1.0)).max(low).min(high);
+            *x = step.clip(clean + self.eps * (2.0 * uniform - 1.0), *clean);
         }
     }
 }

@@ -201,13 +201,23 @@ impl Step {
         Ok((before.unwrap_or(Prediction { class, confidence: 0.0, loss: 0.0 }), zero_gradient_steps))
     }
 
-    /// `x <- clip(x + alpha * sign(direction))`, in one clamp to the ball of `eps` within [0, 1].
+    /// `x` in the ball of `eps` around `clean` and in [0, 1]. (`f32::max` would be a call on a device.)
+    #[inline(always)]
+    pub(super) fn clip(&self, x: f32, clean: f32) -> f32 {
+        let (low, high) = (clean - self.eps, clean + self.eps);
+        let low = if low > 0.0 { low } else { 0.0 };
+        let high = if high < 1.0 { high } else { 1.0 };
+        let x = if x < low { low } else { x };
+        if x > high { high } else { x }
+    }
+
+    /// `x <- clip(x + alpha * sign(direction))`, see [`Self::clip`].
     pub(super) fn advance(&self, image: &[f32], direction: &[f32], alpha: f32, adversarial: &mut [f32]) {
         for ((x, clean), g) in adversarial.iter_mut().zip(image).zip(direction) {
             // Without branches, which signs of gradients would mislead; a step of 0 leaves a pixel of the ball where it is.
-            let step = if *g > 0.0 { alpha } else { 0.0 } - if *g < 0.0 { alpha } else { 0.0 };
-            let (low, high) = (f32::max(0.0, clean - self.eps), f32::min(1.0, clean + self.eps));
-            *x = (*x + step).max(low).min(high);
+            let signed = f32::from_bits(alpha.to_bits() ^ g.to_bits() & (-0.0f32).to_bits());
+            let step = if *g != 0.0 { signed } else { 0.0 };
+            *x = self.clip(*x + step, *clean);
         }
     }
 

@@ -46,6 +46,12 @@ impl RowMasks<'_> {
         self.winners_of_any(column, word, wy, wx)
     }
 
+    /// [`Self::winners`] of any stage.
+    #[inline(never)]
+    fn winners_of_any(&self, column: usize, word: usize, wy: usize, wx: usize) -> u32 {
+        self.window(column, word).winners(wy, wx)
+    }
+
     /// The bits of the channels `32 * word ..` at output column `column`.
     #[inline(always)]
     pub(crate) fn window(&self, column: usize, word: usize) -> WindowMasks {
@@ -61,28 +67,6 @@ impl RowMasks<'_> {
         }
         WindowMasks { alive: self.alive(column, word), planes }
     }
-
-    /// [`Self::winners`] of any stage.
-    #[inline(never)]
-    fn winners_of_any(&self, column: usize, word: usize, wy: usize, wx: usize) -> u32 {
-        let stage = self.stage;
-        let words = stage.words();
-        let position = span(self.words, column * stage.planes() * words, stage.planes() * words);
-        let plane = |index: usize| position.get(index * words + word).copied().unwrap_or(0);
-        let mut mask = channels_of_word(stage.output.channels, word);
-        let mut next = 0;
-        if stage.relu {
-            mask &= plane(0);
-            next = 1;
-        }
-        if stage.pool > 1 {
-            let bits = stage.winner_bits();
-            for bit in 0..bits {
-                mask &= agree(plane(next + bit), wy >> bit) & agree(plane(next + bits + bit), wx >> bit);
-            }
-        }
-        mask
-    }
 }
 
 /// Which of 32 channels are alive in one window, and where each was won.
@@ -94,6 +78,14 @@ pub(crate) struct WindowMasks {
 }
 
 impl WindowMasks {
+    /// The channels that are alive and whose window was won by row `wy`, column `wx`.
+    #[inline(always)]
+    pub(crate) fn winners(&self, wy: usize, wx: usize) -> u32 {
+        let [y, y2, x, x2] = self.planes;
+        // A plane that is not there is 0 and agrees with every place.
+        self.alive & agree(y, wy) & agree(y2, wy >> 1) & agree(x, wx) & agree(x2, wx >> 1)
+    }
+
     /// Window row and column of the winner in channel `bit`.
     #[inline(always)]
     pub(crate) fn winner(&self, bit: usize) -> (usize, usize) {

@@ -38,31 +38,20 @@ struct Winners {
 impl Winners {
     const NONE: Self = Self { list: [(0, 0.0); WINNERS], count: 0, places: [(0, 0); PLACES], place_count: 0 };
 
-    /// Lists the winners among the filters `64 * pair ..` at one place of a window: output column, window row and window
-    /// column. A filter has `len` weights.
+    /// Lists the winners of one place: the set bits of `mask` are filters whose gradients are `gradient`, and the first of
+    /// them is filter `first`. A filter has `len` weights.
     #[inline(always)]
-    fn push(
-        &mut self,
-        output: &GradientRow<'_>,
-        (q, wy, wx): (usize, usize, usize),
-        (pair, len): (usize, usize),
-        start: usize,
-    ) {
-        let masks = output.masks;
-        let low = masks.winners(q, 2 * pair, wy, wx);
-        let high = if 2 * pair + 1 < masks.stage.words() { masks.winners(q, 2 * pair + 1, wy, wx) } else { 0 };
-        let mut mask = u64::from(low) | u64::from(high) << WORD_BITS;
+    fn push(&mut self, mut mask: u64, gradient: &[f32], (first, len): (usize, usize), start: usize) {
         if mask == 0 {
             return;
         }
-        let gradient = output.gradient.get(q * masks.stage.output.channels..).unwrap_or(&[]);
         // A copy, which stays in a register.
         let mut count = self.count;
         while mask != 0 {
-            let o = pair * PAIR + mask.trailing_zeros() as usize;
+            let bit = mask.trailing_zeros() as usize;
             mask &= mask - 1;
-            let (Some(winner), Some(g)) = (self.list.get_mut(count), gradient.get(o)) else { break };
-            *winner = ((o * len) as u32, *g);
+            let (Some(winner), Some(g)) = (self.list.get_mut(count), gradient.get(bit)) else { break };
+            *winner = (((first + bit) * len) as u32, *g);
             count += 1;
         }
         self.count = count;
@@ -127,28 +116,6 @@ fn add_tiles<S: Simd, const R: usize>(
     at
 }
 
-/// Calls `$work` for all places of all windows, with where the kernel's first row lies in a padded map. (A macro, because a
-/// closure is compiled for any processor and may stay a call.)
-macro_rules! for_each_place {
-    ($filters:expr, $output:expr, |$row:ident, $place:ident, $start:ident| $work:block) => {
-        let Filters { stage, row_stride, .. } = $filters;
-        for p in 0..stage.output.height {
-            let $row = &$output.row(p);
-            for q in 0..stage.output.width {
-                for wy in 0..stage.pool {
-                    for wx in 0..stage.pool {
-                        let (row, column) =
-                            (p * stage.step() + wy * stage.stride, q * stage.step() + wx * stage.stride);
-                        let $place = (q, wy, wx);
-                        let $start = row * row_stride + column * stage.input.channels;
-                        $work
-                    }
-                }
-            }
-        }
-    };
-}
-
 /// Adds what a whole output contributes to the gradient of the whole padded input, `target`.
 pub(crate) struct InputGradientMap<'a, 'b, T> {
     pub conv: Conv<'a, T>,
@@ -164,40 +131,54 @@ impl<T: Element> Kernel for InputGradientMap<'_, '_, T> {
         let Self { conv, output, target } = self;
         let stage = conv.stage;
         let filters = Filters { stage, weights: conv.transposed, row_stride: stage.row_stride() };
-        let taps = stage.kernel * stage.kernel * stage.input.channels;
-        if !stage.convolves {
-            for_each_place!(filters, output, |row, place, start| {
-                pass_through(row, place, target.get_mut(start..).unwrap_or(&mut []));
-            });
-        } else if Patches::suit::<S>(stage) {
+        if Patches::suit::<S>(stage) {
             let patches = Patches { stage, output, row_stride: filters.row_stride };
-            patches.add_to_input(simd, filters.weights, target);
-        } else {
-            let mut winners = Winners::NONE;
-            let pairs = stage.output.channels.div_ceil(PAIR);
-            for_each_place!(filters, output, |row, place, start| {
-                for pair in 0..pairs {
-                    winners.push(row, place, (pair, taps), start);
-                    if winners.is_full() {
-                        simd.call(AddWinners { filters, winners: &mut winners, target: &mut *target });
+            return patches.add_to_input(simd, filters.weights, target);
+        }
+        let taps = stage.kernel * filters.run();
+        let (down, right) = (stage.stride * filters.row_stride, stage.stride * stage.input.channels);
+        let mut winners = Winners::NONE;
+        for p in 0..stage.output.height {
+            let row = &output.row(p);
+            for q in 0..stage.output.width {
+                let start = stage.pool * (p * down + q * right);
+                if !stage.convolves {
+                    pass_through(row, q, (down, right), target.get_mut(start..).unwrap_or(&mut []));
+                    continue;
+                }
+                for first in (0..stage.output.channels).step_by(PAIR) {
+                    let gradient = row.gradient.get(q * stage.output.channels + first..).unwrap_or(&[]);
+                    let (low, high) =
+                        (row.masks.window(q, first / WORD_BITS), row.masks.window(q, first / WORD_BITS + 1));
+                    for wy in 0..stage.pool {
+                        for wx in 0..stage.pool {
+                            let mask = u64::from(low.winners(wy, wx)) | u64::from(high.winners(wy, wx)) << WORD_BITS;
+                            winners.push(mask, gradient, (first, taps), start + wy * down + wx * right);
+                            if winners.is_full() {
+                                simd.call(AddWinners { filters, winners: &mut winners, target: &mut *target });
+                            }
+                        }
                     }
                 }
-            });
-            simd.call(AddWinners { filters, winners: &mut winners, target });
+            }
         }
+        simd.call(AddWinners { filters, winners: &mut winners, target });
     }
 }
 
-/// The gradient of a stage without a convolution: winners get it as it is.
+/// The gradient of a stage without a convolution, for the window at the front of `target`: winners get it as it is.
+/// `down` and `right` are the elements between its rows and columns.
 #[inline(always)]
-fn pass_through(output: &GradientRow<'_>, (q, wy, wx): (usize, usize, usize), target: &mut [f32]) {
+fn pass_through(output: &GradientRow<'_>, q: usize, (down, right): (usize, usize), target: &mut [f32]) {
     let stage = output.masks.stage;
     let gradient = span(output.gradient, q * stage.output.channels, stage.output.channels);
     for word in 0..stage.words() {
-        let mut mask = output.masks.winners(q, word, wy, wx);
-        while mask != 0 {
-            let channel = word * WORD_BITS + take_bit(&mut mask);
-            if let (Some(target), Some(g)) = (target.get_mut(channel), gradient.get(channel)) {
+        let window = output.masks.window(q, word);
+        let mut alive = window.alive;
+        while alive != 0 {
+            let bit = take_bit(&mut alive);
+            let ((wy, wx), channel) = (window.winner(bit), word * WORD_BITS + bit);
+            if let (Some(target), Some(g)) = (target.get_mut(wy * down + wx * right + channel), gradient.get(channel)) {
                 *target += g;
             }
         }
