@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import queue
+import signal
 import subprocess
 import sys
 import time
@@ -128,6 +129,8 @@ def work(options, firsts, results):
     """One process: attacks the batches whose first images it finds in `firsts`."""
     import torch
 
+    # Ctrl-C ends the process that waits for this one, and this one with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     net, (images, labels) = network(options.model), test_images(options.limit)
     while (first := firsts.get()) is not None:
@@ -239,10 +242,16 @@ def main():
     options = arguments()
     python = setup.python(options.folder, "torch")
     if Path(sys.prefix).resolve() == python.parent.parent.resolve():
-        return run(options)
+        try:
+            return run(options)
+        except KeyboardInterrupt:
+            sys.exit("autoattack.py: interrupted" + (f"; {options.out} is what to go on from" if options.out else ""))
     setup.virtual_environment(options.folder, "torch")
     environment = setup.environment(options.folder, options.threads)
-    sys.exit(subprocess.run([python, __file__, *sys.argv[1:]], check=False, env=environment).returncode)
+    try:
+        sys.exit(subprocess.run([python, __file__, *sys.argv[1:]], check=False, env=environment).returncode)
+    except KeyboardInterrupt:
+        sys.exit(1)  # The process that was interrupted too has said so.
 
 
 if __name__ == "__main__":
