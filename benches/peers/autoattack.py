@@ -19,7 +19,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -127,10 +126,10 @@ def attack_batch(net, images, labels, options):
 
 def work(options, firsts, results):
     """One process: attacks the batches whose first images it finds in `firsts`."""
-    import torch
-
     # Ctrl-C ends the process that waits for this one, and this one with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch
+
     torch.set_num_threads(1)
     net, (images, labels) = network(options.model), test_images(options.limit)
     while (first := firsts.get()) is not None:
@@ -242,17 +241,14 @@ def main():
     options = arguments()
     python = setup.python(options.folder, "torch")
     if Path(sys.prefix).resolve() == python.parent.parent.resolve():
-        try:
-            return run(options)
-        except KeyboardInterrupt:
-            sys.exit("autoattack.py: interrupted" + (f"; {options.out} is what to go on from" if options.out else ""))
+        return run(options)
     setup.virtual_environment(options.folder, "torch")
-    environment = setup.environment(options.folder, options.threads)
-    try:
-        sys.exit(subprocess.run([python, __file__, *sys.argv[1:]], check=False, env=environment).returncode)
-    except KeyboardInterrupt:
-        sys.exit(1)  # The process that was interrupted too has said so.
+    # In the place of this process, so that there is only one to interrupt.
+    os.execve(python, [str(python), __file__, *sys.argv[1:]], setup.environment(options.folder, options.threads))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("autoattack.py: interrupted; with --out, the same command goes on after the batches that are done")

@@ -48,9 +48,9 @@ enum Purpose {
     WeightGradient,
 }
 
-/// The buffers and passes of a batch. The caller owns the memory, which must not move from one pass to the next. The passes
-/// must come in order: [`Self::forward`], then the gradient of the logits, then [`Self::input_gradient`] or
-/// [`Self::weight_gradient`].
+/// The buffers and passes of a batch. The caller owns the memory; all methods must get the same slice, at the same address,
+/// as long as results are read from it. The passes must come in order: [`Self::forward`], then the gradient of the
+/// logits, then [`Self::input_gradient`] or [`Self::weight_gradient`].
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'n> {
     network: &'n Network,

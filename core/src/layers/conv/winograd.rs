@@ -176,6 +176,7 @@ impl<T: Element> Kernel for Winograd<'_, '_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        // Made for each row: handed down from the batch it would be 0 to 2 % faster (measured).
         let mut scratch = Scratch {
             inputs: [[[0.0; WORD_BITS]; WINDOWS]; TILE],
             live: [[0; WINDOWS]; TILE],
