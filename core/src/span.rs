@@ -3,7 +3,7 @@
 //! Every offset here follows from a [`Network`](crate::Network) and a buffer whose lengths were checked, so the
 //! empty slice is never returned in practice; it only tells the compiler that nothing can go wrong.
 
-/// Elements of a cache line of a host. Vectors that lie in one line are loaded twice as fast as those across two.
+/// Elements of a cache line of a host. A vector across two lines takes two accesses.
 pub(crate) const CACHE_LINE: usize = 16;
 
 /// The first element that starts a cache line; at most [`CACHE_LINE`].

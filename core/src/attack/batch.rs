@@ -176,6 +176,7 @@ mod tests {
     use super::*;
     use crate::network::{Layer, Padding, Shape};
     use crate::simd::Level;
+    use crate::span::CACHE_LINE;
 
     const NETWORK: Network = Network::new(
         Shape::hwc(6, 5, 2),
@@ -223,6 +224,19 @@ mod tests {
         compare!(mi_fgsm, |_sample| mi_fgsm);
         compare!(Bim::new(0.1), |_sample| Bim::new(0.1));
         compare!(pgd, |sample| Pgd { seed: pgd.seed.wrapping_add(sample as u64), ..pgd });
+        // Wherever the buffer lies in a cache line, and with not an element more than it must have.
+        let len = perturb_len(&NETWORK, 5);
+        let mut memory = vec![f32::NAN; len + CACHE_LINE];
+        let results: vec::Vec<vec::Vec<f32>> = (0..CACHE_LINE)
+            .map(|shift| {
+                let mut found = vec![f32::NAN; images.len()];
+                let mut walks: vec::Vec<_> = Walk::all(PIXELS, &images, &mut found).collect();
+                mi_fgsm.perturb_batch(&model, &mut walks, &goals, &mut memory[shift..][..len]).unwrap();
+                found
+            })
+            .collect();
+        assert!(results[0].iter().all(|x| x.is_finite()) && results[0] != images);
+        assert!(results.iter().all(|found| *found == results[0]));
         // Any function of the logits: here, up one of them.
         let up = |_: usize, _: &[f32], gradient: &mut [f32]| {
             gradient.fill(0.0);
