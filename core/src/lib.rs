@@ -49,8 +49,7 @@ pub use model::{
     checksum,
 };
 pub use network::{
-    Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_WITH_BIAS, Network, NetworkError, Padding,
-    Shape,
+    Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_SHIFTED, Network, NetworkError, Padding, Shape,
 };
 pub use pass::batch;
 pub use simd::Level;

@@ -2,8 +2,8 @@
 
 use crate::plan::{MAX_STAGES, Stage, Stages};
 
-/// Most layers a [`Network`] can hold; VGG-16 has 37. A network's constant takes the space of all of them.
-pub const MAX_LAYERS: usize = 40;
+/// Most layers a [`Network`] can hold: those of VGG-16. A network's constant takes the space of all of them.
+pub const MAX_LAYERS: usize = 37;
 
 /// Largest height, width, channel, filter or unit count: keeps every length product far from overflow.
 pub const MAX_DIMENSION: usize = 16_384;
@@ -75,6 +75,12 @@ pub enum Layer {
     },
     /// `max(x, 0)`, with derivative 0 at 0.
     Relu,
+    /// `max(x - t, 0)`, with derivative 0 at `t`: a ReLU with a threshold that is not learned, the same for all channels
+    /// (the soft threshold of Donoho, 1995, for values that are not negative). Zeros stay zeros.
+    ShiftedRelu {
+        /// The threshold in hundredths.
+        hundredths: u8,
+    },
     /// Largest value of each `pool` x `pool` window; stride equals `pool`. The first of equal values wins.
     MaxPool2d {
         /// Height, width and stride of the window, 2 or 3.
@@ -118,6 +124,11 @@ pub enum NetworkError {
         /// Index of the layer.
         layer: usize,
     },
+    /// ReLUs behind each other, whose thresholds add up to more than 2.55.
+    Threshold {
+        /// Index of the layer.
+        layer: usize,
+    },
     /// The network never reaches `Flatten`, so it has no logits.
     NotFlat,
     /// Fewer than two logits.
@@ -133,6 +144,7 @@ impl NetworkError {
             Self::Window { .. } => "kernel must be 1 to 7, stride 1 or 2, pool 2 or 3",
             Self::TooSmall { .. } => "the map is smaller than the window",
             Self::Order { .. } => "convolutions and poolings stand before the one flatten, dense layers after it",
+            Self::Threshold { .. } => "thresholds of ReLUs behind each other add up to more than 2.55",
             Self::NotFlat => "the network must end flat: a flatten is missing",
             Self::TooFewClasses => "a classifier needs at least two outputs",
         }
@@ -142,9 +154,11 @@ impl NetworkError {
 impl core::fmt::Display for NetworkError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Dimension { layer } | Self::Window { layer } | Self::TooSmall { layer } | Self::Order { layer } => {
-                write!(f, "layer {layer}: {}", self.message())
-            }
+            Self::Dimension { layer }
+            | Self::Window { layer }
+            | Self::TooSmall { layer }
+            | Self::Order { layer }
+            | Self::Threshold { layer } => write!(f, "layer {layer}: {}", self.message()),
             _ => f.write_str(self.message()),
         }
     }
@@ -311,7 +325,7 @@ impl Layer {
         match *self {
             Self::Conv2d { filters, kernel, stride, padding, .. } => grid(kernel, stride, padding, filters),
             Self::MaxPool2d { pool, padding } => grid(pool, pool, padding, input.channels),
-            Self::Relu => input,
+            Self::Relu | Self::ShiftedRelu { .. } => input,
             Self::Flatten => Shape::hwc(1, 1, input.len()),
             Self::Dense { units, .. } => Shape::hwc(1, 1, units),
         }
@@ -345,22 +359,23 @@ pub(crate) const fn window_count(n: usize, kernel: usize, stride: usize, padding
 }
 
 /// The lecture's MNIST CNN: 824,362 parameters.
-pub const MNIST_CNN: Network = mnist_cnn(false);
+pub const MNIST_CNN: Network = mnist_cnn(Layer::Relu);
 
-/// The lecture's MNIST CNN with a bias for each filter of its convolutions: 96 parameters more, the same buffers.
+/// The lecture's MNIST CNN with a threshold of 0.1 in its first ReLU: the same parameters, the same buffers.
 ///
 /// It can be made far more robust. A pixel of the ball is grey where the clean one is black or white; telling them apart
-/// takes a threshold, which a convolution without a bias cannot have: half as bright an image gives half the output.
-pub const MNIST_CNN_WITH_BIAS: Network = mnist_cnn(true);
+/// takes a threshold, and without one (and without biases) half as bright an image gives half the output. A weight of `w`
+/// puts that of a pixel at `0.1 / w`.
+pub const MNIST_CNN_SHIFTED: Network = mnist_cnn(Layer::ShiftedRelu { hundredths: 10 });
 
-const fn mnist_cnn(bias: bool) -> Network {
+const fn mnist_cnn(first_relu: Layer) -> Network {
     Network::new(
         Shape::hwc(28, 28, 1),
         &[
-            Layer::Conv2d { filters: 32, kernel: 3, stride: 1, padding: Padding::Same, bias },
-            Layer::Relu,
+            Layer::Conv2d { filters: 32, kernel: 3, stride: 1, padding: Padding::Same, bias: false },
+            first_relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Same },
-            Layer::Conv2d { filters: 64, kernel: 3, stride: 1, padding: Padding::Same, bias },
+            Layer::Conv2d { filters: 64, kernel: 3, stride: 1, padding: Padding::Same, bias: false },
             Layer::Relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Same },
             Layer::Flatten,
@@ -392,10 +407,11 @@ mod tests {
     }
 
     #[test]
-    fn biases_add_96_parameters_and_no_memory() {
-        assert_eq!(MNIST_CNN_WITH_BIAS.parameters(), MNIST_CNN.parameters() + 96);
-        assert_eq!(MNIST_CNN_WITH_BIAS.inference_len(), MNIST_CNN.inference_len());
-        assert_eq!(MNIST_CNN_WITH_BIAS.attack_len(), MNIST_CNN.attack_len());
+    fn a_threshold_costs_no_parameter_and_no_memory() {
+        assert_ne!(MNIST_CNN_SHIFTED, MNIST_CNN);
+        assert_eq!(MNIST_CNN_SHIFTED.parameters(), MNIST_CNN.parameters());
+        assert_eq!(MNIST_CNN_SHIFTED.inference_len(), MNIST_CNN.inference_len());
+        assert_eq!(MNIST_CNN_SHIFTED.attack_len(), MNIST_CNN.attack_len());
     }
 
     #[test]
@@ -430,6 +446,8 @@ mod tests {
         assert_eq!(error(&[conv(3, 3, Padding::Same)]), Some(NetworkError::Window { layer: 0 }));
         assert_eq!(error(&[conv(5, 1, Padding::Valid)]), Some(NetworkError::TooSmall { layer: 0 }));
         assert_eq!(error(&[conv(3, 1, Padding::Same)]), Some(NetworkError::NotFlat));
+        let shifted = Layer::ShiftedRelu { hundredths: 128 };
+        assert_eq!(error(&[shifted, Layer::Relu, shifted]), Some(NetworkError::Threshold { layer: 2 }));
         assert_eq!(error(&[]), Some(NetworkError::NotFlat));
         assert_eq!(error(&[Layer::Flatten, Layer::Dense { units: 1, bias: true }]), Some(NetworkError::TooFewClasses));
         assert_eq!(

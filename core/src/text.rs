@@ -4,7 +4,7 @@
 //! input(28,28,1) conv2d(filters=32,kernel=3,stride=1,padding=same,bias=false) relu maxpool2d(pool=2,padding=same)
 //! flatten dense(units=10,bias=true)
 //! ```
-//! One word per layer, separated by single spaces. On a command line `stride=1`, `padding=same` and `bias=true` may be
+//! One word per layer, separated by single spaces; `shifted_relu(hundredths=10)` is a ReLU with a threshold of 0.1. On a command line `stride=1`, `padding=same` and `bias=true` may be
 //! left out; in a model file nothing is.
 
 use core::fmt::{self, Display, Formatter};
@@ -33,7 +33,7 @@ impl Display for ParseError {
             Self::Layer { layer } => write!(
                 f,
                 "layer {layer}: expected conv2d(filters=..,kernel=..,stride=..,padding=same|valid,bias=true|false), \
-                 relu, maxpool2d(pool=..,padding=..), flatten or dense(units=..,bias=..)"
+                 relu, shifted_relu(hundredths=..), maxpool2d(pool=..,padding=..), flatten or dense(units=..,bias=..)"
             ),
             Self::Network(error) => error.fmt(f),
         }
@@ -120,6 +120,10 @@ impl Layer {
             Self::Dense { units, bias } => {
                 to.numbers(&[("dense(units=", units)])?;
                 (None, Some(bias))
+            }
+            Self::ShiftedRelu { hundredths } => {
+                to.numbers(&[("shifted_relu(hundredths=", usize::from(hundredths))])?;
+                (None, None)
             }
             Self::Relu => return to.text("relu"),
             Self::Flatten => return to.text("flatten"),
@@ -214,7 +218,7 @@ fn parse_input(word: &str) -> Option<Shape> {
 /// The arguments that a layer can have.
 #[derive(Default)]
 struct Arguments {
-    /// `filters` or `units`.
+    /// `filters`, `units` or `hundredths`.
     count: Option<usize>,
     /// `kernel` or `pool`.
     window: Option<usize>,
@@ -233,6 +237,7 @@ fn parse_layer(word: &str) -> Option<Layer> {
     let bias = arguments.bias.unwrap_or(true);
     match name {
         "relu" => Some(Layer::Relu),
+        "shifted_relu" => Some(Layer::ShiftedRelu { hundredths: arguments.count?.try_into().ok()? }),
         "flatten" => Some(Layer::Flatten),
         "maxpool2d" => Some(Layer::MaxPool2d { pool: arguments.window?, padding }),
         "dense" => Some(Layer::Dense { units: arguments.count?, bias }),
@@ -252,7 +257,9 @@ fn parse_arguments(layer: &str, text: &str) -> Option<Arguments> {
     for argument in split(text, b',').filter(|argument| !argument.is_empty()) {
         let (key, value) = argument.split_once('=')?;
         match (layer, key) {
-            ("conv2d", "filters") | ("dense", "units") => set(&mut arguments.count, value.parse().ok())?,
+            ("conv2d", "filters") | ("dense", "units") | ("shifted_relu", "hundredths") => {
+                set(&mut arguments.count, value.parse().ok())?
+            }
             ("conv2d", "kernel") | ("maxpool2d", "pool") => set(&mut arguments.window, value.parse().ok())?,
             ("conv2d", "stride") => set(&mut arguments.stride, value.parse().ok())?,
             ("conv2d" | "maxpool2d", "padding") => set(&mut arguments.padding, parse_padding(value))?,

@@ -16,7 +16,7 @@ const FILES: &[(&str, &Network, &Aligned<[u8]>)] = &[
     #[cfg(not(all(feature = "one-model", feature = "robust")))]
     ("plain", &MNIST_CNN, PLAIN),
     #[cfg(any(not(feature = "one-model"), feature = "robust"))]
-    ("robust", &midge_core::MNIST_CNN_WITH_BIAS, ROBUST),
+    ("robust", &midge_core::MNIST_CNN_SHIFTED, ROBUST),
 ];
 /// Number of models.
 pub const MODELS: usize = FILES.len();

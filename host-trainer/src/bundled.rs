@@ -44,7 +44,7 @@ pub fn draw_digits() -> Dataset {
 
 #[cfg(test)]
 mod tests {
-    use midge_core::{MNIST_CNN, MNIST_CNN_WITH_BIAS};
+    use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED};
 
     use super::*;
     use crate::evaluation::evaluate;
@@ -60,7 +60,7 @@ mod tests {
     fn every_bundled_model_reads_every_bundled_digit() {
         for (name, _) in MODELS {
             let weights = model(name).unwrap().unwrap();
-            let expected = if name == "robust" { MNIST_CNN_WITH_BIAS } else { MNIST_CNN };
+            let expected = if name == "robust" { MNIST_CNN_SHIFTED } else { MNIST_CNN };
             assert_eq!(weights.network, expected);
             let result = evaluate(&weights, &digits().unwrap(), &indicatif::ProgressBar::hidden()).unwrap();
             assert_eq!(result.correct, result.samples, "{name}");

@@ -33,6 +33,7 @@ fn title(layer: &Layer) -> String {
             format!("Conv2d {kernel}x{kernel}, {padding}{stride}")
         }
         Layer::Relu => "ReLU".into(),
+        Layer::ShiftedRelu { hundredths } => format!("ReLU above {}", f32::from(*hundredths) / 100.0),
         Layer::MaxPool2d { pool, .. } => format!("MaxPool2d {pool}x{pool}"),
         Layer::Flatten => "Flatten".into(),
         Layer::Dense { .. } => "Dense".into(),

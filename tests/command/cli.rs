@@ -5,7 +5,7 @@ mod report;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use midge_core::{MNIST_CNN, MNIST_CNN_WITH_BIAS};
+use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED};
 use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -421,7 +421,7 @@ fn mistakes_get_a_message_and_leave_no_file() {
 }
 
 #[test]
-fn adversarial_training_gives_convolutions_a_bias() {
+fn adversarial_training_gives_the_first_relu_a_threshold() {
     let folder = tempfile::tempdir().unwrap();
     let train = ["train", "--data", "synthetic", "--limit", "24", "--epochs", "1"];
     let network = |more: &[&str]| {
@@ -429,7 +429,7 @@ fn adversarial_training_gives_convolutions_a_bias() {
         Weights::load(&folder.path().join("m")).unwrap().network
     };
     assert_eq!(network(&[]), MNIST_CNN);
-    assert_eq!(network(&["--adversarial", "fgsm"]), MNIST_CNN_WITH_BIAS);
+    assert_eq!(network(&["--adversarial", "fgsm"]), MNIST_CNN_SHIFTED);
 }
 
 #[test]

@@ -20,6 +20,13 @@ CASES = {
     "lecture": "input(12,12,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=false) relu "
     "maxpool2d(pool=2,padding=same) conv2d(filters=8,kernel=3,stride=1,padding=same,bias=false) relu "
     "maxpool2d(pool=2,padding=same) flatten dense(units=16,bias=true) relu dense(units=10,bias=true)",
+    "shifted": "input(12,12,1) conv2d(filters=4,kernel=3,stride=1,padding=same,bias=false) shifted_relu(hundredths=10) "
+    "maxpool2d(pool=2,padding=same) conv2d(filters=8,kernel=3,stride=1,padding=same,bias=true) "
+    "shifted_relu(hundredths=20) maxpool2d(pool=2,padding=same) flatten dense(units=16,bias=true) "
+    "shifted_relu(hundredths=5) dense(units=10,bias=true)",
+    "shifted_pool3": "input(9,10,1) shifted_relu(hundredths=30) conv2d(filters=33,kernel=3,stride=2,padding=same,bias=true) "
+    "maxpool2d(pool=3,padding=same) relu shifted_relu(hundredths=15) shifted_relu(hundredths=25) flatten "
+    "dense(units=3,bias=false)",
     "odd": "input(9,7,2) conv2d(filters=5,kernel=3,stride=1,padding=same,bias=true) relu "
     "maxpool2d(pool=2,padding=same) conv2d(filters=6,kernel=3,stride=1,padding=same,bias=true) relu "
     "maxpool2d(pool=2,padding=same) flatten dense(units=7,bias=true) relu dense(units=3,bias=true)",
@@ -75,7 +82,7 @@ CASES = {
     "dense(units=8,bias=true) relu dense(units=8,bias=true) relu dense(units=4,bias=true)",
 }
 
-# No value may be this close to a switch (zero before a ReLU, or second place in a pooling window), unless it is exactly
+# No value may be this close to a switch (the threshold of a ReLU, or second place in a pooling window), unless it is exactly
 # on it: float32 has to take the same branch as float64.
 MARGIN = 1e-4
 
@@ -89,6 +96,11 @@ def parse(text):
         name, _, arguments = word.rstrip(")").partition("(")
         layers.append((name, dict(pair.split("=") for pair in arguments.split(",") if pair)))
     return shape, layers
+
+
+def threshold(arguments):
+    """Where a ReLU starts."""
+    return int(arguments.get("hundredths", 0)) / 100
 
 
 class Network:
@@ -124,7 +136,7 @@ class Network:
             return x @ weight + bias
         if name == "maxpool2d":
             return tf.nn.max_pool2d(x, int(arguments["pool"]), int(arguments["pool"]), arguments["padding"].upper())
-        return tf.nn.relu(x) if name == "relu" else tf.reshape(x, [x.shape[0], -1])
+        return tf.nn.relu(x - threshold(arguments)) if "relu" in name else tf.reshape(x, [x.shape[0], -1])
 
     def __call__(self, x):
         for index in range(len(self.layers)):
@@ -134,7 +146,8 @@ class Network:
     def is_clear(self, x):
         """Whether no value is close to a switch without being on it."""
         for index, (name, arguments) in enumerate(self.layers):
-            if name == "relu" and np.any((np.abs(x) < MARGIN) & (x != 0)):
+            distance = np.abs(x - threshold(arguments))
+            if "relu" in name and np.any((distance < MARGIN) & (distance != 0)):
                 return False
             if name == "maxpool2d":
                 pool = int(arguments["pool"])

@@ -53,7 +53,7 @@ impl<T: Element> Dense<'_, T> {
     #[inline(always)]
     pub(crate) fn finish(&self, sums: &mut [f32], masks: &mut [u32]) {
         if self.stage.relu {
-            relu(sums, masks);
+            relu(self.stage.threshold(), sums, masks);
         }
     }
 
@@ -323,13 +323,13 @@ impl Kernel for WeightGradient<'_> {
 }
 
 /// ReLU; its bits go to `masks` unless that is empty. No branch depends on the sign of a sum, which nothing predicts.
-fn relu(sums: &mut [f32], masks: &mut [u32]) {
+fn relu(threshold: f32, sums: &mut [f32], masks: &mut [u32]) {
     let mut masks = masks.iter_mut();
     for sums in sums.chunks_mut(WORD_BITS) {
         let mut alive = 0;
         for (bit, sum) in sums.iter_mut().enumerate() {
-            alive |= u32::from(*sum > 0.0) << bit;
-            *sum = if *sum > 0.0 { *sum } else { 0.0 };
+            alive |= u32::from(*sum > threshold) << bit;
+            *sum = if *sum > threshold { *sum - threshold } else { 0.0 };
         }
         if let Some(word) = masks.next() {
             *word = alive;

@@ -37,6 +37,7 @@ impl Planner {
             stride: 1,
             bias: false,
             relu: false,
+            shift: 0,
             pool: 1,
             conv_pad: (0, 0),
             pool_pad: (0, 0),
@@ -92,7 +93,7 @@ impl Planner {
             kernel,
             stride,
             bias,
-            conv_pad: (top, left),
+            conv_pad: (top as u8, left as u8),
             ..self.identity()
         };
         self.shape = output;
@@ -114,7 +115,7 @@ impl Planner {
             Some(stage) => stage,
             None => self.identity(),
         };
-        let kind = Kind::Spatial(Spatial { output, pool, pool_pad: (top, left), ..stage });
+        let kind = Kind::Spatial(Spatial { output, pool, pool_pad: (top as u8, left as u8), ..stage });
         self.shape = output;
         if joined.is_some() {
             self.stages[self.count - 1].kind = kind;
@@ -124,16 +125,21 @@ impl Planner {
     }
 
     /// A ReLU joins the stage before it, also behind a pooling: `relu(max(x)) = max(relu(x))`, and so are
-    /// the gradients, because a window whose largest value is not positive passes none in either order.
-    const fn relu(&mut self, index: usize) -> Result<(), NetworkError> {
-        if self.count == 0 {
-            return self.push(Kind::Spatial(Spatial { relu: true, ..self.identity() }), index);
-        }
-        let kind = match self.stages[self.count - 1].kind {
-            Kind::Spatial(stage) => Kind::Spatial(Spatial { relu: true, ..stage }),
-            Kind::Dense(stage) => Kind::Dense(DenseStage { relu: true, ..stage }),
+    /// the gradients, because a window whose largest value is not positive passes none in either order. The thresholds of
+    /// ReLUs behind each other add up.
+    const fn relu(&mut self, shift: u8, index: usize) -> Result<(), NetworkError> {
+        let Some(last) = self.count.checked_sub(1) else {
+            return self.push(Kind::Spatial(Spatial { relu: true, shift, ..self.identity() }), index);
         };
-        self.stages[self.count - 1].kind = kind;
+        let (Kind::Spatial(Spatial { shift: before, .. }) | Kind::Dense(DenseStage { shift: before, .. })) =
+            self.stages[last].kind;
+        let Some(shift) = before.checked_add(shift) else {
+            return Err(NetworkError::Threshold { layer: index });
+        };
+        self.stages[last].kind = match self.stages[last].kind {
+            Kind::Spatial(stage) => Kind::Spatial(Spatial { relu: true, shift, ..stage }),
+            Kind::Dense(stage) => Kind::Dense(DenseStage { relu: true, shift, ..stage }),
+        };
         Ok(())
     }
 
@@ -143,14 +149,15 @@ impl Planner {
             return Err(NetworkError::Dimension { layer: index });
         }
         self.shape = Shape::hwc(1, 1, units);
-        self.push(Kind::Dense(DenseStage { inputs, units, bias, relu: false }), index)
+        self.push(Kind::Dense(DenseStage { inputs, units, bias, relu: false, shift: 0 }), index)
     }
 
     const fn layer(&mut self, layer: &Layer, index: usize) -> Result<(), NetworkError> {
         match *layer {
             Layer::Conv2d { .. } if !self.flat => self.conv2d(layer, index),
             Layer::MaxPool2d { pool, padding } if !self.flat => self.pool(pool, padding, index),
-            Layer::Relu => self.relu(index),
+            Layer::Relu => self.relu(0, index),
+            Layer::ShiftedRelu { hundredths } => self.relu(hundredths, index),
             Layer::Flatten if !self.flat => {
                 self.flat = true;
                 Ok(())
@@ -166,7 +173,7 @@ impl Stages {
         if let Err(error) = check_shape(input, layers.len()) {
             return Err(error);
         }
-        let nothing = Kind::Dense(DenseStage { inputs: 0, units: 0, bias: false, relu: false });
+        let nothing = Kind::Dense(DenseStage { inputs: 0, units: 0, bias: false, relu: false, shift: 0 });
         let mut planner = Planner {
             stages: [Stage { kind: nothing, layer: 0 }; MAX_STAGES],
             count: 0,

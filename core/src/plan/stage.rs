@@ -16,15 +16,22 @@ pub(crate) struct Spatial {
     pub stride: usize,
     pub bias: bool,
     pub relu: bool,
+    /// Threshold of the ReLU, in hundredths; 0 without one.
+    pub shift: u8,
     /// 1 where nothing is pooled.
     pub pool: usize,
-    /// Rows and columns by which the first convolution window hangs over the border.
-    pub conv_pad: (usize, usize),
+    /// Rows and columns by which the first convolution window hangs over the border: fewer than a kernel has.
+    pub conv_pad: (u8, u8),
     /// The same for the first pooling window, counted in convolution outputs.
-    pub pool_pad: (usize, usize),
+    pub pool_pad: (u8, u8),
 }
 
 impl Spatial {
+    /// Threshold of the ReLU.
+    pub(crate) fn threshold(&self) -> f32 {
+        threshold(self.shift)
+    }
+
     /// Input rows between one output row and the next.
     pub(crate) const fn step(&self) -> usize {
         // Never 0; the maximum says so to the compiler.
@@ -38,12 +45,12 @@ impl Spatial {
 
     /// Rows of padding above the first input row.
     pub(crate) const fn pad_top(&self) -> usize {
-        self.pool_pad.0 * self.stride + self.conv_pad.0
+        self.pool_pad.0 as usize * self.stride + self.conv_pad.0 as usize
     }
 
     /// Columns of padding before the first input column.
     pub(crate) const fn pad_left(&self) -> usize {
-        self.pool_pad.1 * self.stride + self.conv_pad.1
+        self.pool_pad.1 as usize * self.stride + self.conv_pad.1 as usize
     }
 
     /// Input rows including padding, as far as the last window reads.
@@ -132,9 +139,21 @@ pub(crate) struct DenseStage {
     pub units: usize,
     pub bias: bool,
     pub relu: bool,
+    /// Threshold of the ReLU, in hundredths; 0 without one.
+    pub shift: u8,
+}
+
+/// Hundredths as a number: a byte of a plan instead of four.
+fn threshold(shift: u8) -> f32 {
+    f32::from(shift) / 100.0
 }
 
 impl DenseStage {
+    /// Threshold of the ReLU.
+    pub(crate) fn threshold(&self) -> f32 {
+        threshold(self.shift)
+    }
+
     /// Words of ReLU bits.
     pub(crate) const fn mask_len(&self) -> usize {
         if self.relu { self.units.div_ceil(WORD_BITS) } else { 0 }

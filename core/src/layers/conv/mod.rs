@@ -168,7 +168,7 @@ impl<T: Element> Conv<'_, T> {
             for wx in 0..stage.pool {
                 // Counted from the padded border, so that nothing is negative.
                 let (y, x) = (window.row * stage.pool + wy, q * stage.pool + wx);
-                let inside = |at: usize, pad: usize, size: usize| at >= pad && at < size + pad;
+                let inside = |at: usize, pad: u8, size: usize| at >= usize::from(pad) && at < size + usize::from(pad);
                 if inside(y, stage.pool_pad.0, stage.conv.0) && inside(x, stage.pool_pad.1, stage.conv.1) {
                     let start = (q * stage.step() + wx * stage.stride) * stage.input.channels;
                     let some = self.position::<S, N>(simd, (window, wy * stage.stride, start), o, &mut values);

@@ -2,7 +2,7 @@
 //!
 //! Without `--adversarial` the defaults are the lecture's. With it they are Adam with one cycle of the learning rate, as
 //! in Wong et al.'s MNIST program, and an eps that grows over the first fifth of the epochs: from random weights, PGD at
-//! 0.3 otherwise tends to end in the same answer for all images. The network then has biases in its convolutions too.
+//! 0.3 otherwise tends to end in the same answer for all images. The network's first ReLU then has a threshold.
 
 use std::path::PathBuf;
 
@@ -57,7 +57,8 @@ pub(crate) struct Arguments {
     /// adversarial: a tenth, at most 1000]
     #[arg(long, value_name = "N")]
     held_out: Option<usize>,
-    /// Architecture in midge's words [default: the lecture's MNIST CNN; adversarial: the same with a bias for each filter]
+    /// Architecture in midge's words [default: the lecture's MNIST CNN; adversarial: the same with a threshold of 0.1 in the first
+    /// ReLU]
     #[arg(long, value_name = "TEXT")]
     pub(super) network: Option<String>,
     /// Train on the first N images only [default: all]

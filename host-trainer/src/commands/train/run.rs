@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use midge_core::{MNIST_CNN, MNIST_CNN_WITH_BIAS, Network};
+use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED, Network};
 
 use super::{Arguments, Images, Report};
 use crate::training::history::{DATA, EPOCHS, Entry, HISTORY, RECIPE};
@@ -38,7 +38,7 @@ impl Run {
         let out = arguments.out.clone();
         let keeps = recipe.optimiser.remembers() || arguments.holds_out();
         let checkpoint = keeps.then(|| checkpoint::path(&out));
-        let usual = if recipe.adversarial.is_some() { MNIST_CNN_WITH_BIAS } else { MNIST_CNN };
+        let usual = if recipe.adversarial.is_some() { MNIST_CNN_SHIFTED } else { MNIST_CNN };
         let mut run = Self {
             training: Training::new(initialise(asked.unwrap_or(usual), recipe.seed), &recipe.optimiser),
             recipe: recipe.describe(),
