@@ -11,17 +11,18 @@ use proptest::prelude::*;
 /// Random networks of all kinds, their sizes odd and even.
 fn network() -> impl Strategy<Value = Network> {
     let padding = prop_oneof![Just("same"), Just("valid")];
-    let conv = (1..9usize, 1..5usize, 1..3usize, padding.clone(), any::<bool>())
-        .prop_map(|(f, k, s, p, b)| format!("conv2d(filters={f},kernel={k},stride={s},padding={p},bias={b}) relu"));
+    let relu = prop_oneof![Just("relu"), Just("shifted_relu(hundredths=5)")];
+    let conv = (1..9usize, 1..5usize, 1..3usize, padding.clone(), any::<bool>(), relu.clone())
+        .prop_map(|(f, k, s, p, b, r)| format!("conv2d(filters={f},kernel={k},stride={s},padding={p},bias={b}) {r}"));
     let pool = (2..4usize, padding).prop_map(|(pool, p)| format!("maxpool2d(pool={pool},padding={p})"));
     let layers = prop::collection::vec(prop_oneof![2 => conv, 1 => pool], 0..4);
-    let dense = prop::collection::vec(1..20usize, 0..3);
+    let dense = prop::collection::vec((1..20usize, relu), 0..3);
     (4..12usize, 4..12usize, 1..4usize, layers, dense, 2..6usize).prop_filter_map("does not fit", |parts| {
         let (height, width, channels, layers, dense, classes) = parts;
         let mut words = vec![format!("input({height},{width},{channels})")];
         words.extend(layers);
         words.push("flatten".into());
-        words.extend(dense.iter().map(|units| format!("dense(units={units}) relu")));
+        words.extend(dense.iter().map(|(units, relu)| format!("dense(units={units}) {relu}")));
         words.push(format!("dense(units={classes})"));
         words.join(" ").parse().ok()
     })

@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import queue
+import re
 import signal
 import sys
 import time
@@ -75,13 +76,27 @@ def test_images(limit):
     return torch.from_numpy(images.astype(np.float32) / np.float32(255)), torch.from_numpy(labels.astype(np.int64))
 
 
+def threshold(text):
+    """That of the first ReLU of the MNIST CNN, whose architecture `text` must be."""
+    conv = r"conv2d\(filters={},kernel=3,stride=1,padding=same,bias=(?:true|false)\)"
+    pool = r"maxpool2d\(pool=2,padding=same\)"
+    layers = [
+        r"input\(28,28,1\)", conv.format(32), r"(?:relu|shifted_relu\(hundredths=(\d+)\))", pool, conv.format(64), "relu", pool,
+        "flatten", r"dense\(units=256,bias=true\)", "relu", r"dense\(units=10,bias=true\)",
+    ]
+    if not (match := re.fullmatch(" ".join(layers), text)):
+        raise ValueError(f"found {text}")
+    return int(match[1] or 0) / 100
+
+
 def network(path):
     import common
     import torch
     from worker_torch import network
 
     try:
-        net = network(common.safetensors(path))
+        weights, metadata = common.model(path)
+        net = network(weights, threshold(metadata.get("network", "no architecture")))
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         sys.exit(f"autoattack.py: {path}: expected a model file of midge's MNIST CNN: {error}")
     return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)

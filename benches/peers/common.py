@@ -16,17 +16,22 @@ PGD_EPS, PGD_ALPHA, PGD_STEPS = 0.3, 0.1, 7
 
 def safetensors(path):
     """The tensors of a file by name."""
+    return model(path)[0]
+
+
+def model(path):
+    """The tensors of a file by name, and its metadata."""
     types = {"F32": np.float32, "F16": np.float16, "I64": np.int64}
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
         data = file.read()
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", {})
     tensors = {}
     for name, info in header.items():
         begin, end = info["data_offsets"]
         tensors[name] = np.frombuffer(data[begin:end], types[info["dtype"]]).reshape(info["shape"]).copy()
-    return tensors
+    return tensors, metadata
 
 
 def channels_first(weights):

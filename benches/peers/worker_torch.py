@@ -13,11 +13,22 @@ import common
 FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 
 
-def network(weights):
-    """The MNIST CNN with midge's weights; its convolutions have biases if these are there."""
+class ShiftedReLU(nn.Module):
+    """max(x - threshold, 0)"""
+
+    def __init__(self, threshold):
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, x):
+        return torch.relu(x - self.threshold)
+
+
+def network(weights, threshold=0.0):
+    """The MNIST CNN with midge's weights and a threshold in its first ReLU; its convolutions have biases if these are there."""
     bias = "0.bias" in weights
     net = nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1, bias=bias), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(1, 32, 3, padding=1, bias=bias), ShiftedReLU(threshold) if threshold else nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1, bias=bias), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(3136, 256), nn.ReLU(), nn.Linear(256, 10),
     )

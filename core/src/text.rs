@@ -290,15 +290,21 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::MNIST_CNN;
+    use crate::network::{MNIST_CNN, MNIST_CNN_SHIFTED};
     use std::string::ToString;
 
     #[test]
     fn a_network_survives_its_text() {
         let text = MNIST_CNN.to_string();
-        assert!(text.starts_with("input(28,28,1) conv2d(filters=32,kernel=3,stride=1,padding=same,bias=false) relu"));
-        assert_eq!(text.parse::<Network>().unwrap(), MNIST_CNN);
-        assert!(MNIST_CNN.is_written_as(text.as_bytes()));
+        let first = "input(28,28,1) conv2d(filters=32,kernel=3,stride=1,padding=same,bias=false)";
+        assert!(text.starts_with(&[first, " relu maxpool2d"].concat()), "{text}");
+        let shifted = MNIST_CNN_SHIFTED.to_string();
+        assert!(shifted.starts_with(&[first, " shifted_relu(hundredths=10) maxpool2d"].concat()), "{shifted}");
+        for (network, text) in [(MNIST_CNN, &text), (MNIST_CNN_SHIFTED, &shifted)] {
+            assert_eq!(text.parse::<Network>().unwrap(), network);
+            assert!(network.is_written_as(text.as_bytes()));
+        }
+        assert!(!MNIST_CNN.is_written_as(shifted.as_bytes()));
         for changed in [text.clone() + " ", text.replace("32", "33"), text.replace("256", "0256"), text[..90].into()] {
             assert!(!MNIST_CNN.is_written_as(changed.as_bytes()), "{changed}");
         }
@@ -324,6 +330,9 @@ mod tests {
             ("input(28,28,1) flatten dense(units=2,units=3)", ParseError::Layer { layer: 1 }),
             ("input(28,28,1) flatten dense(units=-2)", ParseError::Layer { layer: 1 }),
             ("input(28,28,1) flatten dense(kernel=2)", ParseError::Layer { layer: 1 }),
+            ("input(28,28,1) shifted_relu", ParseError::Layer { layer: 0 }),
+            ("input(28,28,1) shifted_relu(hundredths=256)", ParseError::Layer { layer: 0 }),
+            ("input(28,28,1) shifted_relu(units=1)", ParseError::Layer { layer: 0 }),
             ("input(28,28,1) flatten dense(units=2", ParseError::Layer { layer: 1 }),
             ("input(28,28,1) dense(units=2)", ParseError::Network(NetworkError::Order { layer: 0 })),
         ] {
