@@ -11,8 +11,8 @@ pub(crate) type Bits = u64;
 #[cfg(cortex_m_fpu)]
 pub(crate) type Bits = u32;
 
-/// The largest values so far and where they were found. With a ReLU the search starts at its threshold, 0 or more:
-/// what is not greater is dead.
+/// The largest values so far and where they were found. With a ReLU the search starts at 0, and what is not
+/// greater is dead.
 pub(crate) struct Pooled<S: Simd, const N: usize> {
     best: [S::Vector; N],
     empty: bool,
@@ -24,13 +24,14 @@ impl<S: Simd, const N: usize> Pooled<S, N> {
     #[inline(always)]
     pub(crate) fn new(simd: S, stage: &Spatial) -> Self {
         debug_assert!(N * S::LANES <= Bits::BITS as usize);
-        Self { best: [simd.splat(stage.threshold()); N], empty: !stage.relu, planes: [0; 5] }
+        Self { best: [simd.splat(0.0); N], empty: !stage.relu, planes: [0; 5] }
     }
 
     /// Takes the values at window row `wy` and column `wx`. Of equal values the first wins, so positions must come
     /// in row-major order.
     #[inline(always)]
-    pub(crate) fn add(&mut self, simd: S, values: &mut [S::Vector; N], (wy, wx): (usize, usize)) {
+    pub(crate) fn add(&mut self, simd: S, stage: &Spatial, values: &mut [S::Vector; N], (wy, wx): (usize, usize)) {
+        subtract_threshold(simd, stage, values);
         let won = if self.empty {
             self.empty = false;
             self.best = *values;
@@ -46,8 +47,7 @@ impl<S: Simd, const N: usize> Pooled<S, N> {
 
     /// Writes the values of the channels from `first` on and, unless `masks` (`[planes][words]`) is empty, their bits.
     #[inline(always)]
-    pub(crate) fn finish(&mut self, simd: S, stage: &Spatial, first: usize, out: &mut [f32], masks: &mut [u32]) {
-        subtract(simd, stage.threshold(), &mut self.best);
+    pub(crate) fn finish(&self, simd: S, stage: &Spatial, first: usize, out: &mut [f32], masks: &mut [u32]) {
         store_all(simd, &self.best, out.get_mut(first..).unwrap_or(&mut []));
         if masks.is_empty() {
             return;
@@ -77,36 +77,38 @@ pub(crate) fn pool_2x2<S: Simd, const N: usize>(
     (first, out, masks): (usize, &mut [f32], &mut [u32]),
 ) {
     let mut best = [simd.splat(0.0); N];
-    let threshold = simd.splat(stage.threshold());
     let (mut alive, mut bottom, mut right) = (0, 0, 0);
     let [a, b, c, d] = values;
     for (n, ((a, b), (c, d))) in a.iter().zip(b).zip(c.iter().zip(d)).enumerate() {
         let (top, low) = (simd.max(*b, *a), simd.max(*d, *c));
-        let largest = simd.max(low, top);
+        let largest = &mut [simd.max(low, top)];
+        subtract_threshold(simd, stage, largest);
+        let [largest] = *largest;
         if let Some(best) = best.get_mut(n) {
-            *best = simd.max(largest, threshold);
+            *best = simd.max(largest, simd.splat(0.0));
         }
         let row = Bits::from(simd.greater(low, top));
         let column = row & Bits::from(simd.greater(*d, *c)) | !row & Bits::from(simd.greater(*b, *a));
         let shift = n * S::LANES;
-        alive |= Bits::from(simd.greater(largest, threshold)) << shift;
+        alive |= Bits::from(simd.greater(largest, simd.splat(0.0))) << shift;
         bottom |= row << shift;
         // Beyond this vector's lanes `!row` is set, but nothing is greater there.
         right |= column << shift;
     }
-    subtract(simd, stage.threshold(), &mut best);
     store_all(simd, &best, out.get_mut(first..).unwrap_or(&mut []));
     for (words, bits) in masks.chunks_exact_mut(stage.words().max(1)).zip([alive, bottom, right]) {
         put_bits(words, stage.output.channels, first, bits);
     }
 }
 
-/// Subtracts the threshold of a ReLU.
+/// Subtracts the threshold of a ReLU that has one.
 #[inline(always)]
-fn subtract<S: Simd, const N: usize>(simd: S, threshold: f32, values: &mut [S::Vector; N]) {
-    let (threshold, minus) = (simd.splat(threshold), simd.splat(-1.0));
-    for value in values {
-        *value = simd.mul_add(threshold, minus, *value);
+fn subtract_threshold<S: Simd, const N: usize>(simd: S, stage: &Spatial, values: &mut [S::Vector; N]) {
+    if stage.shift != 0 {
+        let (threshold, minus) = (simd.splat(stage.threshold()), simd.splat(-1.0));
+        for value in values {
+            *value = simd.mul_add(threshold, minus, *value);
+        }
     }
 }
 

@@ -174,7 +174,7 @@ impl<T: Element> Conv<'_, T> {
                     let some = self.position::<S, N>(simd, (window, wy * stage.stride, start), o, &mut values);
                     // Zeros cannot win against the zero that a ReLU's search starts with.
                     if some || !stage.relu {
-                        pooled.add(simd, &mut values, (wy, wx));
+                        pooled.add(simd, stage, &mut values, (wy, wx));
                     }
                 }
             }
