@@ -28,8 +28,10 @@ class Work:
 
 def works(quick):
     many, few, attack = (200, 100, 200) if quick else (1000, 200, 400)
+    # All test images of MNIST.
+    whole = {"digits": many if quick else 10_000, "dense": many}
     batches = (many,) if quick else (40, 200, 1000)
-    steps, hard_steps = (30, 4) if quick else (100, 12)
+    steps, hard_steps = (30, 4) if quick else (400, 12)
     result = [
         Work("train", "training step", "train", steps * STEP, (STEP,), STEP),
         Work("adversarial_train", "PGD-7 adversarial training step", "train", hard_steps * STEP, (STEP,), STEP),
@@ -39,7 +41,7 @@ def works(quick):
             Work("forward", "forward, one image", images, few, (1,), 1),
             Work("forward", f"forward, {many} images", images, many, batches, 1),
             Work("fgsm", "FGSM, one image", images, few, (1,), 1),
-            Work("fgsm", f"FGSM, {many} images", images, many, batches, 1),
+            Work("fgsm", f"FGSM, {whole[images]} images", images, whole[images], batches, 1),
         ]
     return [*result, Work("mi_fgsm", f"MI-FGSM of 10 steps, {attack} images", "digits", attack, batches, 1)]
 

@@ -70,7 +70,8 @@ def main():
     works = measure.works(options.quick)
     # Round 0 warms up on a block of its own.
     train_images = works[0].count * (options.rounds + 1)
-    setup.set_up(options.folder, options.peers, options.data, train_images)
+    test_images = max(work.count for work in works if work.set == "digits")
+    setup.set_up(options.folder, options.peers, options.data, train_images, test_images)
     sections, versions, others = [], {}, []
     for threads in options.threads:
         workers, outcome, busy = run_threads(options, works, threads)
@@ -82,7 +83,7 @@ def main():
         "others": others,
         "rounds": options.rounds,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "data": "digits drawn by midge" if options.data == "synthetic" else "the first 1000 test images of MNIST",
+        "data": "digits drawn by midge" if options.data == "synthetic" else "the first test images of MNIST",
     }
     report.write(options.out, facts, sections)
     print(f"{options.out} written")

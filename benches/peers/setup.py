@@ -48,11 +48,11 @@ def midge_worker():
     return ROOT / "target" / "release" / "examples" / "worker"
 
 
-def set_up(folder, peers, data, train_images):
+def set_up(folder, peers, data, train_images, test_images):
     """Builds, writes the inputs and installs `peers`."""
     folder.mkdir(parents=True, exist_ok=True)
     step("midge: release build", ["cargo", "build", "--release", "--example", "worker"], cwd=ROOT)
-    step("inputs", [midge_worker(), "prepare", folder, data, str(train_images)])
+    step("inputs", [midge_worker(), "prepare", folder, data, str(train_images), str(test_images)])
     for name in sorted({PEERS[peer][0] for peer in peers} - {None} | ({"onnxruntime"} if "tract" in peers else set())):
         virtual_environment(folder, name)
     rust = [peer for peer in peers if PEERS[peer][0] is None]

@@ -1,5 +1,5 @@
 //! midge's worker for `benches/peers/run.py`: `worker FOLDER THREADS` answers its requests, and
-//! `worker prepare FOLDER DATA TRAIN` first writes what all workers read. DATA is that of `midge --data`, or `default`;
+//! `worker prepare FOLDER DATA TRAIN TEST` first writes what all workers read. DATA is that of `midge --data`, or `default`;
 //! TRAIN is the number of training images.
 
 mod prepare;
@@ -210,9 +210,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
-        ["prepare", folder, data, train] => prepare::prepare(Path::new(folder), data, train),
+        ["prepare", folder, data, train, test] => prepare::prepare(Path::new(folder), data, train, test),
         [folder, threads] => rayon_threads(threads).and_then(|()| serve(Path::new(folder), stdin().lock(), stdout())),
-        _ => Err("usage: worker FOLDER THREADS, or worker prepare FOLDER DATA TRAIN".into()),
+        _ => Err("usage: worker FOLDER THREADS, or worker prepare FOLDER DATA TRAIN TEST".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn the_worker_speaks_the_protocol() {
         let folder = tempfile::tempdir().unwrap();
-        prepare::prepare(folder.path(), "synthetic", "64").unwrap();
+        prepare::prepare(folder.path(), "synthetic", "64", "20").unwrap();
         let out = folder.path().join("out");
         let request = |work: &str, set: &str, count: usize| {
             let mut request = json!({ "work": work, "set": set, "count": count, "batch": 4 });

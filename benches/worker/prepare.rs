@@ -16,23 +16,24 @@ use safetensors::tensor::TensorView;
 
 use crate::protocol::{PIXELS, Result};
 
-/// Images of each set but `train`.
-const IMAGES: usize = 1000;
+/// Images of the set `dense`.
+const DENSE: usize = 1000;
 
 const SEED: u64 = 1;
 
-/// Writes `inputs.safetensors`, `model.safetensors` and `initial.safetensors` into `folder`.
+/// Writes up to `train` training and `test` test images, among others: `inputs.safetensors`, `model.safetensors` and `initial.safetensors` into `folder`.
 ///
 /// # Errors
 /// If there is no such data set or a file cannot be written.
-pub(crate) fn prepare(folder: &Path, data: &str, train: &str) -> Result<()> {
+pub(crate) fn prepare(folder: &Path, data: &str, train: &str, test: &str) -> Result<()> {
     let train: usize = train.parse().map_err(|error| format!("TRAIN {train:?}: {error}"))?;
+    let test: usize = test.parse().map_err(|error| format!("TEST {test:?}: {error}"))?;
     let source = match Source::from_option(Some(data).filter(|data| *data != "default"), SEED) {
-        Source::Synthetic { seed, .. } => Source::Synthetic { seed, train, test: IMAGES },
+        Source::Synthetic { seed, .. } => Source::Synthetic { seed, train, test },
         source => source,
     };
     let mut sets = Vec::new();
-    for (name, split, count) in [("digits", Split::Test, IMAGES), ("train", Split::Train, train)] {
+    for (name, split, count) in [("digits", Split::Test, test), ("train", Split::Train, train)] {
         let set = data::load(&source, split)?.slice(0, Some(count))?;
         if set.shape != [28, 28, 1] {
             return Err(format!("{}: images are {:?}, expected [28, 28, 1]", set.name, set.shape).into());
@@ -40,7 +41,7 @@ pub(crate) fn prepare(folder: &Path, data: &str, train: &str) -> Result<()> {
         println!("{name}: {} images of {}", set.len(), set.name);
         sets.push((name, set.images, set.labels));
     }
-    sets.push(("dense", random_pixels(), (0..IMAGES).map(|i| (i % 10) as u8).collect()));
+    sets.push(("dense", random_pixels(), (0..DENSE).map(|i| (i % 10) as u8).collect()));
     write_atomically(&folder.join("inputs.safetensors"), &to_bytes(&sets)?)?;
     let initial = initialise(MNIST_CNN, SEED);
     initial.save(&folder.join("initial.safetensors"), DType::F32)?;
@@ -61,7 +62,7 @@ fn lecture_model(initial: Weights, source: &Source) -> Result<Weights> {
 /// Uniform in [0, 1): no pixel is zero, so nothing can be skipped in the first layer.
 fn random_pixels() -> Vec<f32> {
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(SEED);
-    (0..IMAGES * PIXELS).map(|_| (generator.next_u64() >> 40) as f32 / (1 << 24) as f32).collect()
+    (0..DENSE * PIXELS).map(|_| (generator.next_u64() >> 40) as f32 / (1 << 24) as f32).collect()
 }
 
 fn to_bytes(sets: &[(&str, Vec<f32>, Vec<u8>)]) -> Result<Vec<u8>> {
