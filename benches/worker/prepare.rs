@@ -21,7 +21,8 @@ const DENSE: usize = 1000;
 
 const SEED: u64 = 1;
 
-/// Writes up to `train` training and `test` test images, among others: `inputs.safetensors`, `model.safetensors` and `initial.safetensors` into `folder`.
+/// Writes `inputs.safetensors`, with up to `train` training and `test` test images, `model.safetensors` and
+/// `initial.safetensors` into `folder`.
 ///
 /// # Errors
 /// If there is no such data set or a file cannot be written.
