@@ -1,6 +1,6 @@
 //! midge's worker for `benches/peers/run.py`: `worker FOLDER THREADS` answers its requests, and
 //! `worker prepare FOLDER DATA TRAIN TEST` first writes what all workers read. DATA is that of `midge --data`, or `default`;
-//! TRAIN is the number of training images.
+//! TRAIN and TEST are the numbers of training and of test images.
 
 mod prepare;
 mod protocol;

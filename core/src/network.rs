@@ -78,7 +78,7 @@ pub enum Layer {
     /// `max(x - t, 0)`, with derivative 0 at `t`: a ReLU with a threshold that is not learned, the same for all channels
     /// (the soft threshold of Donoho, 1995, for values that are not negative). Zeros stay zeros.
     ShiftedRelu {
-        /// The threshold in hundredths.
+        /// The threshold in hundredths, at most 255 together with ReLUs right before it.
         hundredths: u8,
     },
     /// Largest value of each `pool` x `pool` window; stride equals `pool`. The first of equal values wins.
@@ -124,7 +124,7 @@ pub enum NetworkError {
         /// Index of the layer.
         layer: usize,
     },
-    /// ReLUs behind each other, whose thresholds add up to more than 2.55.
+    /// ReLUs behind each other, or with only poolings and a flatten between, whose thresholds add up to more than 2.55.
     Threshold {
         /// Index of the layer.
         layer: usize,

@@ -4,8 +4,8 @@
 //! input(28,28,1) conv2d(filters=32,kernel=3,stride=1,padding=same,bias=false) relu maxpool2d(pool=2,padding=same)
 //! flatten dense(units=10,bias=true)
 //! ```
-//! One word per layer, separated by single spaces; `shifted_relu(hundredths=10)` is a ReLU with a threshold of 0.1. On a command line `stride=1`, `padding=same` and `bias=true` may be
-//! left out; in a model file nothing is.
+//! One word per layer, separated by single spaces. On a command line `stride=1`, `padding=same` and `bias=true` may be
+//! left out; in a model file nothing is. A ReLU with a threshold of 0.1 is `shifted_relu(hundredths=10)`.
 
 use core::fmt::{self, Display, Formatter};
 use core::str::FromStr;
