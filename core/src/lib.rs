@@ -33,6 +33,7 @@ mod element;
 mod error;
 mod layers;
 pub mod loss;
+mod mnist_cnn;
 mod model;
 mod network;
 mod pass;
@@ -44,13 +45,12 @@ mod text;
 pub use element::Element;
 pub use error::Error;
 pub use half::f16;
+pub use mnist_cnn::{MNIST_CNN, MNIST_CNN_SHIFTED};
 pub use model::{
     Classification, Header, InputGradient, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError,
     checksum,
 };
-pub use network::{
-    Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_SHIFTED, Network, NetworkError, Padding, Shape,
-};
+pub use network::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, Network, NetworkError, Padding, Shape};
 pub use pass::batch;
 pub use simd::Level;
 pub use text::ParseError;

@@ -290,7 +290,7 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{MNIST_CNN, MNIST_CNN_SHIFTED};
+    use crate::mnist_cnn::{MNIST_CNN, MNIST_CNN_SHIFTED};
     use std::string::ToString;
 
     #[test]
