@@ -15,7 +15,7 @@ arm() (
     rustup target add aarch64-unknown-linux-gnu
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
-    cargo test --release --target aarch64-unknown-linux-gnu --test reference
+    cargo test --release --target aarch64-unknown-linux-gnu -p midge-core --features std --test reference
 )
 
 # Everything in a debug build, whose checks find more; then, on real digits, the tables that take too long there.
@@ -39,7 +39,8 @@ demo() { cargo run --release -- demo --out target/midge-demo.png; }
 firmware() (
     rustup target add "${targets[@]}"
     command -v flip-link > /dev/null || cargo install --locked flip-link
-    cargo test --package midge-run
+    # With the build that `cargo run` in this folder uses too.
+    cargo test --release --target host-tuple --package midge-run
     cd firmware
     cargo fmt -- --check
     cargo clippy --release --bins -- -D warnings
