@@ -1,4 +1,4 @@
-"""Makes the reference values that tests/reference.rs compares midge with: small random networks in TensorFlow, float64.
+"""Makes the reference values that reference.rs compares midge with: small random networks in TensorFlow, float64.
 
     pip install tensorflow-cpu==2.21.* safetensors        # or the current version
     python make_reference.py                              # writes <case>.safetensors beside this file

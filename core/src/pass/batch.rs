@@ -25,6 +25,7 @@
 
 use core::ops::Range;
 
+use super::Passes;
 use super::maps::{BackwardMaps, Wanted, maps_len};
 use super::rows::{ForwardRows, Keep};
 use crate::element::Element;
@@ -208,7 +209,8 @@ impl<'n> Batch<'n> {
             check_len("image", self.network.input().len(), image(sample).len())?;
             check_pixels(image(sample))?;
         }
-        model.level().run(Forward { batch: *self, model, count, image, parts: self.parts(buffer) });
+        let parts = self.parts(buffer);
+        T::batch_forward(Forward { batch: *self, model, count, image: &|sample| image(sample), parts });
         let logits = self.logits(buffer).get(..count * self.network.classes());
         let finite = logits.is_some_and(|logits| logits.iter().all(|x| x.is_finite()));
         if finite { Ok(()) } else { Err(Error::NotFinite { what: "logits" }) }
@@ -230,7 +232,7 @@ impl<'n> Batch<'n> {
         check_len("gradient", count * self.network.input().len(), gradient.len())?;
         let parts = self.parts(buffer);
         let target = Target::Images(&mut *gradient);
-        model.level().run(Backward::<T, [f32; 0]> { batch: *self, model, count, parts, target });
+        T::batch_backward(Backward { batch: *self, model, count, parts, target });
         let finite = gradient.iter().all(|g| g.is_finite());
         if finite { Ok(()) } else { Err(Error::NotFinite { what: "gradient" }) }
     }
@@ -246,7 +248,7 @@ impl<'n> Batch<'n> {
         model: &Model<'_, f32>,
         count: usize,
         buffer: &mut [f32],
-        (conv_gradients, share): (&mut [C], usize),
+        (mut conv_gradients, share): (&mut [C], usize),
     ) -> Result<(), Error> {
         self.check(count, buffer)?;
         model.check_transposed()?;
@@ -254,8 +256,8 @@ impl<'n> Batch<'n> {
             check_len("convolution gradient", self.conv_parameters(), gradient.as_mut().len())?;
         }
         check_buffer(count.div_ceil(share.max(1)), conv_gradients.len())?;
-        let target = Target::Weights(conv_gradients, share.max(1));
-        model.level().run(Backward { batch: *self, model, count, parts: self.parts(buffer), target });
+        let target = Target::Weights(&mut conv_gradients, share.max(1));
+        Passes::batch_backward(Backward { batch: *self, model, count, parts: self.parts(buffer), target });
         Ok(())
     }
 
@@ -314,15 +316,15 @@ pub(crate) fn gradient_of_one<'b, T: Element>(
     Ok(InputGradient { loss, logits: outputs.get_mut(start..).unwrap_or(&mut []), gradient })
 }
 
-struct Forward<'a, 'b, T, I> {
+pub(super) struct Forward<'a, 'b, T> {
     batch: Batch<'a>,
-    model: &'a Model<'a, T>,
+    pub(super) model: &'a Model<'a, T>,
     count: usize,
-    image: I,
+    image: &'a dyn Fn(usize) -> &'a [f32],
     parts: Parts<'b>,
 }
 
-impl<'i, T: Element, I: Fn(usize) -> &'i [f32]> Kernel for Forward<'_, '_, T, I> {
+impl<T: Element> Kernel for Forward<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -359,22 +361,33 @@ impl<'i, T: Element, I: Fn(usize) -> &'i [f32]> Kernel for Forward<'_, '_, T, I>
     }
 }
 
+/// Gradients of the convolutions, in whatever holds them.
+trait Gradients {
+    fn get_mut(&mut self, index: usize) -> Option<&mut [f32]>;
+}
+
+impl<C: AsMut<[f32]>> Gradients for &mut [C] {
+    fn get_mut(&mut self, index: usize) -> Option<&mut [f32]> {
+        <[C]>::get_mut(self, index).map(AsMut::as_mut)
+    }
+}
+
 /// Where a backward pass ends.
-enum Target<'b, C> {
+enum Target<'b> {
     Images(&'b mut [f32]),
     /// Gradients of the convolutions, and how many samples share one.
-    Weights(&'b mut [C], usize),
+    Weights(&'b mut dyn Gradients, usize),
 }
 
-struct Backward<'a, 'b, T, C> {
+pub(super) struct Backward<'a, 'b, T> {
     batch: Batch<'a>,
-    model: &'a Model<'a, T>,
+    pub(super) model: &'a Model<'a, T>,
     count: usize,
     parts: Parts<'b>,
-    target: Target<'b, C>,
+    target: Target<'b>,
 }
 
-impl<T: Element, C: AsMut<[f32]>> Kernel for Backward<'_, '_, T, C> {
+impl<T: Element> Kernel for Backward<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -397,7 +410,7 @@ impl<T: Element, C: AsMut<[f32]>> Kernel for Backward<'_, '_, T, C> {
                 }
                 Target::Weights(gradients, share) => {
                     let Some(gradient) = gradients.get_mut(sample / *share) else { return };
-                    Wanted::Weights { rows: span(parts.rows, sample * rows_len, rows_len), gradient: gradient.as_mut() }
+                    Wanted::Weights { rows: span(parts.rows, sample * rows_len, rows_len), gradient }
                 }
             };
             BackwardMaps { model, features: gradient, masks, maps: &mut *parts.maps, wanted }.run(simd);
@@ -405,7 +418,7 @@ impl<T: Element, C: AsMut<[f32]>> Kernel for Backward<'_, '_, T, C> {
     }
 }
 
-impl<T: Element, C> Backward<'_, '_, T, C> {
+impl<T: Element> Backward<'_, '_, T> {
     /// From the gradient of the logits to that of the features.
     #[inline(always)]
     fn dense_layers<S: Simd>(&mut self, simd: S) {

@@ -51,6 +51,12 @@ pub trait Passes: Sized {
         gradient: &mut [f32],
         work: &mut [f32],
     );
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn batch_forward(pass: batch::Forward<'_, '_, Self>);
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn batch_backward(pass: batch::Backward<'_, '_, Self>);
 }
 
 // Not inlined, so that only the stack of the pass that runs is in use.
@@ -77,6 +83,18 @@ macro_rules! passes {
                 work: &mut [f32],
             ) {
                 backward::backward(model, output, masks, gradient, work);
+            }
+
+            #[inline(never)]
+            #[allow(private_interfaces, reason = "only called in this crate")]
+            fn batch_forward(pass: batch::Forward<'_, '_, Self>) {
+                pass.model.level().run(pass);
+            }
+
+            #[inline(never)]
+            #[allow(private_interfaces, reason = "only called in this crate")]
+            fn batch_backward(pass: batch::Backward<'_, '_, Self>) {
+                pass.model.level().run(pass);
             }
         }
     };
