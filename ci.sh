@@ -68,5 +68,7 @@ boards() (
 if [ $# -eq 0 ]; then set -- fmt clippy docs no_std demo test arm firmware boards; fi
 for job in "$@"; do
     echo "== $job"
+    SECONDS=0
     "$job"
+    echo "== $job took $SECONDS s"
 done
