@@ -10,8 +10,8 @@ still stand. The attacks are torchattacks'; its own class `AutoAttack` is not us
 What the attacks see is `simplified`: the same function without the filters that no image can make fire. What stands is decided
 by the network as it is in the file.
 
-The first run installs PyTorch under target/peers. MNIST is read from the folder named by MIDGE_DATA. All images take about
-two hours on two cores with AVX2; the same command with the same --out goes on where an interrupted run ended.
+The first run installs PyTorch under target/peers. MNIST is read from the folder named by MIDGE_DATA. All images take about two
+and a half hours on two cores with AVX2; the same command with the same --out goes on where an interrupted run ended.
 """
 
 import argparse
