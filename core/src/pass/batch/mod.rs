@@ -44,7 +44,7 @@ use crate::model::Model;
 use crate::network::Network;
 use crate::plan::{DenseStage, Stage};
 use crate::simd::Level;
-use crate::span::{CACHE_LINE, cache_line, span, span_mut, take};
+use crate::span::{CACHE_LINE, cache_line, span, span_mut};
 
 /// What a batch is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,7 +310,7 @@ pub(crate) fn gradient_of_one<'b, T: Element>(
 ) -> Result<InputGradient<'b>, Error> {
     let batch = Batch::gradient(model.network(), 1);
     let mut rest = buffer;
-    let gradient = take(&mut rest, image.len());
+    let gradient = crate::span::take(&mut rest, image.len());
     batch.forward(model, 1, |_| image, rest)?;
     let (logits, logit_gradient) = batch.logit_gradient(rest);
     loss.gradient(logits, label, logit_gradient);
