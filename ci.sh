@@ -21,7 +21,7 @@ arm() (
 # Everything in a debug build, whose checks find more; then, on real digits, the tables that take too long there.
 test() {
     cargo test
-    cargo test --release --test oracle
+    cargo test --release -p midge-trainer --test oracle
 }
 
 # The core for every target. Its only feature, `std`, is for hosts and covered by the other jobs.
@@ -44,8 +44,10 @@ firmware() (
     cd firmware
     cargo fmt -- --check
     cargo clippy --release --bins -- -D warnings
-    # Does not link if the core can reach a panic.
+    # All at once: each is linked by one core, for a while. The first two do not link if the core can reach a panic.
+    cargo build --release --bins
     cargo run --release --bin minimal -- --flash 24576
+    cargo run --release --bin every_attack -- --flash 28672
     cargo run --release --bin demo
     cargo run --release --bin selftest
     cargo run --release --bin bench -- --check ../benches/device.txt

@@ -1,7 +1,8 @@
 //! Makes the bundled files anew: draws the digits, and stores trained models in f16.
 //!
 //! ```text
-//! midge train --out plain-f32.safetensors
+//! midge train ... --out plain-f32.safetensors          # both as README says
+//! midge train --adversarial trades ... --out robust-f32.safetensors
 //! cargo run --release -p midge-trainer --example bundle -- plain=plain-f32.safetensors robust=robust-f32.safetensors
 //! ```
 

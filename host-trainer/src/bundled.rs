@@ -26,6 +26,20 @@ pub fn model(name: &str) -> Option<Result<Weights>> {
     MODELS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| Weights::from_bytes(bytes))
 }
 
+/// A bundled model other than `weights` that reads the same kind of images, with its name.
+///
+/// # Errors
+/// Only if the program was built from damaged files.
+pub fn other_than(weights: &Weights) -> Result<Option<(&'static str, Weights)>> {
+    for (name, bytes) in MODELS {
+        let other = Weights::from_bytes(bytes)?;
+        if other.has_shape_of(weights) && other.tensors != weights.tensors {
+            return Ok(Some((name, other)));
+        }
+    }
+    Ok(None)
+}
+
 /// The bundled digits.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! The layers of a model, and what it needs of a device's flash and RAM.
 
 use anyhow::Result;
+use midge_core::attack::Pgd;
 use midge_core::{Layer, Network, Shape};
 use serde::Serialize;
 
@@ -55,12 +56,16 @@ pub struct Memory {
     pub flash_bytes_f16: usize,
     /// Classification, with the image. RAM is the same for both types of weights: arithmetic is f32.
     pub ram_bytes_inference: usize,
-    /// FGSM, with the clean and the adversarial image.
+    /// FGSM, with the clean and the adversarial image; BIM needs no more.
     pub ram_bytes_fgsm: usize,
     /// OTCM.
     pub ram_bytes_otcm: usize,
     /// MI-FGSM.
     pub ram_bytes_mi_fgsm: usize,
+    /// PGD from one start.
+    pub ram_bytes_pgd: usize,
+    /// PGD from several, which keeps the worst image.
+    pub ram_bytes_pgd_restarts: usize,
 }
 
 impl Memory {
@@ -80,6 +85,8 @@ impl Memory {
             ram_bytes_fgsm: attack(network.gradient_len()),
             ram_bytes_otcm: attack(network.gradient_len()),
             ram_bytes_mi_fgsm: attack(network.attack_len()),
+            ram_bytes_pgd: attack(Pgd::new(0.0, 0).buffer_len(network)),
+            ram_bytes_pgd_restarts: attack(Pgd { restarts: 2, ..Pgd::new(0.0, 0) }.buffer_len(network)),
         })
     }
 }

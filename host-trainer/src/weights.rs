@@ -107,6 +107,12 @@ impl Aligned {
 }
 
 impl Weights {
+    /// Whether both take images of the same shape and know as many classes.
+    pub fn has_shape_of(&self, other: &Self) -> bool {
+        let (a, b) = (&self.network, &other.network);
+        a.input() == b.input() && a.classes() == b.classes()
+    }
+
     /// Reads a model file.
     ///
     /// # Errors

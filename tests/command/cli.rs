@@ -126,6 +126,26 @@ fn adversarial_training_is_repeatable_and_resumes_after_every_epoch() {
     std::fs::write(folder.path().join("one.checkpoint"), "rubbish").unwrap();
     let message = error(folder.path(), &[&["train", "--out", "one", "--resume"], &data[..], recipes[2]].concat());
     assert!(message.contains("one.checkpoint"), "{message}");
+    // What replaces the model takes away the checkpoint, from which the first run would else come back.
+    train("two", &["--epochs", "1"]);
+    assert!(!folder.path().join("two.checkpoint").exists());
+    let message = error(folder.path(), &[&["train", "--out", "two", "--resume"], &data[..], recipes[2]].concat());
+    assert!(message.contains("two.checkpoint: not there"), "{message}");
+}
+
+#[test]
+fn a_collapse_is_reported_with_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let network =
+        "input(28,28,1) conv2d(filters=8,kernel=3,stride=2) relu flatten dense(units=32) relu dense(units=10)";
+    let data = ["--data", "synthetic", "--limit", "1500", "--held-out", "100", "--network", network, "--out", "m"];
+    let options = ["--batch-size", "20", "--lr", "0.003", "--schedule", "constant", "--eps", "0.2", "--epochs", "7"];
+    let fgsm = [&["train", "--adversarial", "fgsm", "--eps-warmup", "0"], &data[..], &options].concat();
+    let text = ok(folder.path(), &fgsm);
+    assert!(text.contains("epoch 7 has collapsed") && text.contains("try --adversarial fast"), "{text}");
+    let report = json(folder.path(), &[&fgsm[..], &["--json"]].concat());
+    assert_eq!(report["epochs"][6]["collapsed"], true, "{report}");
+    assert_eq!(report["epochs"][0]["collapsed"], false, "{report}");
 }
 
 #[test]
@@ -384,6 +404,7 @@ fn mistakes_get_a_message_and_leave_no_file() {
         (&["evaluate", "--eps", "0.1"], "--robust"),
         (&["evaluate", "--robust", "--eps", "-1"], "--eps"),
         (&["evaluate", "--robust", "--restarts", "0"], "--restarts"),
+        (&["evaluate", "--robust", "--steps", "18446744073709551615"], "--steps"),
         (
             &["evaluate", "--robust", "--data", "synthetic", "--limit", "5", "--transfer-from", "missing"],
             "--transfer-from",
@@ -405,6 +426,7 @@ fn mistakes_get_a_message_and_leave_no_file() {
         (&["train", "--out", "x", "--eps", "-1", "--adversarial", "pgd"], "--eps"),
         (&["train", "--out", "x", "--momentum", "1"], "--momentum"),
         (&["train", "--out", "x", "--data", "synthetic", "--limit", "5", "--held-out", "5"], "--held-out"),
+        (&["train", "--out", "x", "--data", "synthetic", "--limit", "0"], "--limit"),
         (&["train", "--out", "x", "--network", "nonsense"], "input(height,width,channels)"),
         (&["train", "--out", "no/such/folder/x", "--data", "synthetic"], "no/such/folder/x"),
         (

@@ -186,7 +186,7 @@ fn a_report_on_one_model_says_what_is_missing_and_replaces_the_older_one() {
     assert!(path.join("r/training-b.svg").exists());
     let html = report(&["--model", "a<b>&c"]);
     assert!(html.contains("does not say how its training went") && html.contains("not stated in the file"));
-    assert!(html.contains("needs a second --model"), "transfer has no source");
+    assert!(html.contains("Transfer: images made with <code>plain</code>"), "a bundled model is the source");
     assert!(html.contains("a&lt;b&gt;&amp;c") && !html.contains("a<b>"));
     let mut files: Vec<_> = path.join("r").read_dir().unwrap().map(|file| file.unwrap().file_name()).collect();
     files.sort();

@@ -3,21 +3,21 @@
 //! ```text
 //! for the plain and then the robust model: u32 number of cases, then for each case, all little endian:
 //!     f32 image[784]   u32 label   f32 logits[10]   f32 input_gradient[784]
-//!     for FGSM, MI-FGSM and OTCM at eps 0.2:   f32 adversarial[784]   u32 predicted class
+//!     for each attack:   f32 adversarial[784]   u32 predicted class
 //! ```
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use midge_core::Model;
-use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
 use midge_trainer::bundled;
 use midge_trainer::data::{Dataset, Split, mnist};
 
-/// The same as in the self-test.
-const EPS: f32 = 0.2;
+#[path = "../../src/selftest_attacks.rs"]
+mod attacks;
+
 /// Images of the MNIST test set, if it is there.
-const MNIST_IMAGES: usize = 64;
+const MNIST_IMAGES: usize = 32;
 
 /// Writes the cases: the bundled digits and, for the plain model and with `MIDGE_DATA` naming MNIST's folder, its first
 /// test images.
@@ -58,13 +58,8 @@ fn case(model: &Model<'_, f32>, image: &[f32], label: usize, bytes: &mut Vec<u8>
     put(bytes, result.logits);
     put(bytes, result.gradient);
     let mut adversarial = vec![0.0; image.len()];
-    for attack in 0..3 {
-        let (out, buffer) = (&mut adversarial, &mut buffer);
-        let outcome = match attack {
-            0 => Fgsm { eps: EPS }.attack(model, image, label, out, buffer)?,
-            1 => MiFgsm::new(EPS).attack(model, image, label, out, buffer)?,
-            _ => Otcm { eps: EPS, target: Target::Next }.attack(model, image, label, out, buffer)?,
-        };
+    for attack in 0..attacks::COUNT {
+        let outcome = attacks::run(attack, model, (image, label), &mut adversarial, &mut buffer)?;
         put(bytes, &adversarial);
         bytes.extend(u32::try_from(outcome.after.class)?.to_le_bytes());
     }

@@ -1,27 +1,27 @@
-//! Compares this processor's results with the host's: logits, input gradients, all three attacks, f32 and f16 weights, and the
-//! robust model.
-//! The runner writes what the host computes to `selftest.bin` (`run/src/expected.rs`). Exit code 1 if anything is off.
+//! Compares this processor's results with the host's: logits, input gradients and attacks, of the plain model with f32
+//! and f16 weights and of the robust one. The runner writes what the host computes to `selftest.bin`
+//! (`run/src/expected.rs`). Exit code 1 if anything is off.
 #![no_std]
 #![no_main]
 
-use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
 use midge_core::{Element, Error, MNIST_CNN, Model};
 use midge_firmware::{board, embedded};
 use semihosting::fs::File;
 use semihosting::io::Read;
 use static_cell::StaticCell;
 
+#[path = "../selftest_attacks.rs"]
+mod attacks;
+
 const PIXELS: usize = MNIST_CNN.input().len();
 const CLASSES: usize = MNIST_CNN.classes();
-/// The same as on the host.
-const EPS: f32 = 0.2;
 /// Largest difference of a logit.
 const LOGITS: f32 = 1e-4;
 /// Largest difference of a gradient, relative to the image's largest.
 const GRADIENT: f32 = 1e-3;
-/// One pixel in so many may differ after FGSM, MI-FGSM and OTCM: a gradient near zero may have either sign, and the later
-/// of ten steps follow the first.
-const ONE_IN: [usize; 3] = [1000, 50, 1000];
+/// One pixel in so many may differ after each attack: a gradient near zero may have either sign, and later steps follow
+/// the first.
+const ONE_IN: [usize; attacks::COUNT] = [1000, 50, 1000, 50, 50, 50];
 
 /// One case as the host wrote it.
 struct Case {
@@ -29,8 +29,8 @@ struct Case {
     label: usize,
     logits: [f32; CLASSES],
     gradient: [f32; PIXELS],
-    adversarial: [[f32; PIXELS]; 3],
-    predicted: [usize; 3],
+    adversarial: [[f32; PIXELS]; attacks::COUNT],
+    predicted: [usize; attacks::COUNT],
 }
 
 struct Buffers {
@@ -47,7 +47,7 @@ struct Differences {
     cases: usize,
     logits: f32,
     gradient: f32,
-    pixels: [usize; 3],
+    pixels: [usize; attacks::COUNT],
     classes: usize,
 }
 
@@ -60,13 +60,8 @@ impl Differences {
         let largest = case.gradient.iter().fold(f32::MIN_POSITIVE, |a, g| a.max(g.abs()));
         self.gradient = self.gradient.max(largest_difference(result.gradient, &case.gradient) / largest);
         self.classes += usize::from(class(result.logits) != class(&case.logits));
-        for attack in 0..3 {
-            let (image, label) = (&case.image, case.label);
-            let outcome = match attack {
-                0 => Fgsm { eps: EPS }.attack(model, image, label, adversarial, work)?,
-                1 => MiFgsm::new(EPS).attack(model, image, label, adversarial, work)?,
-                _ => Otcm { eps: EPS, target: Target::Next }.attack(model, image, label, adversarial, work)?,
-            };
+        for attack in 0..attacks::COUNT {
+            let outcome = attacks::run(attack, model, (&case.image, case.label), adversarial, work)?;
             let expected = &case.adversarial[attack];
             // Rounding may differ in the last place; a pixel that took another way is off by much more.
             let differ = |(a, b): &(&f32, &f32)| (*a - *b).abs() > 1e-5;
@@ -78,9 +73,10 @@ impl Differences {
 
     fn report(&self, model: &str, dtype: &str) -> bool {
         let pixels = self.cases * PIXELS;
-        let [fgsm, mi_fgsm, otcm] = self.pixels;
+        let [fgsm, mi_fgsm, otcm, bim, pgd, targeted] = self.pixels;
         defmt::println!(
-            "selftest model={} dtype={} cases={} logits={} gradient={} pixels={} fgsm={} mi_fgsm={} otcm={} classes={}",
+            "selftest model={} dtype={} cases={} logits={} gradient={} pixels={} fgsm={} mi_fgsm={} otcm={} \
+             bim_margin={} pgd={} targeted_mi_fgsm={} classes={}",
             model,
             dtype,
             self.cases,
@@ -90,6 +86,9 @@ impl Differences {
             fgsm,
             mi_fgsm,
             otcm,
+            bim,
+            pgd,
+            targeted,
             self.classes
         );
         let few = self.pixels.iter().zip(ONE_IN).all(|(differ, one_in)| differ * one_in <= pixels);
@@ -138,7 +137,7 @@ fn read(file: &mut File, case: &mut Case) {
     case.label = number(file);
     floats(file, &mut case.logits);
     floats(file, &mut case.gradient);
-    for attack in 0..3 {
+    for attack in 0..attacks::COUNT {
         floats(file, &mut case.adversarial[attack]);
         case.predicted[attack] = number(file);
     }
@@ -153,8 +152,8 @@ fn main() -> ! {
             label: 0,
             logits: [0.0; CLASSES],
             gradient: [0.0; PIXELS],
-            adversarial: [[0.0; PIXELS]; 3],
-            predicted: [0; 3],
+            adversarial: [[0.0; PIXELS]; attacks::COUNT],
+            predicted: [0; attacks::COUNT],
         },
         adversarial: [0.0; PIXELS],
         work: [0.0; MNIST_CNN.attack_len()],

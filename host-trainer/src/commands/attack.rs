@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
     /// The class to walk away from (for a targeted attack: the one the target must differ from)
     #[arg(long, value_enum, default_value_t = Label::True)]
     label: Label,
-    /// With one eps: write images, adversarial images, logits, losses and gradients as safetensors
+    /// With one eps: write images, adversarial images, logits, and the cross-entropy at the label with its gradient, whatever the
+    /// attack follows, as safetensors
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print JSON: per eps, fractions with their counts

@@ -165,5 +165,7 @@ fn print(report: &Report<'_>, stored: DType) {
     if stored == DType::F16 {
         println!("\nThe model file holds f16 weights, so there is no table for f32.");
     }
-    println!("fool: adversarial images that still fool the model, of those that did before the transformation");
+    println!(
+        "fool: adversarial images that still fool the model, of those that did before and whose clean image is read correctly"
+    );
 }

@@ -15,10 +15,10 @@ use crate::training::{checkpoint, history};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Model file, or the name of a bundled model: plain; given twice, both stand side by side
+    /// Model file, or the name of a bundled model: plain, robust; given twice, both stand side by side
     #[arg(long, default_value = "plain", value_name = "MODEL")]
     model: Vec<String>,
-    /// Folder to write: index.html, and every plot as SVG and PNG; a report that is there is replaced
+    /// Folder to write: index.html, every plot as SVG and PNG, the images as PNG; a report that is there is replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]

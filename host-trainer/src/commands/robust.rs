@@ -79,8 +79,9 @@ impl RobustArguments {
     /// Before anything is loaded.
     pub(crate) fn check(&self) -> Result<()> {
         check_eps(&[self.eps])?;
-        ensure!(self.steps > 0, "--steps must be at least 1");
-        ensure!(self.restarts > 0, "--restarts must be at least 1");
+        for (name, value) in [("--steps", self.steps), ("--restarts", self.restarts)] {
+            ensure!((1..=1_000_000).contains(&value), "{name} is {value}: expected 1 to 1000000");
+        }
         Ok(())
     }
 
@@ -90,7 +91,7 @@ impl RobustArguments {
         (weights, data): (&Weights, &Dataset),
         clean: Evaluation,
     ) -> Result<Report> {
-        let source = self.source(test.model_name(), weights)?;
+        let source = self.source(weights)?;
         let suite = self.suite(test.seed(), (weights, data), source.as_ref().map(|(_, weights)| weights))?;
         let worst = suite.worst_case()?;
         let curve = suite.curve()?;
@@ -132,24 +133,14 @@ impl RobustArguments {
     }
 
     /// The model that transfer starts from, with its name.
-    fn source(&self, own: &str, weights: &Weights) -> Result<Option<(String, Weights)>> {
-        let fits = |other: &Weights| {
-            let (a, b) = (&other.network, &weights.network);
-            a.input() == b.input() && a.classes() == b.classes()
+    fn source(&self, weights: &Weights) -> Result<Option<(String, Weights)>> {
+        let Some(name) = &self.transfer_from else {
+            return Ok(bundled::other_than(weights)?.map(|(name, other)| (name.to_string(), other)));
         };
-        if let Some(name) = &self.transfer_from {
-            let other = ModelArguments { model: name.clone() }.load().context("--transfer-from")?;
-            ensure!(fits(&other), "--transfer-from {name}: other images or classes than the model's");
-            ensure!(other.tensors != weights.tensors, "--transfer-from {name}: is the model itself");
-            return Ok(Some((name.clone(), other)));
-        }
-        for (name, _) in bundled::MODELS.iter().filter(|(name, _)| *name != own) {
-            let Some(other) = bundled::model(name).transpose()? else { continue };
-            if fits(&other) && other.tensors != weights.tensors {
-                return Ok(Some(((*name).to_string(), other)));
-            }
-        }
-        Ok(None)
+        let other = ModelArguments { model: name.clone() }.load().context("--transfer-from")?;
+        ensure!(other.has_shape_of(weights), "--transfer-from {name}: other images or classes than the model's");
+        ensure!(other.tensors != weights.tensors, "--transfer-from {name}: is the model itself");
+        Ok(Some((name.clone(), other)))
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{ModelArguments, print_json};
 use crate::summary::{Memory, Row, rows, thousands};
+use crate::training::history::HISTORY;
 use crate::weights::{DType, Weights};
 
 #[derive(Debug, clap::Args)]
@@ -63,14 +64,17 @@ fn print(summary: &Summary) -> Result<()> {
     println!("{:<30}{:>12}{:>12}", "flash: model file", flash[0], flash[1]);
     for (what, bytes) in [
         ("RAM: inference", memory.ram_bytes_inference),
-        ("RAM: FGSM", memory.ram_bytes_fgsm),
+        ("RAM: FGSM, BIM", memory.ram_bytes_fgsm),
         ("RAM: OTCM", memory.ram_bytes_otcm),
         ("RAM: MI-FGSM", memory.ram_bytes_mi_fgsm),
+        ("RAM: PGD from one start", memory.ram_bytes_pgd),
+        ("RAM: PGD with restarts", memory.ram_bytes_pgd_restarts),
     ] {
         println!("{what:<30}{:>12}{:>12}", thousands(bytes), thousands(bytes));
     }
     println!("RAM: images and all buffers, without the stack; weights stay in flash.");
-    for (key, value) in &summary.metadata {
+    // The history is one long line, for the report and --json.
+    for (key, value) in summary.metadata.iter().filter(|(key, _)| *key != HISTORY) {
         println!("{key}: {value}");
     }
     Ok(())

@@ -90,7 +90,8 @@ fn blur(pixels: &mut [f32], [height, width, channels]: [usize; 3], sigma: f32) {
         return;
     }
     let radius = (3.0 * sigma).ceil() as isize;
-    let weight = |d: isize| (-((d * d) as f32) / (2.0 * sigma * sigma)).exp();
+    // Divided first: the square of a tiny sigma is 0.
+    let weight = |d: isize| (-0.5 * (d as f32 / sigma).powi(2)).exp();
     let total: f32 = (-radius..=radius).map(weight).sum();
     for (dy, dx) in [(0, 1), (1, 0)] {
         let source = pixels.to_vec();
@@ -190,7 +191,9 @@ mod tests {
         assert!((blurred[2 * (7 * 15 + 7)] - 0.159).abs() < 1e-3);
         assert!((blurred[2 * (6 * 15 + 7)] - 0.159 * (-0.5f32).exp()).abs() < 1e-3);
         assert!(blurred.iter().skip(1).step_by(2).all(|x| *x == 0.0));
-        assert_eq!(apply(&Transform::Blur(0.0), &image, [15, 15, 2]), image);
+        for none in [0.0, 1e-45, 1e-30] {
+            assert_eq!(apply(&Transform::Blur(none), &image, [15, 15, 2]), image);
+        }
     }
 
     #[test]

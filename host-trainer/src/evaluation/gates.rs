@@ -87,7 +87,7 @@ impl Suite<'_> {
     /// Those of the attacks.
     pub fn gates(&self, worst: &WorstCase<'_>, curve: &[Point]) -> Result<Vec<Gate>> {
         let [falls, chance] = self.curve_gates(curve);
-        let [noise, transfer] = gradient_free(worst);
+        let [noise, transfer] = self.gradient_free(worst);
         Ok(vec![self.eps_zero()?, self.iterated(worst), falls, chance, self.more_steps()?, noise, transfer])
     }
 
@@ -156,24 +156,25 @@ impl Suite<'_> {
         let verdict = Verdict::of(few.abs_diff(many) <= self.slack());
         Ok(Gate { gate: "twice the steps change nothing", verdict, detail })
     }
-}
 
-/// Noise and transfer know less than the gradient, so they must not find more.
-fn gradient_free(worst: &WorstCase<'_>) -> [Gate; 2] {
-    let white_box = worst.probes.iter().filter(|result| result.probe.is_white_box());
-    let white_box = white_box.map(|result| result.survives.clone()).reduce(|a, b| both(&a, &b)).unwrap_or_default();
-    let gate = |gate, is: fn(&Probe<'_>) -> bool| {
-        let Some(other) = worst.probes.iter().find(|result| is(&result.probe)) else {
-            let detail = "no other model: --transfer-from MODEL".to_string();
-            return Gate { gate, verdict: Verdict::NotRun, detail };
+    /// Noise and transfer know less than the gradient, so they must not find what it does not.
+    fn gradient_free(&self, worst: &WorstCase<'_>) -> [Gate; 2] {
+        let white_box = worst.probes.iter().filter(|result| result.probe.is_white_box());
+        let white_box = white_box.map(|result| result.survives.clone()).reduce(|a, b| both(&a, &b)).unwrap_or_default();
+        let gate = |gate, is: fn(&Probe<'_>) -> bool| {
+            let Some(other) = worst.probes.iter().find(|result| is(&result.probe)) else {
+                let detail = "no other model: --transfer-from MODEL".to_string();
+                return Gate { gate, verdict: Verdict::NotRun, detail };
+            };
+            let (best, slack) = (count(&white_box), self.slack());
+            let only = best - count(&both(&white_box, &other.survives));
+            let right = other.count();
+            let detail = format!("right {right}, white-box {best}; {only} images fell to this only, at most {slack}");
+            Gate { gate, verdict: Verdict::of(only <= slack), detail }
         };
-        let best = count(&white_box);
-        let only = best - count(&both(&white_box, &other.survives));
-        let detail = format!("right {}, white-box {best}; {only} images fell to this only", other.count());
-        Gate { gate, verdict: Verdict::of(other.count() >= best), detail }
-    };
-    [
-        gate("noise does not beat the gradient", |probe| matches!(probe, Probe::Noise)),
-        gate("transfer does not beat the gradient", |probe| matches!(probe, Probe::Transfer(..))),
-    ]
+        [
+            gate("noise does not beat the gradient", |probe| matches!(probe, Probe::Noise)),
+            gate("transfer does not beat the gradient", |probe| matches!(probe, Probe::Transfer(..))),
+        ]
+    }
 }

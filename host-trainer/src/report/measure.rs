@@ -8,12 +8,15 @@ use midge_core::loss::Loss;
 use super::costs;
 use super::stages::Stages;
 use super::{AttackRow, Bin, Curve, Figures, Matrix, Minimal, Robust, Settings, Subject, card, examples};
+use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::gates::Point;
 use crate::evaluation::minimal::{minimal_eps, quantile};
-use crate::evaluation::robust::{Probe, Suite, count, read_correctly};
+use crate::evaluation::robust::{Probe, ProbeResult, Suite, count, read_correctly};
 use crate::evaluation::{Attack, Method, Share, attack_all, evaluate};
 use crate::progress;
+use crate::training::history;
+use crate::weights::Weights;
 
 /// Points of the grid of minimal eps, and their distance.
 pub const GRID_POINTS: usize = 20;
@@ -22,32 +25,31 @@ const GRID_STEPS_PER_UNIT: f32 = 40.0;
 /// Largest eps of the grid.
 pub const GRID_END: f32 = GRID_POINTS as f32 / GRID_STEPS_PER_UNIT;
 
-/// Measures every model; the others serve as sources of transfer.
+/// Measures every model. Transfer is from the other one, or from a bundled one if there is only one.
 ///
 /// # Errors
 /// If images do not fit, or an attack fails.
 pub fn all(subjects: &[Subject], data: &Dataset, settings: &Settings) -> Result<Vec<Figures>> {
     let chosen = examples::choose(subjects, data)?;
     let mut stages = Stages::new(subjects.len(), settings);
-    let measure = |(i, subject)| {
+    let bundled = if let [only] = subjects { bundled::other_than(&only.weights)? } else { None };
+    let measure = |(i, subject): (usize, &Subject)| {
         // The other one of two.
-        let source = subjects.get(1 - i).filter(|other| fits(other, subject));
+        let other = subjects.get(1 - i).map(|other| (other.name.as_str(), &other.weights));
+        let other = other.or(bundled.as_ref().map(|(name, weights)| (*name, weights)));
+        let source =
+            other.filter(|(_, other)| other.has_shape_of(&subject.weights) && other.tensors != subject.weights.tensors);
         let measuring = Measuring { subject, source, data, settings };
         measuring.run(&chosen, &mut stages)
     };
     subjects.iter().enumerate().map(measure).collect()
 }
 
-/// Whether images for one model can be given to the other.
-fn fits(other: &Subject, subject: &Subject) -> bool {
-    let (a, b) = (&other.weights, &subject.weights);
-    a.network.input() == b.network.input() && a.network.classes() == b.network.classes() && a.tensors != b.tensors
-}
-
 /// One model under measurement.
 struct Measuring<'a> {
     subject: &'a Subject,
-    source: Option<&'a Subject>,
+    /// Another model, with its name, for transfer.
+    source: Option<(&'a str, &'a Weights)>,
     data: &'a Dataset,
     settings: &'a Settings,
 }
@@ -62,7 +64,7 @@ impl Measuring<'_> {
         next("accuracy against eps");
         let curves = self.curves(&suite)?;
         next("robust evaluation");
-        let robust = robust(&suite)?;
+        let robust = self.robust(&suite)?;
         suite.progress.finish_and_clear();
         next("targeted attacks");
         let matrix = self.matrix(&suite)?;
@@ -79,6 +81,7 @@ impl Measuring<'_> {
             matrix,
             examples: examples::attack(weights, data, chosen, settings)?,
             training: subject.training.clone(),
+            best_epoch: history::best_epoch(weights),
             costs: costs::measure(weights, data, settings)?,
             card: card::of(subject)?,
         })
@@ -88,7 +91,7 @@ impl Measuring<'_> {
         let Settings { robust_eps, steps, restarts, seed, .. } = *self.settings;
         let weights = &self.subject.weights;
         let correct = read_correctly(weights, self.data, &ProgressBar::hidden())?;
-        let source = self.source.map(|source| &source.weights);
+        let source = self.source.map(|(_, weights)| weights);
         let progress = ProgressBar::hidden();
         let suite =
             Suite { weights, data: self.data, correct, eps: robust_eps, steps, restarts, seed, source, progress };
@@ -149,6 +152,19 @@ impl Measuring<'_> {
         Ok(counts)
     }
 
+    fn robust(&self, suite: &Suite<'_>) -> Result<Robust> {
+        let worst = suite.worst_case()?;
+        let gates = suite.gates(&worst, &suite.curve()?)?;
+        let row = |result: &ProbeResult<'_>| AttackRow {
+            attack: result.probe.name(),
+            right: Share::new(result.count(), result.survives.len()),
+            first: result.first,
+        };
+        let attacks = worst.probes.iter().map(row).collect();
+        let transfer_from = self.source.map(|(name, _)| name.to_string());
+        Ok(Robust { worst: Share::new(count(&worst.survives), worst.survives.len()), attacks, transfer_from, gates })
+    }
+
     fn minimal(&self) -> Result<Minimal> {
         let grid: Vec<f32> = (1..=GRID_POINTS).map(|k| k as f32 / GRID_STEPS_PER_UNIT).collect();
         let bar = progress::bar(self.data.len() as u64, "minimal eps");
@@ -162,18 +178,6 @@ impl Measuring<'_> {
             quartiles: [0.25, 0.5, 0.75].map(|q| quantile(&images, q)),
         })
     }
-}
-
-fn robust(suite: &Suite<'_>) -> Result<Robust> {
-    let worst = suite.worst_case()?;
-    let gates = suite.gates(&worst, &suite.curve()?)?;
-    let row = |result: &crate::evaluation::robust::ProbeResult<'_>| AttackRow {
-        attack: result.probe.name(),
-        right: Share::new(result.count(), result.survives.len()),
-        first: result.first,
-    };
-    let attacks = worst.probes.iter().map(row).collect();
-    Ok(Robust { worst: Share::new(count(&worst.survives), worst.survives.len()), attacks, gates })
 }
 
 /// The attack's name with its number of steps.

@@ -97,6 +97,8 @@ pub struct Figures {
     pub examples: Vec<Example>,
     /// Every epoch of the training; empty if the file does not say.
     pub training: Vec<Entry>,
+    /// The epoch of the weights, if the run kept the best.
+    pub best_epoch: Option<usize>,
     /// What an attack costs.
     pub costs: Vec<Cost>,
     /// What the model is.
@@ -119,6 +121,8 @@ pub struct Robust {
     pub worst: Share,
     /// Each attack alone.
     pub attacks: Vec<AttackRow>,
+    /// The model that transfer starts from.
+    pub transfer_from: Option<String>,
     /// Checks of whether to believe it.
     pub gates: Vec<Gate>,
 }

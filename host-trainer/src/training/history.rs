@@ -22,6 +22,8 @@ pub const RECIPE: &str = "training.recipe";
 pub const DATA: &str = "training.data";
 /// Metadata key of the number of epochs that the weights have seen.
 pub const EPOCHS: &str = "training.epochs";
+/// Metadata key of the best epoch so far, and what was measured then.
+pub const BEST: &str = "training.best";
 
 /// One epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -56,13 +58,17 @@ impl Entry {
             _ => return None,
         };
         let epoch = Epoch { epoch: epoch.parse().ok()?, loss, accuracy };
-        Some(Self { epoch, test_loss, test_accuracy, held_out })
+        let is_share = |x: &f64| (0.0..=1.0).contains(x);
+        let losses = [loss, test_loss].iter().all(|x| x.is_finite() && *x >= 0.0);
+        let shares = [accuracy, test_accuracy].iter().chain(held_out.iter().flatten()).all(is_share);
+        (losses && shares).then_some(Self { epoch, test_loss, test_accuracy, held_out })
     }
 }
 
-/// Reads the entries of [`HISTORY`]; `None` if one is not as midge writes it.
+/// Reads the entries of [`HISTORY`]; `None` if they are not as midge writes them.
 pub fn parse(text: &str) -> Option<Vec<Entry>> {
-    text.split_terminator(';').map(Entry::parse).collect()
+    let entry = |(before, text)| Entry::parse(text).filter(|entry| entry.epoch.epoch == before + 1);
+    text.split_terminator(';').enumerate().map(entry).collect()
 }
 
 /// All epochs of the run that made a model, also those after the best one if the checkpoint at `checkpoint` is of the same
@@ -79,6 +85,11 @@ pub fn of_run(weights: &Weights, checkpoint: Option<&Path>) -> Result<Vec<Entry>
         text = later.get(HISTORY).filter(|later| same && later.starts_with(&text)).cloned().unwrap_or(text);
     }
     parse(&text).with_context(|| format!("the metadata entry {HISTORY} is not one that midge writes"))
+}
+
+/// The epoch of the weights, if the run kept the best.
+pub fn best_epoch(weights: &Weights) -> Option<usize> {
+    weights.metadata.get(BEST)?.split(' ').next()?.parse().ok()
 }
 
 fn metadata(path: &Path) -> Result<HashMap<String, String>> {
@@ -98,11 +109,23 @@ mod tests {
             test_accuracy: 1.0,
             held_out: None,
         };
-        let more = Entry { held_out: Some([0.75, 0.0]), ..plain };
+        let more = Entry { epoch: Epoch { epoch: 2, ..plain.epoch }, held_out: Some([0.75, 0.0]), ..plain };
         assert_eq!(plain.to_text(), "1 0.250000 0.500000 0.125000 1.000000;");
         assert_eq!(parse(&(plain.to_text() + &more.to_text())), Some(vec![plain, more]));
         assert_eq!(parse(""), Some(Vec::new()));
         assert_eq!(parse("1 0.5;"), None);
         assert_eq!(parse("1 0.5 x 0.5 0.5;"), None);
+        for bad in [
+            "0 1 1 1 1;",
+            "2 1 1 1 1;",
+            "1 1 1 1 1;3 1 1 1 1;",
+            "1 inf 1 1 1;",
+            "1 -1 1 1 1;",
+            "1 1 1e300 1 1;",
+            "1 1 1 1 NaN;",
+            "1 1 1 1 1 1 1.5;",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
     }
 }

@@ -31,16 +31,20 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// More right under attack; the clean accuracy decides between equals.
-    pub fn is_better_than(&self, other: &Self) -> bool {
-        (self.pgd_accuracy, self.clean_accuracy) > (other.pgd_accuracy, other.clean_accuracy)
+    /// More right after adversarial training under attack, else on clean images; the other accuracy decides between equals.
+    pub fn is_better_than(&self, other: &Self, adversarial: bool) -> bool {
+        let key = |v: &Self| match adversarial {
+            true => (v.pgd_accuracy, v.clean_accuracy),
+            false => (v.clean_accuracy, v.pgd_accuracy),
+        };
+        key(self) > key(other)
     }
 
     /// Catastrophic overfitting (Wong et al., ICLR 2020, section 5.2): the network resists the step that it was
     /// trained on in `epoch` and reads clean images, but hardly any after PGD. A few large steps can end like a single
-    /// one. Not before eps has its full size: until then the attack is easier to resist than PGD.
+    /// one. Not before eps had its full size for half of the epoch: the attack is easier to resist than PGD until then.
     pub fn has_collapsed(&self, adversarial: &Adversarial, epoch: &Epoch) -> bool {
-        let whole_eps = epoch.epoch as f64 - 1.0 >= adversarial.warm_up;
+        let whole_eps = epoch.epoch as f64 - 0.5 >= adversarial.warm_up;
         let resists = epoch.accuracy.min(self.clean_accuracy);
         whole_eps && resists >= 0.5 && self.pgd_accuracy < 0.1
     }
@@ -79,4 +83,35 @@ pub fn validate(weights: &Weights, data: &Dataset, eps: f32, seed: u64) -> Resul
     let [clean, pgd] = counts?.iter().fold([0, 0], |sum, count| [sum[0] + count[0], sum[1] + count[1]]);
     let share = |count| fraction(count, data.len());
     Ok(Validation { clean_accuracy: share(clean), pgd_accuracy: share(pgd), held_out: data.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::adversarial::Method;
+
+    const FOOLED: Validation = Validation { clean_accuracy: 0.98, pgd_accuracy: 0.02, held_out: 100 };
+
+    #[test]
+    fn a_collapse_is_told_from_a_warm_up_and_from_a_network_that_reads_nothing() {
+        let collapses = |found: Validation, epoch, accuracy, warm_up| {
+            let adversarial = Adversarial { warm_up, ..Adversarial::new(Method::Fgsm, 0.3) };
+            found.has_collapsed(&adversarial, &Epoch { epoch, loss: 0.1, accuracy })
+        };
+        assert!(collapses(FOOLED, 1, 0.9, 0.0));
+        assert!(collapses(FOOLED, 1, 0.9, 0.2), "the default of a run of one epoch");
+        assert!(!collapses(FOOLED, 1, 0.9, 1.0), "eps was never whole");
+        assert!(collapses(FOOLED, 2, 0.9, 1.0));
+        assert!(!collapses(FOOLED, 2, 0.3, 0.0), "does not resist what it is trained on");
+        assert!(!collapses(Validation { clean_accuracy: 0.1, ..FOOLED }, 2, 0.9, 0.0));
+        assert!(!collapses(Validation { pgd_accuracy: 0.1, ..FOOLED }, 2, 0.9, 0.0));
+    }
+
+    #[test]
+    fn the_better_epoch_is_the_one_that_the_training_is_for() {
+        let robust = Validation { clean_accuracy: 0.97, pgd_accuracy: 0.9, held_out: 100 };
+        assert!(robust.is_better_than(&FOOLED, true) && !FOOLED.is_better_than(&robust, true));
+        assert!(FOOLED.is_better_than(&robust, false) && !robust.is_better_than(&FOOLED, false));
+        assert!(!robust.is_better_than(&robust, true) && !robust.is_better_than(&robust, false));
+    }
 }

@@ -53,8 +53,8 @@ pub(crate) struct Arguments {
     shift: usize,
     #[command(flatten)]
     attack: AttackArguments,
-    /// Training images kept for the clean and PGD accuracy after every epoch; the best epoch stays in --out [default: 0;
-    /// adversarial: a tenth, at most 1000]
+    /// Training images kept for the clean and PGD accuracy after every epoch; the best epoch stays in --out, with
+    /// --adversarial under PGD, else on clean images [default: 0; adversarial: a tenth, at most 1000]
     #[arg(long, value_name = "N")]
     held_out: Option<usize>,
     /// Architecture in midge's words [default: the lecture's MNIST CNN; adversarial: the same with a threshold of 0.1 in the first
@@ -191,6 +191,7 @@ impl Arguments {
 
     /// Training images that are kept for validation, of `images`.
     pub(super) fn held_out(&self, images: usize) -> Result<usize> {
+        ensure!(images > 0, "--limit is 0: no training images are left");
         let default = if self.attack.adversarial.is_some() { (images / 10).min(1000) } else { 0 };
         let held_out = self.held_out.unwrap_or(default);
         ensure!(held_out < images, "--held-out is {held_out}: nothing would be left of {images} training images");

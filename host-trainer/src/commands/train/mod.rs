@@ -17,6 +17,7 @@ use super::{percent, print_json};
 use crate::data::{Dataset, Split};
 use crate::evaluation::{Evaluation, evaluate};
 use crate::progress;
+use crate::training::adversarial::Method;
 use crate::training::validation::{Validation, validate};
 use crate::training::{Epoch, Recipe, train_epoch};
 use crate::weights::Weights;
@@ -47,11 +48,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     check_writable(&arguments.out)?;
     let images = load(arguments)?;
     run.check_images(&images, arguments.eps())?;
+    run.complete()?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("Ctrl-C cannot be caught")?;
     if !arguments.json {
         println!("seed {}  {} training images of {}", recipe.seed, images.train.len(), images.train.name);
+        if arguments.resume {
+            match run.done() {
+                0 => println!("nothing to resume: {} is not there", run.newest().display()),
+                done => println!("goes on after epoch {done} of {}", run.newest().display()),
+            }
+        }
     }
     let mut reports = Vec::new();
     for epoch in run.done() + 1..=recipe.epochs {
@@ -63,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         };
         run.keep(&report)?;
         if !arguments.json {
-            print(&report);
+            print(&report, recipe.adversarial.map(|adversarial| adversarial.method));
         }
         reports.push(report);
     }
@@ -109,7 +117,7 @@ fn one_epoch(
     Ok(Some(Report { epoch: result, test_loss: loss, test_accuracy: accuracy, validation, collapsed }))
 }
 
-fn print(report: &Report) {
+fn print(report: &Report, method: Option<Method>) {
     let Epoch { epoch, loss, accuracy } = report.epoch;
     println!(
         "epoch {epoch}  loss {loss:.4}  accuracy {}   test loss {:.4}  test accuracy {}{}",
@@ -122,10 +130,14 @@ fn print(report: &Report) {
             percent(validation.pgd_accuracy)
         ))
     );
-    if report.collapsed == Some(true) {
+    if let (Some(true), Some(method)) = (report.collapsed, method) {
+        let remedy = match method {
+            Method::Fgsm => "--adversarial fast or pgd",
+            Method::Fast => "a smaller --alpha or --adversarial pgd",
+            Method::Pgd | Method::Trades => "more --steps or a smaller --alpha",
+        };
         println!(
-            "epoch {epoch} has collapsed: the network resists the attack that it is trained on, but not PGD; \
-             try --adversarial pgd, more --steps or a smaller --alpha"
+            "epoch {epoch} has collapsed: the network resists the attack that it is trained on, but not PGD; try {remedy}"
         );
     }
 }
@@ -149,7 +161,7 @@ fn finish(arguments: &Arguments, run: &Run, test: &Dataset, reports: &[Report]) 
         println!("{path} already has {} epochs", run.done());
     }
     if let Some(best) = best {
-        println!("epoch {best} is the best under PGD");
+        println!("epoch {best} is the best on held-out images{}", if run.adversarial { ", under PGD" } else { "" });
     }
     println!("test accuracy {}  ({} of {})", percent(result.accuracy), result.correct, result.samples);
     println!("{path}");

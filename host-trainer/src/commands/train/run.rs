@@ -11,13 +11,10 @@ use anyhow::{Context, Result, ensure};
 use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED, Network};
 
 use super::{Arguments, Images, Report};
-use crate::training::history::{DATA, EPOCHS, Entry, HISTORY, RECIPE};
+use crate::training::history::{BEST, DATA, EPOCHS, Entry, HISTORY, RECIPE};
 use crate::training::validation::Validation;
 use crate::training::{Recipe, Training, checkpoint, initialise};
 use crate::weights::{DType, Weights};
-
-/// Metadata key of the epoch in the model file.
-const BEST: &str = "training.best";
 
 /// What a run has so far.
 pub(super) struct Run {
@@ -27,6 +24,8 @@ pub(super) struct Run {
     data: String,
     out: PathBuf,
     checkpoint: Option<PathBuf>,
+    /// Whether the best epoch is that under attack.
+    pub(super) adversarial: bool,
     /// The epoch in the model file and its accuracies, if there are held-out images.
     best: Option<(usize, Validation)>,
 }
@@ -45,12 +44,12 @@ impl Run {
             data: String::new(),
             out,
             checkpoint,
+            adversarial: recipe.adversarial.is_some(),
             best: None,
         };
         if arguments.resume && run.newest().exists() {
             run.training = run.resume(asked, recipe)?;
             run.best = run.training.weights.metadata.get(BEST).and_then(|line| parse_best(line));
-            run.complete()?;
         } else if arguments.resume && run.out.exists() {
             anyhow::bail!("{}: not there, and this run cannot go on without it", run.newest().display());
         }
@@ -86,7 +85,10 @@ impl Run {
     }
 
     /// Writes the model file that an interrupted run did not get to.
-    fn complete(&self) -> Result<()> {
+    pub(super) fn complete(&self) -> Result<()> {
+        if self.done() == 0 {
+            return Ok(());
+        }
         let is_newest = self.best.is_none_or(|(epoch, _)| epoch == self.done());
         if self.checkpoint.is_some() && is_newest {
             self.training.weights.save(&self.out, DType::F32)?;
@@ -129,7 +131,7 @@ impl Run {
         let metadata = &mut self.training.weights.metadata;
         let mut is_best = true;
         if let Some(validation) = report.validation {
-            is_best = self.best.is_none_or(|(_, best)| validation.is_better_than(&best));
+            is_best = self.best.is_none_or(|(_, best)| validation.is_better_than(&best, self.adversarial));
             if is_best {
                 self.best = Some((epoch.epoch, validation));
                 metadata.insert(BEST.into(), format_best(epoch.epoch, &validation));
@@ -139,10 +141,22 @@ impl Run {
         metadata.insert(EPOCHS.into(), epoch.epoch.to_string());
         metadata.insert(RECIPE.into(), self.recipe.clone());
         metadata.entry(HISTORY.into()).or_default().push_str(&entry.to_text());
-        if let Some(path) = &self.checkpoint {
-            checkpoint::save(&self.training, path)?;
+        match &self.checkpoint {
+            Some(path) => checkpoint::save(&self.training, path)?,
+            None => self.remove_checkpoint()?,
         }
         if is_best { self.training.weights.save(&self.out, DType::F32) } else { Ok(()) }
+    }
+
+    /// Another run's: `--resume` would bring that run's model back.
+    fn remove_checkpoint(&self) -> Result<()> {
+        let path = checkpoint::path(&self.out);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{}: is of another run and cannot be removed", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

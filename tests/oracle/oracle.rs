@@ -8,6 +8,7 @@ use half::f16;
 use indicatif::ProgressBar;
 use midge_core::Model;
 use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_trainer::bundled;
 use midge_trainer::data::{self, Dataset, Source, Split};
 use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate};
 use midge_trainer::import::import;
@@ -117,12 +118,17 @@ fn logits_gradients_and_adversarial_images_are_those_of_the_reference() {
 }
 
 /// The tables take minutes with optimised code, and many times that with the checks of a debug build.
-fn oracle_in_release() -> Option<(PathBuf, Weights)> {
+fn is_release() -> bool {
     if cfg!(debug_assertions) {
-        eprintln!("NOT RUN in a debug build: accuracy tables over 10,000 images; cargo test --release --test oracle");
-        return None;
+        eprintln!(
+            "NOT RUN in a debug build: figures over 10,000 images; cargo test --release -p midge-trainer --test oracle"
+        );
     }
-    oracle()
+    !cfg!(debug_assertions)
+}
+
+fn oracle_in_release() -> Option<(PathBuf, Weights)> {
+    oracle().filter(|_| is_release())
 }
 
 /// Accuracy in percent over all 10,000 images, from Keras.
@@ -205,5 +211,24 @@ fn f16_in_place_is_the_rounded_model() {
         for (a, b) in expected.logits.iter().zip(found.logits.iter()) {
             assert!((a - b).abs() < 1e-4, "image {i}: {a} {b}");
         }
+    }
+}
+
+/// The bundled models are those of README: clean accuracy, and how much of it stands.
+#[test]
+fn the_bundled_models_are_as_good_as_said() {
+    let Some(data) = test_set().filter(|_| is_release()) else { return };
+    let first = data.slice(0, Some(500)).unwrap();
+    // Right without an attack, of 10,000, and after PGD of eps 0.3, of the first 500.
+    for (name, clean, standing) in [("plain", 9936, 0..=5), ("robust", 9866, 465..=480)] {
+        let weights = bundled::model(name).unwrap().unwrap();
+        let correct = evaluate(&weights, &data, &ProgressBar::hidden()).unwrap().correct;
+        let pgd = Attack { steps: 20, ..Attack::new(Method::Pgd) };
+        let attacked = attack_all(&weights, &first, &labels(&first), pgd, 0.3, &ProgressBar::hidden()).unwrap();
+        let right = attacked.iter().zip(labels(&first)).filter(|(a, label)| a.outcome.after.class == *label).count();
+        println!("{name}: {correct} of 10000, under PGD {right} of 500");
+        // Sums in another order may turn an image or two.
+        assert!(correct.abs_diff(clean) <= 2, "{name}: {correct}");
+        assert!(standing.contains(&right), "{name}: {right}");
     }
 }

@@ -1,0 +1,50 @@
+//! The frame of a program that links only if it cannot panic; it has no log either.
+
+use core::hint::black_box;
+use core::panic::PanicInfo;
+
+use midge_core::attack::Outcome;
+use midge_core::{Error, MNIST_CNN, Model, f16};
+
+#[path = "interrupts.rs"]
+mod interrupts;
+
+const PIXELS: usize = MNIST_CNN.input().len();
+
+#[repr(C, align(8))]
+struct Aligned<T: ?Sized>(T);
+
+/// Not counted as code.
+static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../host-trainer/assets/plain.safetensors"));
+
+/// Reads the model, classifies an image, attacks it and sleeps. The attacks get model, image, label, the adversarial
+/// image to write and a buffer.
+pub(crate) fn run<const N: usize>(
+    attacks: impl Fn(&Model<'_, f16>, &[f32], usize, &mut [f32], &mut [f32]) -> Result<[Outcome; N], Error>,
+) -> ! {
+    let all = |image: &[f32], adversarial: &mut [f32], buffer: &mut [f32]| {
+        // A model that cannot be read has no gradient; there is nobody to tell.
+        let model = Model::<f16>::from_safetensors(&MNIST_CNN, &MODEL.0);
+        let Ok(model) = &model else { return Err(Error::NoSteps) };
+        let label = model.classify(image, buffer)?.class;
+        attacks(model, image, label, adversarial, buffer)
+    };
+    let image = [0.0; PIXELS];
+    let mut adversarial = [0.0; PIXELS];
+    let mut buffer = [0.0; MNIST_CNN.attack_len()];
+    let outcomes = all(black_box(&image), black_box(&mut adversarial), black_box(&mut buffer));
+    black_box(outcomes.is_ok());
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+unsafe extern "C" {
+    /// Defined nowhere: whoever can reach a panic does not link.
+    safe fn a_panic_can_be_reached() -> !;
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo) -> ! {
+    a_panic_can_be_reached()
+}
