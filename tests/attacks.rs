@@ -298,16 +298,3 @@ fn attacks_with_the_same_steps_are_the_same() {
         .unwrap();
     assert_eq!(a, b);
 }
-
-#[test]
-fn a_network_of_one_class_has_no_target() {
-    let network: Network = "input(1,2,1) flatten dense(units=1)".parse().unwrap();
-    let model = Model::from_tensors(&network, &[&[1.0f32, -1.0], &[0.0]]).unwrap();
-    let (mut out, mut buffer) = ([0.0; 2], vec![0.0; network.attack_len()]);
-    for target in [Target::Next, Target::LeastLikely, Target::Random(3), Target::Class(0)] {
-        let otcm = Otcm { eps: 0.1, target }.attack(&model, &[0.5, 0.5], 0, &mut out, &mut buffer);
-        assert_eq!(otcm.err(), Some(Error::TargetIsLabel { class: 0 }), "{target:?}");
-        let bim = Targeted { attack: Bim::new(0.1), target }.attack(&model, &[0.5, 0.5], 0, &mut out, &mut buffer);
-        assert_eq!(bim.err(), Some(Error::TargetIsLabel { class: 0 }), "{target:?}");
-    }
-}

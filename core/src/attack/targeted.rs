@@ -33,8 +33,7 @@ impl Target {
     /// The target class for an image of class `label`; the buffer is that of [`Model::logits`].
     ///
     /// # Errors
-    /// Those of [`Model::logits`], a class that does not exist, and a target that is the label, as it always is where
-    /// there is but one class.
+    /// Those of [`Model::logits`], a class that does not exist, and a target that is the label.
     pub fn class<T: Element>(
         self,
         model: &Model<'_, T>,
@@ -47,7 +46,6 @@ impl Target {
         match self {
             Self::Class(class) if class == label => Err(Error::TargetIsLabel { class }),
             Self::Class(class) => check_class(class, classes).map(|()| class),
-            _ if classes < 2 => Err(Error::TargetIsLabel { class: label }),
             Self::Next => Ok((label + 1) % classes),
             Self::Random(seed) => {
                 // A multiply keeps the draw in range; for at most 2^14 classes its bias is below 2^-18.

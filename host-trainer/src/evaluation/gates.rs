@@ -95,13 +95,11 @@ impl Suite<'_> {
     fn eps_zero(&self) -> Result<Gate> {
         let pgd = Attack { steps: 2, restarts: 2, ..self.pgd(2, Loss::Margin) };
         let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd, pgd.towards(Target::Next)];
-        // With a single class there is no target to walk to.
-        let attacks = &attacks[..if self.weights.network.classes() > 1 { 4 } else { 3 }];
         let same = for_each_part(self.weights, self.data.len(), &ProgressBar::hidden(), |attacker, part| {
             let samples: Vec<_> = part.iter().map(|index| Sample::of(self.data, *index)).collect();
             let mut out = vec![0.0; part.len() * attacker.pixels()];
             let mut same = vec![true; part.len()];
-            for attack in attacks {
+            for attack in &attacks {
                 let outcomes = attacker.attack(attack, 0.0, &samples, &mut out)?;
                 let images = out.chunks(attacker.pixels()).zip(&samples);
                 for ((same, (out, sample)), outcome) in same.iter_mut().zip(images).zip(outcomes) {
