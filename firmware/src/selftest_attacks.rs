@@ -22,10 +22,10 @@ pub(crate) fn run<T: Element>(
         0 => Fgsm { eps: EPS }.attack(model, image, label, out, buffer),
         1 => MiFgsm::new(EPS).attack(model, image, label, out, buffer),
         2 => Otcm { eps: EPS, target: Target::Next }.attack(model, image, label, out, buffer),
-        3 => Bim { loss: Loss::Margin, ..Bim::with_steps(EPS, 3) }.attack(model, image, label, out, buffer),
-        4 => Pgd { restarts: 2, ..Pgd::with_steps(EPS, 2, 1) }.attack(model, image, label, out, buffer),
+        3 => Bim { loss: Loss::Margin, ..Bim::with_steps(EPS, 2) }.attack(model, image, label, out, buffer),
+        4 => Pgd { restarts: 2, ..Pgd::with_steps(EPS, 1, 1) }.attack(model, image, label, out, buffer),
         _ => {
-            let attack = MiFgsm::with_steps(EPS, 3);
+            let attack = MiFgsm::with_steps(EPS, 2);
             Targeted { attack, target: Target::LeastLikely }.attack(model, image, label, out, buffer)
         }
     }

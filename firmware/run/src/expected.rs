@@ -17,7 +17,7 @@ use midge_trainer::data::{Dataset, Split, mnist};
 mod attacks;
 
 /// Images of the MNIST test set, if it is there.
-const MNIST_IMAGES: usize = 32;
+const MNIST_IMAGES: usize = 16;
 
 /// Writes the cases: the bundled digits and, for the plain model and with `MIDGE_DATA` naming MNIST's folder, its first
 /// test images.
