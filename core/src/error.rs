@@ -43,6 +43,8 @@ pub enum Error {
         /// The class.
         class: usize,
     },
+    /// A batch was made for another network than the model's.
+    OtherNetwork,
     /// The logits or the gradient overflowed.
     NotFinite {
         /// `logits` or `gradient`.
@@ -60,6 +62,7 @@ impl core::fmt::Display for Error {
             Self::NoSteps => f.write_str("an attack needs at least one step"),
             Self::NoRestarts => f.write_str("an attack needs at least one start"),
             Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
+            Self::OtherNetwork => f.write_str("the batch was made for another network than the model's"),
             Self::NotFinite { what } => write!(f, "the {what} overflowed: infinite or NaN"),
         }
     }

@@ -27,30 +27,31 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-// In the order of the data flow.
-pub mod attack;
-mod element;
 mod error;
-mod layers;
-pub mod loss;
-mod mnist_cnn;
-mod model;
-mod network;
-mod pass;
-mod plan;
-mod simd;
 mod span;
-mod text;
 
-pub use element::Element;
+mod number;
+mod vector;
+
+mod network;
+
+mod kernels;
+
+mod model;
+
+pub mod loss;
+
+mod pass;
+
+pub mod attack;
+
 pub use error::Error;
 pub use half::f16;
-pub use mnist_cnn::{MNIST_CNN, MNIST_CNN_SHIFTED};
-pub use model::{
-    Classification, Header, InputGradient, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError,
-    checksum,
+pub use model::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, checksum};
+pub use network::{
+    Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_SHIFTED, Network, NetworkError, Padding,
+    ParseError, Shape,
 };
-pub use network::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, Network, NetworkError, Padding, Shape};
-pub use pass::batch;
-pub use simd::Level;
-pub use text::ParseError;
+pub use number::Number;
+pub use pass::{Classification, Element, InputGradient, batch};
+pub use vector::Level;

@@ -1,6 +1,6 @@
 //! The demo: every bundled digit, every attack, on every model, on the screen and in the log.
 
-use midge_core::attack::{Fgsm, MiFgsm, Otcm, Outcome, Target};
+use midge_core::attack::{Attack, Fgsm, MiFgsm, Otcm, Outcome, Target};
 use midge_core::{Error, MNIST_CNN, Model, f16};
 use static_cell::StaticCell;
 

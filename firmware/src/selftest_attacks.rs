@@ -1,6 +1,6 @@
 //! The attacks of the self-test: the device runs them, and so does the host, which includes this file.
 
-use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Outcome, Pgd, Target, Targeted};
+use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm, Otcm, Outcome, Pgd, Target, Targeted};
 use midge_core::loss::Loss;
 use midge_core::{Element, Error, Model};
 

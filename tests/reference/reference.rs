@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use midge_core::batch::Batch;
+use midge_core::batch::{Batch, Differentiable, ForwardPass};
 use midge_core::{Error, Level, Model, Network, loss};
 use safetensors::SafeTensors;
 
@@ -54,21 +54,17 @@ impl Case {
         self.infos().iter().map(|(name, _)| self.floats(name)).collect()
     }
 
-    /// Runs `check` with a model as a device has it, and at every level of this processor.
+    /// Runs `check` at every level of this processor, with a model as a device has it and with transposed weights.
     fn at_every_level(&self, check: impl Fn(&str, &Model<'_, f32>)) {
         let tensors = self.tensors();
         let slices: Vec<&[f32]> = tensors.iter().map(Vec::as_slice).collect();
-        #[cfg(target_arch = "x86_64")]
-        let narrower = (Level::detect() == Level::Avx512).then_some(Level::Avx2);
-        #[cfg(not(target_arch = "x86_64"))]
-        let narrower = None;
-        for level in [Level::Scalar, Level::Portable, Level::detect()].into_iter().chain(narrower) {
-            let mut buffer = vec![0.0; Model::<f32>::transposed_len(&self.network)];
+        for level in Level::all() {
             let model = Model::from_tensors(&self.network, &slices).unwrap();
+            check(&format!("{}, {level:?}, in place", self.name), &model.clone().with_level(level));
+            let mut buffer = vec![0.0; Model::<f32>::transposed_len(&self.network)];
             let model = model.with_transposed(level, &mut buffer).unwrap();
             check(&format!("{}, {level:?}", self.name), &model);
         }
-        check(&format!("{}, in place", self.name), &Model::from_tensors(&self.network, &slices).unwrap());
     }
 }
 
@@ -96,8 +92,7 @@ fn logits_loss_and_input_gradient() {
         let (logits, losses, gradients) = (case.floats("logits"), case.floats("loss"), case.floats("input_gradient"));
         case.at_every_level(|name, model| {
             let (pixels, classes) = (model.network().input().len(), model.network().classes());
-            let mut buffer = vec![f32::NAN; model.network().gradient_len()];
-            let mut fast = vec![f32::NAN; model.network().fast_gradient_len()];
+            let mut buffer = vec![f32::NAN; model.gradient_len()];
             let (mut all_logits, mut all_gradients) = (Vec::new(), Vec::new());
             for (i, label) in labels.iter().enumerate() {
                 let image = &images[i * pixels..][..pixels];
@@ -108,9 +103,6 @@ fn logits_loss_and_input_gradient() {
                 assert_close(&format!("{name}: loss"), &[result.loss], &losses[i..=i], 1e-5);
                 let expected = &gradients[i * pixels..][..pixels];
                 assert_close(&format!("{name}: image {i} gradient"), result.gradient, expected, 1e-5);
-                // With room for whole maps; the model in place goes by rows all the same.
-                let result = model.input_gradient(image, *label, &mut fast).unwrap();
-                assert_close(&format!("{name}: image {i} gradient by maps"), result.gradient, expected, 1e-5);
                 all_logits.extend_from_slice(result.logits);
                 all_gradients.extend_from_slice(result.gradient);
             }
@@ -118,14 +110,16 @@ fn logits_loss_and_input_gradient() {
             let batch = Batch::gradient(model.network(), labels.len() + 1);
             let mut buffer = vec![f32::NAN; batch.buffer_len()];
             let image = |sample: usize| &images[sample * pixels..][..pixels];
-            batch.forward(model, labels.len(), image, &mut buffer).unwrap();
-            fill_logit_gradient(&batch, classes, &labels, &mut buffer);
-            assert_eq!(batch.logits(&buffer)[..all_logits.len()], all_logits, "{name}: batch");
+            let mut pass = batch.forward(model, labels.len(), image, &mut buffer).unwrap();
+            assert_eq!(pass.logits(), all_logits, "{name}: batch");
+            fill_logit_gradient(&mut pass, &labels);
             let mut gradients = vec![f32::NAN; all_gradients.len()];
-            match batch.input_gradient(model, labels.len(), &mut buffer, &mut gradients) {
+            match pass.input_gradient(&mut gradients) {
                 // Only the model in place, as a device has it.
                 Err(Error::Length { what: "transposed weights", .. }) if name.ends_with("in place") => {}
-                result => assert_eq!((result, gradients), (Ok(()), all_gradients), "{name}: batch"),
+                logits => {
+                    assert_eq!((logits.as_deref(), gradients), (Ok(&*all_logits), all_gradients), "{name}: batch")
+                }
             }
         });
     }
@@ -148,22 +142,25 @@ fn weight_gradients() {
             let mut buffers = vec![vec![f32::NAN; batch.buffer_len()]; 2];
             let cut = labels.len() / 3;
             let parts = [(&images[..cut], &labels[..cut]), (&images[cut..], &labels[cut..])];
-            for ((images, labels), buffer) in parts.iter().zip(&mut buffers) {
-                batch.forward(model, images.len(), |sample| images[sample], buffer).unwrap();
-                fill_logit_gradient(&batch, model.network().classes(), labels, buffer);
-                batch.weight_gradient(model, images.len(), buffer, (&mut conv, labels.len().max(1))).unwrap();
-            }
-            let parts = [(cut, buffers[0].as_slice()), (labels.len() - cut, buffers[1].as_slice())];
+            let pass = |((images, labels), buffer)| {
+                let (images, labels, buffer): (&[&[f32]], &[usize], &mut Vec<f32>) = (images, labels, buffer);
+                let mut pass = batch.forward(model, images.len(), |sample| images[sample], buffer).unwrap();
+                fill_logit_gradient(&mut pass, labels);
+                pass.weight_gradient(&mut conv, labels.len().max(1)).unwrap()
+            };
+            let records: Vec<_> = parts.into_iter().zip(&mut buffers).map(pass).collect();
             let mut found = conv.remove(0);
-            for (layer, (inputs, units, bias)) in batch.dense_layers().enumerate() {
-                let mut weight = vec![0.0; inputs * units];
-                let (front, back) = weight.split_at_mut(inputs / 2 * units);
-                batch.add_dense_gradient(layer, &parts, 0, front);
-                batch.add_dense_gradient(layer, &parts, inputs / 2, back);
+            for layer in batch.dense_layers() {
+                let mut weight = vec![0.0; layer.inputs() * layer.units()];
+                let (front, back) = weight.split_at_mut(layer.inputs() / 2 * layer.units());
+                layer.add_weight_gradient(&records, 0, front);
+                layer.add_weight_gradient(&records, layer.inputs() / 2, back);
                 found.extend(weight);
-                let mut gradient = vec![0.0; if bias { units } else { 0 }];
-                batch.add_dense_bias_gradient(layer, &parts, &mut gradient);
-                found.extend(gradient);
+                if layer.has_bias() {
+                    let mut gradient = vec![0.0; layer.units()];
+                    layer.add_bias_gradient(&records, &mut gradient);
+                    found.extend(gradient);
+                }
             }
             let mut rest = found.as_slice();
             for ((tensor, shape), expected) in infos.iter().zip(&expected) {
@@ -178,9 +175,10 @@ fn weight_gradients() {
 }
 
 /// The gradient of every sample's cross-entropy.
-fn fill_logit_gradient(batch: &Batch<'_>, classes: usize, labels: &[usize], buffer: &mut [f32]) {
-    let (logits, gradient) = batch.logit_gradient(buffer);
-    let rows = logits.chunks(classes).zip(gradient.chunks_mut(classes)).zip(labels);
+fn fill_logit_gradient<P: Differentiable>(pass: &mut ForwardPass<'_, '_, '_, P, f32>, labels: &[usize]) {
+    let (logits, gradient) = pass.logit_gradient();
+    let classes = logits.len() / labels.len().max(1);
+    let rows = logits.chunks(classes.max(1)).zip(gradient.chunks_mut(classes.max(1))).zip(labels);
     rows.for_each(|((logits, gradient), label)| loss::cross_entropy_gradient(logits, *label, gradient));
 }
 

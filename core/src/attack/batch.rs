@@ -1,13 +1,14 @@
-//! Attacks on several images at a time, for hosts: the same images as one by one, without the looks at the results.
+//! Attacks on several images at a time, for hosts: the same images as one by one.
 
-use super::step::{Goal, Step, accumulate};
-use super::{Bim, Fgsm, MiFgsm, Pgd};
-use crate::batch::Batch;
-use crate::element::Element;
-use crate::error::{Error, check_buffer, check_class, check_len, check_pixels};
+use super::goal::Prediction;
+use super::step::{Starts, Step};
+use super::walk::{Gradients, Walk};
+use crate::error::{Error, check_buffer};
 use crate::loss::Loss;
 use crate::model::Model;
 use crate::network::Network;
+use crate::pass::Element;
+use crate::pass::batch::Batch;
 use crate::span::{span, span_mut, take};
 
 /// Elements of the buffer of an attack on `samples` images at a time.
@@ -15,168 +16,155 @@ pub fn perturb_len(network: &Network, samples: usize) -> usize {
     Batch::gradient(network, samples).buffer_len() + 2 * samples * network.input().len()
 }
 
-/// One image of a batch, and what becomes of it.
-#[derive(Debug)]
-pub struct Walk<'a> {
-    /// The clean image, pixels in [0, 1] (row, column, channel).
-    pub image: &'a [f32],
-    /// The adversarial image, of the same length; written.
-    pub adversarial: &'a mut [f32],
-    /// Added to the seed of [`Pgd`]; the other attacks have no random start.
-    pub seed: u64,
-    /// Steps in which the gradient was exactly zero, so that it added nothing; written.
-    pub zero_gradient_steps: usize,
+/// The gradients of several images. `objective` goes from the number of an image, its walk and its logits to the gradient,
+/// with respect to the logits, of what the walk follows; `loss` is what predictions note.
+struct Many<'m, 'b, T, O> {
+    model: &'m Model<'m, T>,
+    loss: Loss,
+    objective: O,
+    /// Of all images, `[image][pixel]`.
+    gradient: &'b mut [f32],
+    buffer: &'b mut [f32],
 }
 
-impl<'a> Walk<'a> {
-    /// From one image to one adversarial image.
-    pub fn new(image: &'a [f32], adversarial: &'a mut [f32], seed: u64) -> Self {
-        Self { image, adversarial, seed, zero_gradient_steps: 0 }
-    }
-
-    /// For images of `pixels` elements, `[sample][pixel]`, each with its number as its seed.
-    pub fn all(pixels: usize, images: &'a [f32], adversarial: &'a mut [f32]) -> impl Iterator<Item = Self> + use<'a> {
-        let pairs = images.chunks(pixels.max(1)).zip(adversarial.chunks_mut(pixels.max(1)));
-        pairs.zip(0..).map(|((image, adversarial), seed)| Self::new(image, adversarial, seed))
-    }
-}
-
-impl Step {
-    /// [`Self::start`] for all images.
-    fn start_batch(&self, network: &Network, walks: &mut [Walk<'_>], buffer: &[f32]) -> Result<(), Error> {
-        self.check_options()?;
-        check_buffer(perturb_len(network, walks.len()), buffer.len())?;
-        for Walk { image, adversarial, zero_gradient_steps, .. } in walks {
-            check_len("image", network.input().len(), image.len())?;
-            check_len("adversarial image", image.len(), adversarial.len())?;
-            check_pixels(image)?;
-            adversarial.iter_mut().zip(*image).for_each(|(x, clean)| *x = *clean);
-            *zero_gradient_steps = 0;
-        }
-        Ok(())
-    }
-
-    /// [`Self::go_on`] for all images after [`Self::start_batch`]; `objective` goes from the number of an image and its
-    /// logits to the gradient of what is to be raised.
-    fn go_on_batch<T: Element>(
-        &self,
-        model: &Model<'_, T>,
+impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many<'_, '_, T, O> {
+    fn gradients(
+        &mut self,
         walks: &mut [Walk<'_>],
-        objective: impl Fn(usize, &[f32], &mut [f32]),
-        buffer: &mut [f32],
+        mut follow: impl FnMut(usize, &mut Walk<'_>, &[f32]),
     ) -> Result<(), Error> {
-        let (network, count) = (model.network(), walks.len());
+        let (network, count) = (self.model.network(), walks.len());
         let (pixels, classes) = (network.input().len(), network.classes());
-        let batch = Batch::gradient(network, count);
-        let mut rest = buffer;
-        let momentum = take(&mut rest, count * pixels);
-        let gradient = take(&mut rest, count * pixels);
-        momentum.fill(0.0);
-        for _ in 0..self.steps {
-            let image = |sample: usize| walks.get(sample).map_or(&[][..], |walk| &*walk.adversarial);
-            batch.forward(model, count, image, rest)?;
-            let (logits, logit_gradient) = batch.logit_gradient(rest);
-            for sample in 0..count {
-                let target = span_mut(logit_gradient, sample * classes, classes);
-                objective(sample, span(logits, sample * classes, classes), target);
-            }
-            batch.input_gradient(model, count, rest, gradient)?;
-            for (sample, walk) in walks.iter_mut().enumerate() {
-                let gradient = span(gradient, sample * pixels, pixels);
-                self.advance_one(walk, gradient, span_mut(momentum, sample * pixels, pixels));
-            }
+        let image = |number: usize| walks.get(number).map_or(&[][..], Walk::adversarial);
+        let mut pass = Batch::gradient(network, count).forward(self.model, count, image, self.buffer)?;
+        let (logits, logit_gradient) = pass.logit_gradient();
+        for (number, walk) in walks.iter().enumerate() {
+            let target = span_mut(logit_gradient, number * classes, classes);
+            (self.objective)(number, walk, span(logits, number * classes, classes), target);
+        }
+        let gradient = span_mut(self.gradient, 0, count * pixels);
+        let logits = pass.input_gradient(gradient)?;
+        for (number, walk) in walks.iter_mut().enumerate() {
+            let class = walk.goal().class();
+            let logits = span_mut(logits, number * classes, classes);
+            walk.see_clean(|| {
+                let loss = self.loss.value(logits, class);
+                Prediction::of(logits, loss)
+            });
+            follow(number, walk, span(gradient, number * pixels, pixels));
         }
         Ok(())
     }
 
-    /// One image's step up its gradient.
-    fn advance_one(&self, walk: &mut Walk<'_>, gradient: &[f32], momentum: &mut [f32]) {
-        walk.zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
-        let direction = match self.decay {
-            Some(decay) => {
-                accumulate(momentum, decay, gradient);
-                &*momentum
-            }
-            None => gradient,
-        };
-        self.advance(walk.image, direction, self.alpha, walk.adversarial);
+    fn look(&mut self, walks: &mut [Walk<'_>], mut see: impl FnMut(&mut Walk<'_>, Prediction)) -> Result<(), Error> {
+        let (network, count) = (self.model.network(), walks.len());
+        let image = |number: usize| walks.get(number).map_or(&[][..], Walk::adversarial);
+        let pass = Batch::inference(network, count).forward(self.model, count, image, self.buffer)?;
+        for (walk, logits) in walks.iter_mut().zip(pass.into_logits().chunks_exact_mut(network.classes())) {
+            let loss = self.loss.value(logits, walk.goal().class());
+            see(walk, Prediction::of(logits, loss));
+        }
+        Ok(())
     }
-}
 
-/// Fills the gradient of what a walk to `goal` raises: the loss, or towards a target minus the loss.
-fn goal_gradient(loss: Loss, goal: Goal, logits: &[f32], gradient: &mut [f32]) {
-    loss.gradient(logits, goal.class(), gradient);
-    if let Goal::Toward(_) = goal {
-        gradient.iter_mut().for_each(|g| *g = -*g);
-    }
-}
-
-/// The methods of one attack, with where its images start.
-macro_rules! perturb_batch {
-    ($attack:ident, |$own:ident, $walk:ident| $start:expr) => {
-        impl $attack {
-            /// Writes the adversarial images, each on the way to its own goal, as one by one; the looks at the results are
-            /// left to the caller. There is one start for each image. The buffer has [`perturb_len`] elements or more.
-            ///
-            /// # Errors
-            /// Wrong lengths, a model without transposed weights, a bad pixel, class or option, and a gradient that is
-            /// not finite.
-            pub fn perturb_batch<T: Element>(
-                &self,
-                model: &Model<'_, T>,
-                walks: &mut [Walk<'_>],
-                goals: &[Goal],
-                buffer: &mut [f32],
-            ) -> Result<(), Error> {
-                check_len("goals", walks.len(), goals.len())?;
-                goals.iter().try_for_each(|goal| check_class(goal.class(), model.network().classes()))?;
-                let loss = self.step().loss;
-                let objective = |sample: usize, logits: &[f32], gradient: &mut [f32]| {
-                    goal_gradient(loss, goals.get(sample).copied().unwrap_or(Goal::Away(0)), logits, gradient);
-                };
-                self.perturb_batch_along(model, walks, objective, buffer)
-            }
-
-            /// [`Self::perturb_batch`] up any function of the logits: `objective(sample, logits, gradient)` fills the
-            /// gradient of that function with respect to the sample's logits.
-            ///
-            /// # Errors
-            /// Those of [`Self::perturb_batch`].
-            pub fn perturb_batch_along<T: Element>(
-                &self,
-                model: &Model<'_, T>,
-                walks: &mut [Walk<'_>],
-                objective: impl Fn(usize, &[f32], &mut [f32]),
-                buffer: &mut [f32],
-            ) -> Result<(), Error> {
-                self.step().start_batch(model.network(), walks, buffer)?;
-                for $walk in walks.iter_mut() {
-                    let $own = self;
-                    $start;
-                }
-                self.step().go_on_batch(model, walks, objective, buffer)
+    fn still_walking(&self, walks: &mut [Walk<'_>]) -> usize {
+        let mut count = 0;
+        for i in 0..walks.len() {
+            if !walks[i].has_arrived() {
+                walks.swap(i, count);
+                count += 1;
             }
         }
-    };
+        count
+    }
 }
 
-perturb_batch!(Fgsm, |_own, _walk| {});
-perturb_batch!(Bim, |_own, _walk| {});
-perturb_batch!(MiFgsm, |_own, _walk| {});
-perturb_batch!(Pgd, |own, walk| {
-    let own = Self { seed: own.seed.wrapping_add(walk.seed), ..*own };
-    own.start_at_random(0, walk.image, walk.adversarial);
-});
+/// An attack on several images: the model, the way of the steps, and memory.
+pub(super) struct RunBatch<'m, 'b, T> {
+    pub model: &'m Model<'m, T>,
+    pub step: Step,
+    pub starts: Option<Starts>,
+    pub buffer: &'b mut [f32],
+}
+
+impl<T: Element> RunBatch<'_, '_, T> {
+    /// To the outcomes of all walks.
+    pub(super) fn attack(self, walks: &mut [Walk<'_>]) -> Result<(), Error> {
+        let (step, starts, loss) = (self.step, self.starts, self.step.loss);
+        let (kept, mut source) = self.begin(walks, follow_loss(loss))?;
+        match starts {
+            None => {
+                step.walk(&mut source, walks, kept)?;
+                source.look(walks, |walk, prediction| walk.see_end(prediction))
+            }
+            Some(starts) => {
+                let result = step.walk_from_random_points(starts, &mut source, walks, kept);
+                // Those that arrived early were moved to the end.
+                walks.sort_unstable_by_key(Walk::place);
+                result
+            }
+        }
+    }
+
+    /// To the adversarial images only, from one start up any function of the logits.
+    pub(super) fn perturb(
+        self,
+        walks: &mut [Walk<'_>],
+        objective: impl Fn(usize, &Walk<'_>, &[f32], &mut [f32]),
+    ) -> Result<(), Error> {
+        let (step, starts) = (self.step, self.starts);
+        if let Some(Starts { restarts: restarts @ 2.., .. }) = starts {
+            // Which start is the best would need a look at each.
+            return Err(Error::Option { what: "restarts of an attack that does not look", value: restarts as f32 });
+        }
+        let (momentum, mut source) = self.begin(walks, objective)?;
+        if let Some(starts) = starts {
+            walks.iter_mut().for_each(|walk| walk.start(&step, starts));
+        }
+        step.walk(&mut source, walks, momentum)
+    }
+
+    /// Checks everything; the walks stand at their images then. Returns memory for as many images and the source of
+    /// gradients.
+    fn begin<'r, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])>(
+        self,
+        walks: &mut [Walk<'_>],
+        objective: O,
+    ) -> Result<(&'r mut [f32], Many<'r, 'r, T, O>), Error>
+    where
+        Self: 'r,
+    {
+        let Self { model, step, starts, mut buffer } = self;
+        let network = model.network();
+        step.check_options()?;
+        starts.map_or(Ok(()), |starts| starts.check())?;
+        check_buffer(perturb_len(network, walks.len()), buffer.len())?;
+        for (place, walk) in walks.iter_mut().enumerate() {
+            walk.begin(network, place)?;
+        }
+        let images = walks.len() * network.input().len();
+        let kept = take(&mut buffer, images);
+        let gradient = take(&mut buffer, images);
+        let kept = span_mut(kept, 0, step.kept_images(starts) * images);
+        Ok((kept, Many { model, loss: step.loss, objective, gradient, buffer }))
+    }
+}
+
+/// The loss at the class of each walk's goal.
+pub(super) fn follow_loss(loss: Loss) -> impl Fn(usize, &Walk<'_>, &[f32], &mut [f32]) {
+    move |_, walk, logits, gradient| loss.gradient(logits, walk.goal().class(), gradient)
+}
 
 #[cfg(test)]
 mod tests {
     use std::vec;
+    use std::vec::Vec;
 
-    use super::super::step::Attack;
+    use super::super::{Attack, Bim, Fgsm, Goal, MiFgsm, Outcome, Pgd};
     use super::*;
     use crate::network::{Layer, Padding, Shape};
-    use crate::simd::Level;
     use crate::span::CACHE_LINE;
+    use crate::vector::Level;
 
     const NETWORK: Network = Network::new(
         Shape::hwc(6, 5, 2),
@@ -190,64 +178,108 @@ mod tests {
     );
     const PIXELS: usize = NETWORK.input().len();
 
-    #[test]
-    fn a_batch_is_attacked_as_one_by_one() {
-        let weights = |n: usize, seed: u32| -> vec::Vec<f32> {
-            (0..n as u32).map(|i| ((i + seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 1e7 - 0.8).collect()
-        };
+    const GOALS: [Goal; 5] = [Goal::Away(0), Goal::Away(1), Goal::Toward(2), Goal::Away(3), Goal::Toward(1)];
+
+    fn weights(n: usize, seed: u32) -> Vec<f32> {
+        (0..n as u32).map(|i| ((i + seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 1e7 - 0.8).collect()
+    }
+
+    fn images() -> Vec<f32> {
+        weights(5 * PIXELS, 3).iter().map(|x| x.abs()).collect()
+    }
+
+    /// Calls `test` with a model that has transposed weights.
+    fn with_model(test: impl FnOnce(&Model<'_, f32>)) {
         let tensors = [weights(90, 1), weights(5, 7), weights(180, 13), weights(4, 99)];
         let mut transposed = vec![0.0; Model::<f32>::transposed_len(&NETWORK)];
         let model = Model::from_tensors(&NETWORK, &tensors.each_ref().map(|t| t.as_slice())).unwrap();
-        let model = model.with_transposed(Level::detect(), &mut transposed).unwrap();
-        let images: vec::Vec<f32> = weights(5 * PIXELS, 3).iter().map(|x| x.abs()).collect();
-        let goals = [Goal::Away(0), Goal::Away(1), Goal::Toward(2), Goal::Away(3), Goal::Toward(1)];
-        let mi_fgsm = MiFgsm { loss: Loss::Margin, ..MiFgsm::new(0.1) };
-        let pgd = Pgd::with_steps(0.1, 3, 5);
-        let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5)];
-        // The length at which one image goes the same way.
-        let mut buffer_of_one = vec![f32::NAN; NETWORK.gradient_len().max(perturb_len(&NETWORK, 1)) + PIXELS];
-        macro_rules! compare {
-            ($attack:expr, |$sample:ident| $alone:expr) => {
-                let mut found = vec![f32::NAN; images.len()];
-                let mut walks: vec::Vec<_> = Walk::all(PIXELS, &images, &mut found).collect();
-                $attack.perturb_batch(&model, &mut walks, &goals, &mut buffer).unwrap();
-                for ($sample, walk) in walks.iter().enumerate() {
-                    let mut alone = [0.0; PIXELS];
-                    let outcome =
-                        $alone.run(&model, walk.image, goals[$sample], &mut alone, &mut buffer_of_one).unwrap();
-                    assert_eq!(*walk.adversarial, alone);
-                    assert_eq!(walk.zero_gradient_steps, outcome.zero_gradient_steps);
-                }
-                assert!(found != images);
-            };
-        }
-        compare!(mi_fgsm, |_sample| mi_fgsm);
-        compare!(Bim::new(0.1), |_sample| Bim::new(0.1));
-        compare!(pgd, |sample| Pgd { seed: pgd.seed.wrapping_add(sample as u64), ..pgd });
-        // Wherever the buffer lies in a cache line, and with not an element more than it must have.
-        let len = perturb_len(&NETWORK, 5);
-        let mut memory = vec![f32::NAN; len + CACHE_LINE];
-        let results: vec::Vec<vec::Vec<f32>> = (0..CACHE_LINE)
-            .map(|shift| {
-                let mut found = vec![f32::NAN; images.len()];
-                let mut walks: vec::Vec<_> = Walk::all(PIXELS, &images, &mut found).collect();
-                mi_fgsm.perturb_batch(&model, &mut walks, &goals, &mut memory[shift..][..len]).unwrap();
-                found
-            })
-            .collect();
-        assert!(results[0].iter().all(|x| x.is_finite()) && results[0] != images);
-        assert!(results.iter().all(|found| *found == results[0]));
-        // Any function of the logits: here, up one of them.
-        let up = |_: usize, _: &[f32], gradient: &mut [f32]| {
-            gradient.fill(0.0);
-            gradient[2] = 1.0;
+        test(&model.with_transposed(Level::detect(), &mut transposed).unwrap());
+    }
+
+    fn walks<'a>(images: &'a [f32], adversarial: &'a mut [f32]) -> Vec<Walk<'a>> {
+        let pairs = images.chunks(PIXELS).zip(adversarial.chunks_mut(PIXELS)).zip(GOALS).zip(10..);
+        pairs.map(|(((image, adversarial), goal), seed)| Walk::new(image, adversarial, goal, seed)).collect()
+    }
+
+    /// The images and outcomes of a batch are those of `alone`, the attack on one image with the seed of its own.
+    fn check<A: Attack, B: Attack>(model: &Model<'_, f32>, attack: A, alone: impl Fn(u64) -> B) -> Vec<Outcome> {
+        let images = images();
+        let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5).max(model.attack_len())];
+        let mut found = vec![f32::NAN; images.len()];
+        let mut walks = walks(&images, &mut found);
+        attack.attack_batch(model, &mut walks, &mut buffer).unwrap();
+        let check = |(number, walk): (usize, &Walk<'_>)| {
+            assert_eq!((walk.image(), walk.goal()), (&images[number * PIXELS..][..PIXELS], GOALS[number]));
+            let mut adversarial = [0.0; PIXELS];
+            let attack = alone(10 + number as u64);
+            let outcome =
+                attack.attack_towards(model, walk.image(), walk.goal(), &mut adversarial, &mut buffer).unwrap();
+            assert_eq!(walk.adversarial(), adversarial);
+            assert_eq!(walk.outcome(), Some(outcome));
+            outcome
         };
-        let mut found = images.clone();
-        let mut walks: vec::Vec<_> = Walk::all(PIXELS, &images, &mut found).collect();
-        pgd.perturb_batch_along(&model, &mut walks, up, &mut buffer).unwrap();
-        let mut logit = |image: &[f32]| model.logits(image, &mut buffer).unwrap()[2];
-        for (image, raised) in images.chunks(PIXELS).zip(found.chunks(PIXELS)) {
-            assert!(logit(raised) > logit(image));
-        }
+        let outcomes = walks.iter().enumerate().map(check).collect();
+        assert!(found != images);
+        outcomes
+    }
+
+    #[test]
+    fn a_batch_is_attacked_as_one_by_one() {
+        with_model(|model| {
+            let mi_fgsm = MiFgsm { loss: Loss::Margin, ..MiFgsm::new(0.1) };
+            check(model, mi_fgsm, |_| mi_fgsm);
+            check(model, Fgsm { eps: 0.1 }, |_| Fgsm { eps: 0.1 });
+            check(model, Bim::new(0.1), |_| Bim::new(0.1));
+            let pgd = Pgd::with_steps(0.1, 3, 5);
+            check(model, pgd, |seed| Pgd { seed: pgd.seed + seed, ..pgd });
+            // Some arrive early and are left alone then, the others are not.
+            let pgd = Pgd { restarts: 4, eps: 0.02, alpha: 0.01, ..pgd };
+            let outcomes = check(model, pgd, |seed| Pgd { seed: pgd.seed + seed, ..pgd });
+            let arrived = outcomes.iter().zip(GOALS).filter(|(outcome, goal)| goal.is_reached(outcome.after)).count();
+            assert!((1..5).contains(&arrived), "{arrived} of 5 arrived: the test does not see what it is for");
+        });
+    }
+
+    #[test]
+    fn a_buffer_may_start_anywhere_in_a_cache_line() {
+        with_model(|model| {
+            let images = images();
+            let len = perturb_len(&NETWORK, 5);
+            let mut memory = vec![f32::NAN; len + CACHE_LINE];
+            let results: Vec<Vec<f32>> = (0..CACHE_LINE)
+                .map(|shift| {
+                    let mut found = vec![f32::NAN; images.len()];
+                    let mut walks = walks(&images, &mut found);
+                    MiFgsm::new(0.1).perturb_batch(model, &mut walks, &mut memory[shift..][..len]).unwrap();
+                    found
+                })
+                .collect();
+            assert!(results[0].iter().all(|x| x.is_finite()) && results[0] != images);
+            assert!(results.iter().all(|found| *found == results[0]));
+        });
+    }
+
+    #[test]
+    fn any_function_of_the_logits_can_be_followed() {
+        with_model(|model| {
+            let images = images();
+            let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5)];
+            let up = |_: usize, _: &Walk<'_>, _: &[f32], gradient: &mut [f32]| {
+                gradient.fill(0.0);
+                gradient[2] = 1.0;
+            };
+            let mut found = images.clone();
+            let pgd = Pgd::with_steps(0.1, 3, 5);
+            let mut walks = walks(&images, &mut found);
+            pgd.perturb_batch_along(model, &mut walks, up, &mut buffer).unwrap();
+            let two = Pgd { restarts: 2, ..pgd };
+            assert!(matches!(two.perturb_batch(model, &mut walks, &mut buffer), Err(Error::Option { .. })));
+            drop(walks);
+            let mut logit = |image: &[f32]| model.logits(image, &mut buffer).unwrap()[2];
+            for ((image, moved), goal) in images.chunks(PIXELS).zip(found.chunks(PIXELS)).zip(GOALS) {
+                let is_up = logit(moved) > logit(image);
+                assert_eq!(is_up, matches!(goal, Goal::Away(_)));
+            }
+        });
     }
 }

@@ -7,13 +7,23 @@
 //! `alpha` is one of 256 grey levels; 10 steps of `eps / 10` are the setting in which Dong et al. (CVPR 2018) compare
 //! it with MI-FGSM.
 
-use super::step::{Attack, Goal, Outcome, Step};
-use crate::element::Element;
-use crate::error::Error;
+use super::Attack;
+use super::step::Step;
 use crate::loss::Loss;
-use crate::model::Model;
 
 /// `steps` steps of size `alpha` away from the label, without momentum.
+///
+/// ```
+/// use midge_core::{Layer, Model, Network, Shape, attack::{Attack, Bim}};
+/// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+/// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+/// let (mut adversarial, mut buffer) = ([0.0; 2], [0.0; NETWORK.gradient_len()]);
+/// let bim = Bim { alpha: 0.1, ..Bim::with_steps(0.15, 3) };
+/// bim.attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
+/// // Three steps of 0.1 end at the border of the ball.
+/// assert!((adversarial[0] - 0.45).abs() < 1e-6 && (adversarial[1] - 0.55).abs() < 1e-6);
+/// # Ok::<(), midge_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bim {
     /// Largest change of a pixel, in units of [0, 1].
@@ -36,37 +46,11 @@ impl Bim {
     pub fn with_steps(eps: f32, steps: usize) -> Self {
         Self { eps, alpha: eps / steps.max(1) as f32, steps, loss: Loss::CrossEntropy }
     }
-
-    pub(super) fn step(&self) -> Step {
-        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss }
-    }
-
-    /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
-    /// length. The buffer has [`Network::gradient_len`](crate::Network::gradient_len) elements or more.
-    ///
-    /// # Errors
-    /// Wrong lengths, a bad pixel, class or option, and a gradient that is not finite.
-    pub fn attack<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        label: usize,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        self.run(model, image, Goal::Away(label), adversarial, buffer)
-    }
 }
 
 impl Attack for Bim {
-    fn run<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        goal: Goal,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        self.step().outcome(model, image, goal, adversarial, buffer)
+    #[inline(always)]
+    fn step(&self) -> Step {
+        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss }
     }
 }

@@ -5,13 +5,27 @@
 //! ```
 //! Goodfellow, Shlens, Szegedy: Explaining and Harnessing Adversarial Examples, ICLR 2015, section 4.
 
-use super::step::{Goal, Outcome, Step};
-use crate::element::Element;
+use super::goal::Goal;
+use super::step::Step;
+use super::walk::Walk;
+use super::{Attack, one};
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::Model;
+use crate::pass::Element;
 
 /// One step of size `eps` away from the label.
+///
+/// ```
+/// use midge_core::{Layer, Model, Network, Shape, attack::{Attack, Fgsm}};
+/// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+/// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+/// let (mut adversarial, mut buffer) = ([0.0; 2], [0.0; NETWORK.gradient_len()]);
+/// let outcome = Fgsm { eps: 0.2 }.attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
+/// assert_eq!(outcome.after.class, 1);
+/// assert!((adversarial[0] - 0.4).abs() < 1e-6 && (adversarial[1] - 0.6).abs() < 1e-6);
+/// # Ok::<(), midge_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fgsm {
     /// Largest change of a pixel, in units of [0, 1].
@@ -19,30 +33,10 @@ pub struct Fgsm {
 }
 
 impl Fgsm {
-    pub(super) fn step(&self) -> Step {
-        Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None, loss: Loss::CrossEntropy }
-    }
-
-    /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
-    /// length. The buffer has [`Network::gradient_len`](crate::Network::gradient_len) elements or more.
+    /// [`Attack::attack`] without the forward pass that looks at the result; says whether the gradient was zero.
     ///
     /// # Errors
-    /// Wrong lengths, a bad pixel, class or `eps`, and a gradient that is not finite.
-    pub fn attack<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        label: usize,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        self.step().outcome(model, image, Goal::Away(label), adversarial, buffer)
-    }
-
-    /// [`Self::attack`] without the forward pass that looks at the result; says whether the gradient was zero.
-    ///
-    /// # Errors
-    /// Those of [`Self::attack`].
+    /// Those of [`Attack::attack`].
     pub fn perturb<T: Element>(
         &self,
         model: &Model<'_, T>,
@@ -51,7 +45,15 @@ impl Fgsm {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<bool, Error> {
-        let (_, zero) = self.step().walk(model, image, Goal::Away(label), adversarial, buffer)?;
-        Ok(zero > 0)
+        let walk = &mut Walk::new(image, adversarial, Goal::Away(label), 0);
+        one::perturb(model, &self.step(), walk, buffer)?;
+        Ok(walk.zero_gradient_steps() > 0)
+    }
+}
+
+impl Attack for Fgsm {
+    #[inline(always)]
+    fn step(&self) -> Step {
+        Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None, loss: Loss::CrossEntropy }
     }
 }

@@ -6,13 +6,21 @@
 //! Dong et al.: Boosting Adversarial Attacks with Momentum, CVPR 2018, algorithm 1. `||.||_1` is the sum of absolute
 //! values of one image's gradient; there is no random start and no early stop.
 
-use super::step::{Attack, Goal, Outcome, Step};
-use crate::element::Element;
-use crate::error::Error;
+use super::Attack;
+use super::step::Step;
 use crate::loss::Loss;
-use crate::model::Model;
 
 /// `steps` steps of size `alpha` along the accumulated gradient, away from the label.
+///
+/// ```
+/// use midge_core::{Layer, Model, Network, Shape, attack::{Attack, MiFgsm}};
+/// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+/// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+/// let (mut adversarial, mut buffer) = ([0.0; 2], [0.0; NETWORK.attack_len()]);
+/// let outcome = MiFgsm::new(0.2).attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
+/// assert_eq!((outcome.after.class, outcome.zero_gradient_steps), (1, 0));
+/// # Ok::<(), midge_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MiFgsm {
     /// Largest change of a pixel, in units of [0, 1].
@@ -37,37 +45,11 @@ impl MiFgsm {
     pub fn with_steps(eps: f32, steps: usize) -> Self {
         Self { eps, alpha: eps / steps.max(1) as f32, steps, decay: 1.0, loss: Loss::CrossEntropy }
     }
-
-    pub(super) fn step(&self) -> Step {
-        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: Some(self.decay), loss: self.loss }
-    }
-
-    /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
-    /// length. The buffer has [`Network::attack_len`](crate::Network::attack_len) elements or more.
-    ///
-    /// # Errors
-    /// Wrong lengths, a bad pixel, class or option, and a gradient that is not finite.
-    pub fn attack<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        label: usize,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        self.run(model, image, Goal::Away(label), adversarial, buffer)
-    }
 }
 
 impl Attack for MiFgsm {
-    fn run<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        goal: Goal,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        self.step().outcome(model, image, goal, adversarial, buffer)
+    #[inline(always)]
+    fn step(&self) -> Step {
+        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: Some(self.decay), loss: self.loss }
     }
 }

@@ -10,25 +10,169 @@
 //! | [`Bim`] | T | the image | away; with [`Targeted`] towards | `gradient_len` |
 //! | [`MiFgsm`] | T, with momentum | the image | away; with [`Targeted`] towards | `attack_len` |
 //! | [`Pgd`] | T from each start | random points | away; with [`Targeted`] towards | `gradient_len`, with restarts `attack_len` |
+//!
+//! Each is a type with its options that implements [`Attack`]; [`AnyAttack`] is whichever a user chose. A new attack is a
+//! file with its formula and its source, and a line in [`AnyAttack`].
+//!
+//! ```
+//! use midge_core::{Layer, Model, Network, Shape, attack::{Attack, MiFgsm, Target, Targeted}};
+//!
+//! const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+//! let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+//! let mut buffer = [0.0; NETWORK.attack_len()];
+//! let mut adversarial = [0.0; 2];
+//!
+//! let away = MiFgsm::new(0.2).attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
+//! assert_eq!((away.before.class, away.after.class), (0, 1));
+//! assert!(away.largest_change <= 0.2 + 1e-6);
+//!
+//! let towards = Targeted { attack: MiFgsm::new(0.2), target: Target::Class(1) };
+//! assert_eq!(towards.attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?.after.class, 1);
+//! # Ok::<(), midge_core::Error>(())
+//! ```
 
+mod any;
 #[cfg(feature = "std")]
 mod batch;
 mod bim;
 mod fgsm;
+mod goal;
 mod mi_fgsm;
+mod one;
 mod otcm;
 mod pgd;
 mod quantize;
 mod step;
 mod targeted;
+mod walk;
 
 #[cfg(feature = "std")]
-pub use batch::{Walk, perturb_len};
+use self::batch::{RunBatch, follow_loss};
+use self::step::{Starts, Step};
+use crate::error::Error;
+use crate::model::Model;
+use crate::network::Network;
+use crate::pass::Element;
+
+pub use any::AnyAttack;
+#[cfg(feature = "std")]
+pub use batch::perturb_len;
 pub use bim::Bim;
 pub use fgsm::Fgsm;
+pub use goal::{Goal, Outcome, Prediction};
 pub use mi_fgsm::MiFgsm;
 pub use otcm::Otcm;
 pub use pgd::Pgd;
 pub use quantize::to_8_bits;
-pub use step::{Goal, Outcome, Prediction};
 pub use targeted::{Target, Targeted};
+pub use walk::Walk;
+
+/// A way to change an image so that the model misreads it.
+pub trait Attack {
+    /// How each step goes.
+    #[doc(hidden)]
+    fn step(&self) -> Step;
+
+    /// Where the steps start; at the image if there are no random points.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn starts(&self) -> Option<Starts> {
+        None
+    }
+
+    /// The class to reach; without one the attack leads away from the true class.
+    #[inline(always)]
+    fn target(&self) -> Option<Target> {
+        None
+    }
+
+    /// Elements of the buffer that an attack takes on a device, [`Network::gradient_len`] or [`Network::attack_len`]. (With
+    /// transposed weights it is [`Model::gradient_len`] or [`Model::attack_len`].)
+    fn buffer_len(&self, network: &Network) -> usize {
+        self.step().buffer_len(network, self.starts())
+    }
+
+    /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
+    /// length. The buffer has [`Self::buffer_len`] elements or more. The losses of a targeted attack's outcome are those at
+    /// the target class, so success lowers them.
+    ///
+    /// # Errors
+    /// Wrong lengths, a bad pixel, class or option, a target that is the label, and a gradient that is not finite.
+    fn attack<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        label: usize,
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<Outcome, Error> {
+        let goal = match self.target() {
+            Some(target) => Goal::Toward(target.class(model, image, label, buffer)?),
+            None => Goal::Away(label),
+        };
+        self.attack_towards(model, image, goal, adversarial, buffer)
+    }
+
+    /// [`Self::attack`] with the goal in place of label and target.
+    ///
+    /// # Errors
+    /// Those of [`Self::attack`].
+    fn attack_towards<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        image: &[f32],
+        goal: Goal,
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+    ) -> Result<Outcome, Error> {
+        match self.starts() {
+            None => one::from_image(model, &self.step(), (image, goal), adversarial, buffer),
+            Some(starts) => one::from_random_points(model, (&self.step(), starts), (image, goal), adversarial, buffer),
+        }
+    }
+
+    /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results
+    /// as one by one. Each walk has its [`Walk::outcome`] then. The buffer has [`perturb_len`] elements or more.
+    ///
+    /// # Errors
+    /// Those of [`Self::attack`], and a model without transposed weights.
+    #[cfg(feature = "std")]
+    fn attack_batch<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        walks: &mut [Walk<'_>],
+        buffer: &mut [f32],
+    ) -> Result<(), Error> {
+        RunBatch { model, step: self.step(), starts: self.starts(), buffer }.attack(walks)
+    }
+
+    /// [`Self::attack_batch`] without a look at the results, from one start.
+    ///
+    /// # Errors
+    /// Those of [`Self::attack_batch`], and more than one start.
+    #[cfg(feature = "std")]
+    fn perturb_batch<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        walks: &mut [Walk<'_>],
+        buffer: &mut [f32],
+    ) -> Result<(), Error> {
+        self.perturb_batch_along(model, walks, follow_loss(self.step().loss), buffer)
+    }
+
+    /// [`Self::perturb_batch`] up any function of the logits: `objective(number, walk, logits, gradient)` fills the gradient
+    /// of that function with respect to the logits of walk `number`. (It is descended where the goal is [`Goal::Toward`].)
+    ///
+    /// # Errors
+    /// Those of [`Self::perturb_batch`].
+    #[cfg(feature = "std")]
+    fn perturb_batch_along<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        walks: &mut [Walk<'_>],
+        objective: impl Fn(usize, &Walk<'_>, &[f32], &mut [f32]),
+        buffer: &mut [f32],
+    ) -> Result<(), Error> {
+        RunBatch { model, step: self.step(), starts: self.starts(), buffer }.perturb(walks, objective)
+    }
+}

@@ -5,14 +5,23 @@
 //! ```
 //! Kurakin, Goodfellow, Bengio: Adversarial Machine Learning at Scale, ICLR 2017, section 2.
 
-use super::step::{Goal, Outcome, Step};
+use super::Attack;
+use super::fgsm::Fgsm;
+use super::step::Step;
 use super::targeted::Target;
-use crate::element::Element;
-use crate::error::Error;
-use crate::loss::Loss;
-use crate::model::Model;
 
 /// One step of size `eps` towards the target class.
+///
+/// ```
+/// use midge_core::{Layer, Model, Network, Shape, attack::{Attack, Otcm, Target}};
+/// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+/// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+/// let (mut adversarial, mut buffer) = ([0.0; 2], [0.0; NETWORK.gradient_len()]);
+/// let otcm = Otcm { eps: 0.2, target: Target::Class(1) };
+/// let outcome = otcm.attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
+/// assert_eq!((outcome.target, outcome.after.class), (Some(1), 1));
+/// # Ok::<(), midge_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Otcm {
     /// Largest change of a pixel, in units of [0, 1].
@@ -21,23 +30,14 @@ pub struct Otcm {
     pub target: Target,
 }
 
-impl Otcm {
-    /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
-    /// length. The buffer has [`Network::gradient_len`](crate::Network::gradient_len) elements or more. The losses
-    /// of the outcome are those at the target class, so success lowers them.
-    ///
-    /// # Errors
-    /// Wrong lengths, a bad pixel, class or `eps`, a target that is the label, and a gradient that is not finite.
-    pub fn attack<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        label: usize,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        let target = self.target.class(model, image, label, buffer)?;
-        let step = Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None, loss: Loss::CrossEntropy };
-        step.outcome(model, image, Goal::Toward(target), adversarial, buffer)
+impl Attack for Otcm {
+    #[inline(always)]
+    fn step(&self) -> Step {
+        Fgsm { eps: self.eps }.step()
+    }
+
+    #[inline(always)]
+    fn target(&self) -> Option<Target> {
+        Some(self.target)
     }
 }

@@ -1,109 +1,17 @@
-//! The iterated step that every attack is made of.
+//! The step that every attack is made of, and the random points that some start from.
 
-use crate::element::Element;
-use crate::error::{Error, check_buffer, check_class, check_len, check_option, check_pixels};
-use crate::loss::{self, Loss};
-use crate::model::{InputGradient, Model};
-use crate::span::take;
+use rand_xoshiro::Xoshiro128PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-/// What the model makes of an image at one point of an attack.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Prediction {
-    /// The predicted class.
-    pub class: usize,
-    /// Its probability.
-    pub confidence: f32,
-    /// The attack's loss at the true class, or at the target of a targeted attack; cross-entropy is in nats.
-    pub loss: f32,
-}
-
-impl Prediction {
-    fn of(logits: &mut [f32], loss: f32) -> Self {
-        let class = loss::argmax(logits);
-        loss::softmax(logits);
-        Self { class, confidence: logits.get(class).copied().unwrap_or(0.0), loss }
-    }
-}
-
-/// The result of an attack.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
-    /// The clean image.
-    pub before: Prediction,
-    /// The adversarial image.
-    pub after: Prediction,
-    /// Steps in which the gradient was exactly zero, so that it added nothing. Not a sign of robustness.
-    pub zero_gradient_steps: usize,
-    /// Largest change of a pixel; at most `eps` up to rounding.
-    pub largest_change: f32,
-    /// The target class of a targeted attack.
-    pub target: Option<usize>,
-}
-
-impl Outcome {
-    #[inline(always)]
-    pub(super) fn new(
-        image: &[f32],
-        adversarial: &[f32],
-        goal: Goal,
-        before: Prediction,
-        after: Prediction,
-        zero_gradient_steps: usize,
-    ) -> Self {
-        let changes = adversarial.iter().zip(image).map(|(x, clean)| (x - clean).abs());
-        let largest_change = changes.fold(0.0, f32::max);
-        let target = if let Goal::Toward(class) = goal { Some(class) } else { None };
-        Self { before, after, zero_gradient_steps, largest_change, target }
-    }
-}
-
-/// Which way to walk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal {
-    /// Away from the class: raise its loss.
-    Away(usize),
-    /// To the class: lower its loss.
-    Toward(usize),
-}
-
-impl Goal {
-    /// The class to leave or to reach.
-    pub fn class(self) -> usize {
-        let (Self::Away(class) | Self::Toward(class)) = self;
-        class
-    }
-
-    /// Whether a model that says this was led there.
-    pub fn is_reached(self, prediction: Prediction) -> bool {
-        match self {
-            Self::Away(class) => prediction.class != class,
-            Self::Toward(class) => prediction.class == class,
-        }
-    }
-
-    /// Whether `a` is nearer to the goal than `b` by its loss.
-    pub fn is_nearer(self, a: Prediction, b: Prediction) -> bool {
-        if matches!(self, Self::Away(_)) { a.loss > b.loss } else { a.loss < b.loss }
-    }
-}
-
-/// An attack that can be run either way.
-pub trait Attack {
-    /// Attacks `image` and writes `adversarial`.
-    #[doc(hidden)]
-    fn run<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        goal: Goal,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error>;
-}
+use super::goal::Goal;
+use crate::error::{Error, check_option};
+use crate::loss::Loss;
+use crate::network::Network;
 
 /// The options of the step.
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
+pub struct Step {
     /// Largest change of a pixel in all.
     pub eps: f32,
     /// Change of a pixel in one step.
@@ -114,11 +22,56 @@ pub(super) struct Step {
     pub loss: Loss,
 }
 
+/// Random points of the ball from which steps start.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Starts {
+    /// How many are tried until one leads to the goal.
+    pub restarts: usize,
+    pub seed: u64,
+}
+
+/// The fractional part of the golden ratio in 64 bits: its multiples lie as far apart as can be, so that the streams of
+/// neighbouring seeds do not meet (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Starts {
+    /// There must be at least one.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.restarts == 0 { Err(Error::NoRestarts) } else { Ok(()) }
+    }
+
+    /// Moves `adversarial` to a random point of the ball within [0, 1]: each image, known by its seed, and each start has
+    /// one of its own.
+    pub(super) fn draw(
+        &self,
+        step: &Step,
+        (image_seed, restart): (u64, usize),
+        image: &[f32],
+        adversarial: &mut [f32],
+    ) {
+        if step.eps == 0.0 {
+            return;
+        }
+        let seed = self.seed.wrapping_add(image_seed).wrapping_add((restart as u64).wrapping_mul(GOLDEN));
+        let mut random = Xoshiro128PlusPlus::seed_from_u64(seed);
+        for (x, clean) in adversarial.iter_mut().zip(image) {
+            // 24 bits are what an f32 in [0, 1) holds.
+            let uniform = (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
+            *x = step.clip(clean + step.eps * (2.0 * uniform - 1.0), *clean);
+        }
+    }
+}
+
 impl Step {
-    /// Elements of the buffer.
-    pub(super) fn buffer_len<T: Element>(&self, model: &Model<'_, T>) -> usize {
-        let network = model.network();
-        if self.decay.is_some() { network.attack_len() } else { network.gradient_len() }
+    /// Images that the buffer holds beside what a gradient needs: the momentum, or the nearest place so far.
+    pub(super) fn kept_images(&self, starts: Option<Starts>) -> usize {
+        usize::from(self.decay.is_some() || starts.is_some_and(|starts| starts.restarts > 1))
+    }
+
+    /// Elements of the buffer on a device.
+    pub(super) fn buffer_len(&self, network: &Network, starts: Option<Starts>) -> usize {
+        if self.kept_images(starts) > 0 { network.attack_len() } else { network.gradient_len() }
     }
 
     pub(super) fn check_options(&self) -> Result<(), Error> {
@@ -128,82 +81,14 @@ impl Step {
         if self.steps == 0 { Err(Error::NoSteps) } else { Ok(()) }
     }
 
-    /// The step along the gradient.
+    /// The step along the gradient of the loss at the goal's class.
     pub(super) fn signed_alpha(&self, goal: Goal) -> f32 {
         if matches!(goal, Goal::Away(_)) { self.alpha } else { -self.alpha }
     }
 
-    /// Checks everything and lets the adversarial image start at `image`.
-    pub(super) fn start<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        goal: Goal,
-        adversarial: &mut [f32],
-        buffer: &[f32],
-    ) -> Result<(), Error> {
-        self.check_options()?;
-        check_buffer(self.buffer_len(model), buffer.len())?;
-        check_len("image", model.network().input().len(), image.len())?;
-        check_len("adversarial image", image.len(), adversarial.len())?;
-        check_pixels(image)?;
-        check_class(goal.class(), model.network().classes())?;
-        adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
-        Ok(())
-    }
-
-    /// Walks from `image` and writes the adversarial image. The clean image's prediction is a by-product; that of
-    /// the adversarial one costs another forward pass and is left to [`Self::outcome`].
-    pub(super) fn walk<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        goal: Goal,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<(Prediction, usize), Error> {
-        self.start(model, image, goal, adversarial, buffer)?;
-        self.go_on(model, image, goal, adversarial, buffer)
-    }
-
-    /// All steps from where `adversarial` stands in the ball around `image`, after [`Self::start`]. Returns the
-    /// prediction there and the number of steps with a zero gradient.
-    #[inline(always)]
-    pub(super) fn go_on<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        goal: Goal,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<(Prediction, usize), Error> {
-        let class = goal.class();
-        let mut rest = buffer;
-        let momentum = take(&mut rest, if self.decay.is_some() { image.len() } else { 0 });
-        momentum.fill(0.0);
-        let alpha = self.signed_alpha(goal);
-        let mut before = None;
-        let mut zero_gradient_steps = 0;
-        for _ in 0..self.steps {
-            let InputGradient { loss, logits, gradient } = model.loss_gradient(self.loss, adversarial, class, rest)?;
-            before = before.or_else(|| Some(Prediction::of(logits, loss)));
-            zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
-            let direction = match self.decay {
-                Some(decay) => {
-                    accumulate(momentum, decay, gradient);
-                    &*momentum
-                }
-                None => &*gradient,
-            };
-            self.advance(image, direction, alpha, adversarial);
-        }
-        // `steps` is not zero, so there was a first prediction.
-        Ok((before.unwrap_or(Prediction { class, confidence: 0.0, loss: 0.0 }), zero_gradient_steps))
-    }
-
     /// `x` in the ball of `eps` around `clean` and in [0, 1]. (`f32::max` would be a call on a device.)
     #[inline(always)]
-    pub(super) fn clip(&self, x: f32, clean: f32) -> f32 {
+    fn clip(&self, x: f32, clean: f32) -> f32 {
         let (low, high) = (clean - self.eps, clean + self.eps);
         let low = if low > 0.0 { low } else { 0.0 };
         let high = if high < 1.0 { high } else { 1.0 };
@@ -219,34 +104,6 @@ impl Step {
             let step = if *g != 0.0 { signed } else { 0.0 };
             *x = self.clip(*x + step, *clean);
         }
-    }
-
-    /// [`Self::walk`], and the model's view of the result.
-    pub(super) fn outcome<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        goal: Goal,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        let (before, zero_gradient_steps) = self.walk(model, image, goal, adversarial, buffer)?;
-        let after = self.look(model, adversarial, goal, buffer)?;
-        Ok(Outcome::new(image, adversarial, goal, before, after, zero_gradient_steps))
-    }
-
-    /// What the model makes of an image.
-    #[inline(always)]
-    pub(super) fn look<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        goal: Goal,
-        buffer: &mut [f32],
-    ) -> Result<Prediction, Error> {
-        let logits = model.logits(image, buffer)?;
-        let loss = self.loss.value(logits, goal.class());
-        Ok(Prediction::of(logits, loss))
     }
 }
 
@@ -287,6 +144,39 @@ mod tests {
             let mut momentum = [0.0; 4];
             accumulate(&mut momentum, 1.0, &[scale; 4]);
             assert_eq!(momentum, [0.25; 4], "{scale}");
+        }
+    }
+
+    #[test]
+    fn starts_fill_the_ball_and_stay_in_range() {
+        let image: std::vec::Vec<f32> = (0..1000).map(|i| i as f32 / 999.0).collect();
+        let step = Step { eps: 0.3, alpha: 0.0, steps: 1, decay: None, loss: Loss::CrossEntropy };
+        let random = Starts { restarts: 2, seed: 7 };
+        let mut starts = [image.clone(), image.clone()];
+        for (restart, start) in starts.iter_mut().enumerate() {
+            random.draw(&step, (0, restart), &image, start);
+            let changes = || start.iter().zip(&image).map(|(x, clean)| x - clean);
+            assert!(start.iter().all(|x| (0.0..=1.0).contains(x)) && changes().all(|d| d.abs() <= 0.3 + 1e-6));
+            // Uniform in the middle of the range, where nothing is clipped.
+            let middle: std::vec::Vec<f32> = changes().skip(300).take(400).collect();
+            let mean = middle.iter().sum::<f32>() / 400.0;
+            let square = middle.iter().map(|d| d * d).sum::<f32>() / 400.0;
+            assert!(mean.abs() < 0.03 && (square - 0.03).abs() < 0.006, "{mean} {square}");
+        }
+        assert_ne!(starts[0], starts[1]);
+    }
+
+    #[test]
+    fn neighbouring_images_do_not_share_starts() {
+        let step = Step { eps: 0.3, alpha: 0.0, steps: 1, decay: None, loss: Loss::CrossEntropy };
+        let draw = |image_seed, restart| {
+            let mut point = [0.5; 8];
+            Starts { restarts: 3, seed: 1 }.draw(&step, (image_seed, restart), &[0.5; 8], &mut point);
+            point
+        };
+        let all: std::vec::Vec<_> = (0..9).map(|i| draw(i / 3, i as usize % 3)).collect();
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|b| a != b), "{i}");
         }
     }
 }

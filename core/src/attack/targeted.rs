@@ -9,11 +9,12 @@
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use super::step::{Attack, Goal, Outcome};
-use crate::element::Element;
+use super::Attack;
+use super::step::{Starts, Step};
 use crate::error::{Error, check_class};
 use crate::loss;
 use crate::model::Model;
+use crate::pass::Element;
 
 /// The class to reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,17 @@ impl Target {
 }
 
 /// An attack that walks towards a target class instead of away from the true one.
+///
+/// ```
+/// use midge_core::{Layer, Model, Network, Shape, attack::{Attack, Pgd, Target, Targeted}};
+/// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+/// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+/// let (mut adversarial, mut buffer) = ([0.0; 2], [0.0; NETWORK.gradient_len()]);
+/// let attack = Targeted { attack: Pgd::new(0.2, 1), target: Target::LeastLikely };
+/// let outcome = attack.attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
+/// assert_eq!((outcome.target, outcome.after.class), (Some(1), 1));
+/// # Ok::<(), midge_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Targeted<A> {
     /// The steps: [`MiFgsm`](super::MiFgsm), [`Pgd`](super::Pgd) or [`Bim`](super::Bim).
@@ -73,22 +85,19 @@ pub struct Targeted<A> {
     pub target: Target,
 }
 
-impl<A: Attack> Targeted<A> {
-    /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
-    /// length. The buffer is that of the attack itself. The losses of the outcome are those at the target class, so
-    /// success lowers them.
-    ///
-    /// # Errors
-    /// Those of the attack, and a target that is the label.
-    pub fn attack<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        label: usize,
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
-        let target = self.target.class(model, image, label, buffer)?;
-        self.attack.run(model, image, Goal::Toward(target), adversarial, buffer)
+impl<A: Attack> Attack for Targeted<A> {
+    #[inline(always)]
+    fn step(&self) -> Step {
+        self.attack.step()
+    }
+
+    #[inline(always)]
+    fn starts(&self) -> Option<Starts> {
+        self.attack.starts()
+    }
+
+    #[inline(always)]
+    fn target(&self) -> Option<Target> {
+        Some(self.target)
     }
 }

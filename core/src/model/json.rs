@@ -1,7 +1,7 @@
 //! The little of JSON that a model file's header is written in, read in place. A device carries this code, so it is
 //! small and cannot panic; that is why it is not a crate.
 
-use crate::text::read_number;
+use crate::network::read_number;
 
 /// What has not been read yet. Every method reads one thing and the white space before it; `None` if it is not there.
 pub(super) struct Json<'a> {

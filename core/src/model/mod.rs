@@ -5,14 +5,14 @@ mod safetensors;
 
 pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, ModelError, checksum};
 
-use crate::element::Element;
-use crate::error::{Error, check_buffer, check_class, check_len, check_pixels};
-use crate::layers::{Conv, Dense, conv};
-use crate::loss::{self, Loss};
+use crate::error::{Error, check_len};
+use crate::kernels::conv::{self, Conv};
+use crate::kernels::dense::Dense;
 use crate::network::Network;
-use crate::plan::{MAX_STAGES, Spatial};
-use crate::simd::Level;
-use crate::span::{CACHE_LINE, cache_line, take};
+use crate::network::plan::{MAX_STAGES, Spatial};
+use crate::number::Number;
+use crate::span::{CACHE_LINE, cache_line, rest, rest_mut, take};
+use crate::vector::Level;
 
 /// The tensors of one stage.
 #[derive(Debug, Clone, Copy)]
@@ -34,27 +34,7 @@ pub struct Model<'a, T> {
     transposed: &'a [f32],
 }
 
-/// What the network makes of an image.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Classification<'b> {
-    /// The class with the largest logit, the lowest of equal ones.
-    pub class: usize,
-    /// Softmax of the logits.
-    pub probabilities: &'b [f32],
-}
-
-/// The gradient of the loss with respect to the image.
-#[derive(Debug, PartialEq)]
-pub struct InputGradient<'b> {
-    /// The loss at the given class.
-    pub loss: f32,
-    /// One per class.
-    pub logits: &'b mut [f32],
-    /// One per pixel, in the image's order.
-    pub gradient: &'b mut [f32],
-}
-
-impl<'a, T: Element> Model<'a, T> {
+impl<'a, T: Number> Model<'a, T> {
     /// A model from tensors: for each layer with weights, in order, `weight` and then, if it has one, `bias`.
     /// Layouts: convolution `[row][column][in channels][filters]`, dense `[inputs][units]`.
     ///
@@ -90,6 +70,12 @@ impl<'a, T: Element> Model<'a, T> {
         }
     }
 
+    /// Runs at `level`, with rows; without this or [`Self::with_transposed`] it is the best level of the processor.
+    pub fn with_level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
     /// Runs at `level`, and transposes the convolutions' weights so that the backward pass uses vectors there too;
     /// without this it takes one value at a time. The results are the same up to rounding.
     ///
@@ -97,7 +83,7 @@ impl<'a, T: Element> Model<'a, T> {
     /// [`Error::Length`] if the buffer does not have [`Self::transposed_len`] elements.
     pub fn with_transposed(mut self, level: Level, buffer: &'a mut [f32]) -> Result<Self, Error> {
         check_len("transposed weights", Self::transposed_len(self.network), buffer.len())?;
-        let buffer = buffer.get_mut(cache_line(buffer)..).unwrap_or(&mut []);
+        let buffer = rest_mut(buffer, cache_line(buffer));
         let mut rest = &mut *buffer;
         for (i, parameters) in self.parameters.iter().enumerate() {
             if let Some(stage) = self.network.plan().spatial(i) {
@@ -126,7 +112,7 @@ impl<'a, T: Element> Model<'a, T> {
         let mut conv = Conv { stage, weights, bias, transposed: &[] };
         if !self.transposed.is_empty() {
             let len = |i| self.network.plan().spatial(i).map_or(0, conv::transposed_len);
-            conv.transposed = self.transposed.get((0..index).map(len).sum()..).unwrap_or(&[]);
+            conv.transposed = rest(self.transposed, (0..index).map(len).sum());
         }
         conv
     }
@@ -145,94 +131,14 @@ impl<'a, T: Element> Model<'a, T> {
         if found + CACHE_LINE >= needed { Ok(()) } else { check_len("transposed weights", needed, found) }
     }
 
+    /// Whether there are transposed weights, with which hosts go over whole maps.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_transposed(&self) -> bool {
+        !self.transposed.is_empty()
+    }
+
     fn tensors(&self, index: usize) -> (&'a [T], &'a [T]) {
+        debug_assert!(index < self.parameters.len(), "stage {index} of {}", self.parameters.len());
         self.parameters.get(index).map_or((&[], &[]), |p| (p.weights, p.bias))
-    }
-
-    fn check_input(&self, image: &[f32], needed: usize, buffer: &[f32]) -> Result<(), Error> {
-        check_len("image", self.network.input().len(), image.len())?;
-        check_buffer(needed, buffer.len())?;
-        check_pixels(image)
-    }
-
-    /// The network's output before softmax, one value per class; it lies in `buffer`, of
-    /// [`Network::inference_len`] elements or more.
-    ///
-    /// # Errors
-    /// A wrong length, a pixel outside [0, 1], or logits that are not finite.
-    pub fn logits<'b>(&self, image: &[f32], buffer: &'b mut [f32]) -> Result<&'b mut [f32], Error> {
-        self.check_input(image, self.network.inference_len(), buffer)?;
-        let mut work = buffer;
-        let logits = take(&mut work, self.network.classes());
-        T::forward(self, image, logits, &mut [], work);
-        if logits.iter().all(|x| x.is_finite()) { Ok(logits) } else { Err(Error::NotFinite { what: "logits" }) }
-    }
-
-    /// Class and probabilities of an image; the buffer is that of [`Self::logits`].
-    ///
-    /// # Errors
-    /// Those of [`Self::logits`].
-    pub fn classify<'b>(&self, image: &[f32], buffer: &'b mut [f32]) -> Result<Classification<'b>, Error> {
-        let logits = self.logits(image, buffer)?;
-        let class = loss::argmax(logits);
-        loss::softmax(logits);
-        Ok(Classification { class, probabilities: logits })
-    }
-
-    /// Cross-entropy of an image at class `label`, in nats; the buffer is that of [`Self::logits`].
-    ///
-    /// # Errors
-    /// Those of [`Self::logits`], and a class that does not exist.
-    pub fn loss(&self, image: &[f32], label: usize, buffer: &mut [f32]) -> Result<f32, Error> {
-        check_class(label, self.network.classes())?;
-        Ok(loss::cross_entropy(self.logits(image, buffer)?, label))
-    }
-
-    /// Cross-entropy at class `label`, logits and the gradient of the loss with respect to the image, in `buffer`, of
-    /// [`Network::gradient_len`] elements or more. With feature `std`, transposed weights and `Network::fast_gradient_len`
-    /// elements, whole maps take the place of rows, which is faster.
-    ///
-    /// # Errors
-    /// Those of [`Self::loss`], and a gradient that is not finite.
-    pub fn input_gradient<'b>(
-        &self,
-        image: &[f32],
-        label: usize,
-        buffer: &'b mut [f32],
-    ) -> Result<InputGradient<'b>, Error> {
-        self.loss_gradient(Loss::CrossEntropy, image, label, buffer)
-    }
-
-    /// [`Self::input_gradient`] of any loss, at class `label`.
-    ///
-    /// # Errors
-    /// Those of [`Self::input_gradient`].
-    pub fn loss_gradient<'b>(
-        &self,
-        loss: Loss,
-        image: &[f32],
-        label: usize,
-        buffer: &'b mut [f32],
-    ) -> Result<InputGradient<'b>, Error> {
-        check_class(label, self.network.classes())?;
-        self.check_input(image, self.network.gradient_len(), buffer)?;
-        #[cfg(feature = "std")]
-        if !self.transposed.is_empty() && buffer.len() >= self.network.fast_gradient_len() {
-            return crate::batch::gradient_of_one(self, (loss, label), image, buffer);
-        }
-        let plan = self.network.plan();
-        let mut rest = buffer;
-        let logits = take(&mut rest, self.network.classes());
-        let masks = bytemuck::cast_slice_mut(take(&mut rest, plan.lengths().masks));
-        T::forward(self, image, logits, masks, rest);
-        if !logits.iter().all(|x| x.is_finite()) {
-            return Err(Error::NotFinite { what: "logits" });
-        }
-        let gradient = take(&mut rest, self.network.input().len());
-        T::backward(self, (logits, loss, label), masks, gradient, rest);
-        if !gradient.iter().all(|x| x.is_finite()) {
-            return Err(Error::NotFinite { what: "gradient" });
-        }
-        Ok(InputGradient { loss: loss.value(logits, label), logits, gradient })
     }
 }

@@ -15,10 +15,9 @@ use core::fmt::{self, Display, Formatter};
 
 use super::json::Json;
 use super::{Model, Parameters};
-use crate::element::Element;
-use crate::network::Network;
-use crate::simd::Level;
-use crate::text::{ParseError, is_tensor_name};
+use crate::network::{Network, ParseError, is_tensor_name};
+use crate::number::Number;
+use crate::vector::Level;
 
 /// Metadata key of the format's name.
 pub const METADATA_FORMAT: &str = "format";
@@ -249,7 +248,7 @@ impl<'a> Header<'a> {
     }
 
     /// One tensor, in place.
-    fn tensor<T: Element>(&self, layer: usize, name: &'static str, shape: &[usize]) -> Result<&'a [T], ModelError> {
+    fn tensor<T: Number>(&self, layer: usize, name: &'static str, shape: &[usize]) -> Result<&'a [T], ModelError> {
         let mut found = None;
         visit(self.json, &mut Metadata::default(), &mut |key, entry| {
             if is_tensor_name(key, layer, name) {
@@ -342,7 +341,7 @@ fn read_entry<'a>(json: &mut Json<'a>) -> Option<Entry<'a>> {
     (seen == 7).then_some(entry)
 }
 
-impl<'a, T: Element> Model<'a, T> {
+impl<'a, T: Number> Model<'a, T> {
     /// A model in a safetensors file's bytes, read in place. `network` is the architecture that the caller planned its
     /// buffers for; [`Header::network`] reads it from a file. The bytes must be aligned to the element type, and stay.
     ///

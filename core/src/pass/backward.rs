@@ -1,14 +1,15 @@
 //! Logits to the gradient of the loss with respect to the image.
 
-use super::Progress;
-use crate::element::Element;
-use crate::layers::conv::{GradientRow, InputGradientRow, WindowGradients};
-use crate::layers::{RowMasks, dense};
+use super::progress::Progress;
+use crate::kernels::conv::{GradientRow, InputGradientRow, WindowGradients};
+use crate::kernels::dense;
+use crate::kernels::masks::RowMasks;
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::plan::{MAX_STAGES, Spatial, Stages};
-use crate::simd::{Kernel, Simd};
-use crate::span::{span, span_mut, take};
+use crate::network::plan::{MAX_STAGES, Spatial, Stages};
+use crate::number::Number;
+use crate::span::{reach_mut, span, span_mut, split_mut, take};
+use crate::vector::{Kernel, Simd};
 
 struct Backward<'a, 'b, T> {
     model: &'a Model<'a, T>,
@@ -20,7 +21,7 @@ struct Backward<'a, 'b, T> {
 
 /// Gradient of a loss at a class, into `gradient` (one element per pixel). The logits of `output` and `masks` are
 /// those of the forward pass; `work` has `backward_len` elements less the image's.
-pub(crate) fn backward<T: Element>(
+pub(crate) fn backward<T: Number>(
     model: &Model<'_, T>,
     output: (&[f32], Loss, usize),
     masks: &[u32],
@@ -30,7 +31,7 @@ pub(crate) fn backward<T: Element>(
     model.level().run(Backward { model, output, masks, gradient, work });
 }
 
-impl<T: Element> Kernel for Backward<'_, '_, T> {
+impl<T: Number> Kernel for Backward<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -54,7 +55,7 @@ impl<T: Element> Kernel for Backward<'_, '_, T> {
 /// Backward through the dense stages but the first; returns the gradient of that one's output, or of the
 /// logits where there is no dense stage.
 #[inline(always)]
-fn dense_stages<'b, S: Simd, T: Element>(
+fn dense_stages<'b, S: Simd, T: Number>(
     simd: S,
     model: &Model<'_, T>,
     (logits, loss, class): (&[f32], Loss, usize),
@@ -71,7 +72,10 @@ fn dense_stages<'b, S: Simd, T: Element>(
     let even = take(&mut work, plan.lengths().dense[0]);
     let odd = take(&mut work, plan.lengths().dense[1]);
     let (mut output, mut input) = if (count - first) % 2 == 1 { (even, odd) } else { (odd, even) };
-    let mask = |index: usize| masks.get(plan.mask_range(index)).unwrap_or(&[]);
+    let mask = |index: usize| {
+        let range = plan.mask_range(index);
+        span(masks, range.start, range.len())
+    };
     loss.gradient(logits, class, span_mut(output, 0, logits.len()));
     dense::mask_gradient(mask(count - 1), span_mut(output, 0, logits.len()));
     for index in (first + 1..count).rev() {
@@ -101,7 +105,7 @@ struct BackwardRows<'a, 'b, T> {
     gradient: &'b mut [f32],
 }
 
-impl<T: Element> BackwardRows<'_, '_, T> {
+impl<T: Number> BackwardRows<'_, '_, T> {
     /// Runs the walk.
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
@@ -139,8 +143,8 @@ impl<T: Element> BackwardRows<'_, '_, T> {
     /// The rows kept for stage `index`: where they start and how many.
     #[inline(never)]
     fn ring(plan: &Stages, index: usize) -> (usize, usize) {
-        let len = |i: usize| plan.spatial(i).map_or(0, |s| Stages::gradient_slots(s, i) * s.output.row_len());
-        let slots = plan.spatial(index).map_or(1, |s| Stages::gradient_slots(s, index));
+        let len = |i: usize| plan.spatial(i).map_or(0, |s| s.gradient_slots(i) * s.output.row_len());
+        let slots = plan.spatial(index).map_or(1, |s| s.gradient_slots(index));
         ((0..index).map(len).sum(), slots.max(1))
     }
 
@@ -181,7 +185,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
         let plan = self.model.network().plan();
         let (own, _) = Self::ring(plan, index);
         let (before, slots) = Self::ring(plan, index.saturating_sub(1));
-        let (rows_before, rows) = self.rows.split_at_mut_checked(own).unwrap_or((&mut [], &mut []));
+        let (rows_before, rows) = split_mut(self.rows, own);
         let len = stage.input.row_len();
         let target = span_mut(rows_before, before + row % slots * len, len);
         target.fill(0.0);
@@ -191,7 +195,7 @@ impl<T: Element> BackwardRows<'_, '_, T> {
         let (first, last) = covering_rows(stage, row);
         for p in first..=last {
             let out = stage.output.row_len();
-            let slots = Stages::gradient_slots(stage, index).max(1);
+            let slots = stage.gradient_slots(index).max(1);
             let output = GradientRow {
                 row: p,
                 gradient: span(rows, p % slots * out, out),
@@ -217,7 +221,8 @@ impl<T: Element> BackwardRows<'_, '_, T> {
         let len = stage.input.row_len();
         for padded in row * stage.step()..row * stage.step() + stage.extent() {
             if let Some(input_row) = padded.checked_sub(stage.pad_top()) {
-                let target = span_mut(gradient, input_row * len, len);
+                // Windows may hang over the last row.
+                let target = reach_mut(gradient, input_row * len, len);
                 if !target.is_empty() {
                     simd.call(InputGradientRow { conv, output: &output, input_row, wanted: None, target });
                 }

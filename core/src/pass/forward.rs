@@ -1,11 +1,11 @@
 //! Image to logits.
 
 use super::rows::{ForwardRows, Keep, Sink};
-use crate::element::Element;
-use crate::layers::Dense;
+use crate::kernels::dense::Dense;
 use crate::model::Model;
-use crate::simd::{Kernel, Simd};
-use crate::span::{span, span_mut, take};
+use crate::number::Number;
+use crate::span::{span, span_mut, split_mut, take};
+use crate::vector::{Kernel, Simd};
 
 struct Forward<'a, 'b, T> {
     model: &'a Model<'a, T>,
@@ -17,7 +17,7 @@ struct Forward<'a, 'b, T> {
 
 /// Runs the network. `masks` keeps the bits for [`backward`](super::backward) unless it is empty; `work` has
 /// `forward_len` elements or more. More let the last convolution make several columns at once.
-pub(crate) fn forward<T: Element>(
+pub(crate) fn forward<T: Number>(
     model: &Model<'_, T>,
     image: &[f32],
     logits: &mut [f32],
@@ -33,7 +33,7 @@ struct Flat<'a, 'b, T> {
     sums: &'b mut [f32],
 }
 
-impl<T: Element> Sink for Flat<'_, '_, T> {
+impl<T: Number> Sink for Flat<'_, '_, T> {
     #[cfg_attr(cortex_m_fpu, inline(never))]
     #[cfg_attr(not(cortex_m_fpu), inline(always))]
     fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[f32]) {
@@ -44,7 +44,7 @@ impl<T: Element> Sink for Flat<'_, '_, T> {
     }
 }
 
-impl<T: Element> Kernel for Forward<'_, '_, T> {
+impl<T: Number> Kernel for Forward<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -56,8 +56,9 @@ impl<T: Element> Kernel for Forward<'_, '_, T> {
         // Two vectors take turns as output and input of the dense layers.
         let mut output = take(&mut work, plan.lengths().hidden[0]);
         let mut input = take(&mut work, plan.lengths().hidden[1]);
-        let (spatial_masks, mut dense_masks) =
-            masks.split_at_mut_checked(plan.mask_range(first).start).unwrap_or((&mut [], &mut []));
+        // No bits are kept where there is no place for them.
+        let spatial_masks_len = plan.mask_range(first).start.min(masks.len());
+        let (spatial_masks, mut dense_masks) = split_mut(masks, spatial_masks_len);
         let mut spatial =
             Some(ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail: work });
         let mut index = first;
@@ -77,7 +78,8 @@ impl<T: Element> Kernel for Forward<'_, '_, T> {
                 None => flat.accept(simd, 0, span(input, 0, inputs)),
             }
             if let Some(dense) = &dense {
-                dense.finish(sums, take(&mut dense_masks, masks));
+                let len = masks.min(dense_masks.len());
+                dense.finish(sums, take(&mut dense_masks, len));
             }
             if index >= count {
                 return;

@@ -2,12 +2,12 @@
 //! hosts, which have the memory.
 
 use super::rows::Keep;
-use crate::element::Element;
-use crate::layers::conv::{GradientMap, InputGradientMap, WeightGradientMap};
+use crate::kernels::conv::{GradientMap, InputGradientMap, WeightGradientMap};
 use crate::model::Model;
-use crate::plan::{Spatial, Stage, Stages};
-use crate::simd::Simd;
-use crate::span::{CACHE_LINE, span, span_mut};
+use crate::network::plan::{Spatial, Stage, Stages};
+use crate::number::Number;
+use crate::span::{CACHE_LINE, reach, span, span_mut, split_mut};
+use crate::vector::Simd;
 
 /// Elements of a padded map of a stage's input.
 fn map_len(stage: &Spatial) -> usize {
@@ -33,7 +33,7 @@ fn input_start(stage: &Spatial) -> usize {
 /// the map.
 fn input_row<'b>(stage: &Spatial, maps: &'b [f32], row: usize) -> &'b [f32] {
     let map = span(maps, 0, map_len(stage));
-    span(map, input_start(stage) + row * stage.row_stride(), stage.input.row_len())
+    reach(map, input_start(stage) + row * stage.row_stride(), stage.input.row_len())
 }
 
 /// What is wanted of a backward pass.
@@ -60,7 +60,7 @@ pub(super) struct BackwardMaps<'a, 'b, T> {
     pub wanted: Wanted<'b>,
 }
 
-impl<T: Element> BackwardMaps<'_, '_, T> {
+impl<T: Number> BackwardMaps<'_, '_, T> {
     #[inline(always)]
     pub(super) fn run<S: Simd>(mut self, simd: S) {
         let plan = self.model.network().plan();
@@ -82,13 +82,13 @@ impl<T: Element> BackwardMaps<'_, '_, T> {
         let plan = self.model.network().plan();
         let conv = self.model.conv(index, stage);
         let end = map_start(plan, index + 1);
-        let (maps, output_map) = self.maps.split_at_mut_checked(end).unwrap_or((&mut [], &mut []));
+        let (maps, output_map) = split_mut(self.maps, end);
         let map = span_mut(maps, map_start(plan, index), map_len(stage));
         let is_wanted = index > 0 || matches!(self.wanted, Wanted::Image(_));
         if is_wanted {
             map.fill(0.0);
         }
-        let masks = self.masks.get(plan.mask_range(index)).unwrap_or(&[]);
+        let masks = span(self.masks, plan.mask_range(index).start, stage.mask_len());
         let output = &match plan.spatial(index + 1) {
             Some(next) => {
                 let (gradient, start) = (span(output_map, 0, map_len(next)), input_start(next));
@@ -101,8 +101,7 @@ impl<T: Element> BackwardMaps<'_, '_, T> {
         {
             let before = plan.all().iter().take(index).map(Stage::parameters).map(|(w, b)| w + b).sum();
             let own = span_mut(gradient, before, stage.weight_len() + stage.bias_len());
-            let (weight_gradient, bias_gradient) =
-                own.split_at_mut_checked(stage.weight_len()).unwrap_or((&mut [], &mut []));
+            let (weight_gradient, bias_gradient) = split_mut(own, stage.weight_len());
             let input = Keep::All.map(plan, rows, index);
             let row_stride = stage.row_stride();
             simd.call(WeightGradientMap { stage, output, input, row_stride, weight_gradient, bias_gradient });

@@ -7,14 +7,14 @@
 //!
 //! What is done once a row is not inlined: on a device its code would be there many times.
 
-use super::Progress;
-use crate::element::Element;
-use crate::layers::conv::{Columns, Window};
-use crate::layers::sparse::live_bits;
+use super::progress::Progress;
+use crate::kernels::conv::{Columns, Window};
+use crate::kernels::sparse::live_bits;
 use crate::model::Model;
-use crate::plan::{MAX_STAGES, Spatial, Stages, WORD_BITS};
-use crate::simd::Simd;
-use crate::span::{CACHE_LINE, span, span_mut};
+use crate::network::plan::{MAX_STAGES, Spatial, Stages, WORD_BITS};
+use crate::number::Number;
+use crate::span::{CACHE_LINE, reach_mut, rest, rest_mut, span, span_mut, split, split_mut};
+use crate::vector::Simd;
 
 /// Which input rows stay in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,14 +65,14 @@ impl Keep {
     ) -> Window<'b> {
         let slots = self.slots(stage).max(1);
         let own = span(rows, self.offset(plan, index), stage.rows_len(slots));
-        let (values, live) = own.split_at_checked(stage.values_len(slots)).unwrap_or((&[], &[]));
+        let (values, live) = split(own, stage.values_len(slots));
         let lengths = [stage.padded_row_len(), stage.row_stride(), stage.row_words()];
         Window { values, live: bytemuck::cast_slice(live), lengths, slots, first: row * stage.step() % slots, row }
     }
 
     /// The whole padded input of a stage and what lies behind it, if all rows are kept.
     pub(crate) fn map<'b>(self, plan: &Stages, rows: &'b [f32], index: usize) -> &'b [f32] {
-        rows.get(self.offset(plan, index)..).unwrap_or(&[])
+        rest(rows, self.offset(plan, index))
     }
 
     /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
@@ -84,10 +84,10 @@ impl Keep {
         (index, stage): (usize, &'b Spatial),
         row: usize,
     ) -> (&'b [f32], NewRow<'b>) {
-        let (before, own) = rows.split_at_mut_checked(self.offset(plan, index)).unwrap_or((&mut [], &mut []));
+        let (before, own) = split_mut(rows, self.offset(plan, index));
         let slots = self.slots(stage);
         let slot = row % slots.max(1);
-        let (values, live) = own.split_at_mut_checked(stage.values_len(slots)).unwrap_or((&mut [], &mut []));
+        let (values, live) = split_mut(own, stage.values_len(slots));
         let live: &mut [u32] = bytemuck::cast_slice_mut(live);
         let values = span_mut(values, slot * stage.row_stride(), stage.padded_row_len());
         (before, NewRow { stage, values, live: span_mut(live, slot * stage.row_words(), stage.row_words()) })
@@ -114,7 +114,7 @@ impl NewRow<'_> {
     fn content(&mut self) -> &mut [f32] {
         let (left, content) = (self.stage.pad_left() * self.stage.input.channels, self.stage.input.row_len());
         span_mut(self.values, 0, left).fill(0.0);
-        self.values.get_mut(left + content..).unwrap_or(&mut []).fill(0.0);
+        rest_mut(self.values, left + content).fill(0.0);
         span_mut(self.values, left, content)
     }
 
@@ -156,7 +156,7 @@ impl Sink for &mut [f32] {
     }
 }
 
-impl<T: Element> ForwardRows<'_, '_, T> {
+impl<T: Number> ForwardRows<'_, '_, T> {
     /// Runs the spatial stages into `sink`.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(mut self, simd: S, mut sink: impl Sink) {
@@ -229,7 +229,7 @@ impl<T: Element> ForwardRows<'_, '_, T> {
         while first < width {
             let count = piece.min(width - first);
             let out = span_mut(self.tail, 0, count * channels);
-            let masks = span_mut(masks, first * mask_len, count * mask_len);
+            let masks = reach_mut(masks, first * mask_len, count * mask_len);
             Columns { conv, window, first, out, masks }.run(simd);
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
@@ -241,5 +241,5 @@ impl<T: Element> ForwardRows<'_, '_, T> {
 #[inline(never)]
 fn row_masks<'b>(plan: &Stages, masks: &'b mut [u32], index: usize, stage: &Spatial, row: usize) -> &'b mut [u32] {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
-    span_mut(masks, start, stage.mask_row_len())
+    reach_mut(masks, start, stage.mask_row_len())
 }

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_core::attack::{Attack, Fgsm, MiFgsm, Otcm, Target};
 use midge_core::{Element, MNIST_CNN, Model};
 use midge_firmware::measure::{Cost, measure};
 use midge_firmware::{board, embedded};

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
+use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
 use midge_core::loss::Loss;
 
 #[path = "../board/panic_free.rs"]

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_core::attack::{Attack, Fgsm, MiFgsm, Otcm, Target};
 
 #[path = "../board/panic_free.rs"]
 mod panic_free;

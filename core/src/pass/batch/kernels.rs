@@ -1,35 +1,36 @@
 //! The two passes over a batch: forward, and backward to the images or to the weights.
 
-use super::{Batch, Parts};
-use crate::element::Element;
-use crate::layers::dense;
+use super::layout::{Layout, Parts};
+use crate::kernels::dense;
 use crate::model::Model;
+use crate::network::plan::DenseStage;
+use crate::number::Number;
 use crate::pass::maps::{BackwardMaps, Wanted};
 use crate::pass::rows::{ForwardRows, Keep};
-use crate::plan::DenseStage;
-use crate::simd::{Kernel, Simd};
-use crate::span::{span, span_mut, take};
+use crate::span::{reach_mut, rest_mut, span, span_mut, split_mut, take};
+use crate::vector::{Kernel, Simd};
 
 pub(in crate::pass) struct Forward<'a, 'b, T> {
-    pub(super) batch: Batch<'a>,
+    pub(super) layout: Layout<'a>,
     pub(in crate::pass) model: &'a Model<'a, T>,
     pub(super) count: usize,
     pub(super) image: &'a dyn Fn(usize) -> &'a [f32],
     pub(super) parts: Parts<'b>,
 }
 
-impl<T: Element> Kernel for Forward<'_, '_, T> {
+impl<T: Number> Kernel for Forward<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let Self { batch, model, count, image, parts } = &mut self;
+        let Self { layout, model, count, image, parts } = &mut self;
         let plan = model.network().plan();
-        let (keep, features, mask_len) = (batch.keep(), batch.features_len(), parts.masks.len() / batch.samples.max(1));
+        let (keep, features, mask_len) =
+            (layout.keep(), layout.features_len(), parts.masks.len() / layout.samples.max(1));
         let rows_len = if keep == Keep::All { keep.rows_len(plan) } else { 0 };
         for sample in 0..*count {
             let image = image(sample);
-            let rows = parts.rows.get_mut(sample * rows_len..).unwrap_or(&mut []);
+            let rows = rest_mut(parts.rows, sample * rows_len);
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let spatial = ForwardRows { model, image, keep, rows, masks, tail: &mut *parts.tail };
             spatial.run(simd, span_mut(parts.features, sample * features, features));
@@ -43,12 +44,12 @@ impl<T: Element> Kernel for Forward<'_, '_, T> {
         for index in first..plan.count() {
             let Some(dense) = model.dense(index) else { return };
             let units = dense.stage.units;
-            let sums = span_mut(take(&mut rest, batch.samples * units), 0, count * units);
+            let sums = span_mut(take(&mut rest, layout.samples * units), 0, count * units);
             sums.chunks_exact_mut(units.max(1)).for_each(|sums| dense.start(sums));
             dense.accumulate_batch(simd, input, sums);
             for (sample, sums) in sums.chunks_exact_mut(units.max(1)).enumerate() {
                 let masks = span_mut(parts.masks, sample * mask_len, mask_len);
-                dense.finish(sums, masks.get_mut(plan.mask_range(index)).unwrap_or(&mut []));
+                dense.finish(sums, reach_mut(masks, plan.mask_range(index).start, dense.stage.mask_len()));
             }
             input = sums;
         }
@@ -74,23 +75,23 @@ pub(super) enum Target<'b> {
 }
 
 pub(in crate::pass) struct Backward<'a, 'b, T> {
-    pub(super) batch: Batch<'a>,
+    pub(super) layout: Layout<'a>,
     pub(in crate::pass) model: &'a Model<'a, T>,
     pub(super) count: usize,
     pub(super) parts: Parts<'b>,
     pub(super) target: Target<'b>,
 }
 
-impl<T: Element> Kernel for Backward<'_, '_, T> {
+impl<T: Number> Kernel for Backward<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         self.dense_layers(simd);
-        let Self { batch, model, count, parts, mut target } = self;
+        let Self { layout, model, count, parts, mut target } = self;
         let plan = model.network().plan();
-        let (features, pixels) = (batch.features_len(), batch.network.input().len());
-        let (mask_len, rows_len) = (plan.lengths().masks, batch.keep().rows_len(plan));
+        let (features, pixels) = (layout.features_len(), layout.network.input().len());
+        let (mask_len, rows_len) = (plan.lengths().masks, layout.keep().rows_len(plan));
         for sample in 0..count {
             let gradient = span(parts.feature_gradient, sample * features, features);
             let masks = span(parts.masks, sample * mask_len, mask_len);
@@ -112,14 +113,14 @@ impl<T: Element> Kernel for Backward<'_, '_, T> {
     }
 }
 
-impl<T: Element> Backward<'_, '_, T> {
+impl<T: Number> Backward<'_, '_, T> {
     /// From the gradient of the logits to that of the features.
     #[inline(always)]
     fn dense_layers<S: Simd>(&mut self, simd: S) {
-        let Self { batch, model, count, parts, target } = self;
+        let Self { layout, model, count, parts, target } = self;
         let plan = model.network().plan();
         let (first, count, mask_len) = (plan.spatial_count(), *count, plan.lengths().masks);
-        let mut end = parts.gradients.len() - batch.samples * plan.lengths().classes;
+        let mut end = parts.gradients.len() - layout.samples * plan.lengths().classes;
         if first == plan.count() {
             let gradient = span(parts.gradients, end, count * plan.lengths().classes);
             return parts.feature_gradient.iter_mut().zip(gradient).for_each(|(target, g)| *target = *g);
@@ -127,14 +128,14 @@ impl<T: Element> Backward<'_, '_, T> {
         for index in (first..plan.count()).rev() {
             let Some(dense) = model.dense(index) else { return };
             let DenseStage { inputs, units, .. } = *dense.stage;
-            let (before, own) = parts.gradients.split_at_mut_checked(end).unwrap_or((&mut [], &mut []));
+            let (before, own) = split_mut(parts.gradients, end);
             let own = span_mut(own, 0, count * units);
             for (sample, gradient) in own.chunks_exact_mut(units.max(1)).enumerate() {
                 let masks = span(parts.masks, sample * mask_len, mask_len);
-                dense::mask_gradient(masks.get(plan.mask_range(index)).unwrap_or(&[]), gradient);
+                dense::mask_gradient(span(masks, plan.mask_range(index).start, dense.stage.mask_len()), gradient);
             }
             if index > first {
-                end = end.saturating_sub(batch.samples * inputs);
+                end = end.saturating_sub(layout.samples * inputs);
                 dense.input_gradient_batch(simd, own, &[], span_mut(before, end, count * inputs));
             } else if first > 0 || matches!(target, Target::Images(_)) {
                 // Nobody looks at the gradient of a dead input.

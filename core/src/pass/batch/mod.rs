@@ -4,6 +4,9 @@
 //! core's cache, take all samples of a batch at once, so that their weights are read once a batch. All results are the
 //! same to the bit as one sample at a time.
 //!
+//! A [`Batch`] is made for one [`Purpose`]. Its forward pass returns a [`ForwardPass`], which gives the logits and, where
+//! the purpose asks for a gradient, goes on to it: what a batch was not made for does not compile.
+//!
 //! ```
 //! use midge_core::{Layer, Model, Network, Shape, batch::Batch};
 //!
@@ -12,311 +15,236 @@
 //! let batch = Batch::gradient(&NETWORK, 2);
 //! let mut buffer = vec![0.0; batch.buffer_len()];
 //! let images = [[0.5, 1.0], [1.0, 0.0]];
-//! batch.forward(&model, 2, |sample| &images[sample], &mut buffer)?;
-//! assert_eq!(batch.logits(&buffer), [0.5, 1.5, 1.0, 0.5]);
+//! let mut pass = batch.forward(&model, 2, |sample| &images[sample], &mut buffer)?;
+//! assert_eq!(pass.logits(), [0.5, 1.5, 1.0, 0.5]);
 //!
 //! // The gradient of any function of the logits; here of the sum of each sample's first.
-//! batch.logit_gradient(&mut buffer).1.copy_from_slice(&[1.0, 0.0, 1.0, 0.0]);
+//! pass.logit_gradient().1.copy_from_slice(&[1.0, 0.0, 1.0, 0.0]);
 //! let mut gradient = [0.0; 4];
-//! batch.input_gradient(&model, 2, &mut buffer, &mut gradient)?;
+//! pass.input_gradient(&mut gradient)?;
 //! assert_eq!(gradient, [1.0, 0.0, 1.0, 0.0]);
 //! # Ok::<(), midge_core::Error>(())
 //! ```
+//!
+//! A batch for logits only has no gradient:
+//! ```compile_fail
+//! # use midge_core::{Layer, Model, Network, Shape, batch::Batch};
+//! # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+//! # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.5]])?;
+//! let batch = Batch::inference(&NETWORK, 1);
+//! # let mut buffer = vec![0.0; batch.buffer_len()];
+//! let pass = batch.forward(&model, 1, |_| &[0.5, 1.0], &mut buffer)?;
+//! pass.input_gradient(&mut [0.0; 2])?;
+//! # Ok::<(), midge_core::Error>(())
+//! ```
 
-mod kernels;
+pub(in crate::pass) mod kernels;
+mod layout;
+mod record;
 
-use core::ops::Range;
+use core::marker::PhantomData;
 
-use kernels::Target;
-pub(super) use kernels::{Backward, Forward};
-
-use super::Passes;
-use super::maps::maps_len;
-use super::rows::Keep;
-use crate::element::Element;
+use self::kernels::{Backward, Forward, Target};
+use self::layout::{Layout, Parts};
+use super::element::{Element, Passes};
 use crate::error::{Error, check_buffer, check_len, check_pixels};
-use crate::layers::dense::WeightGradient;
-#[cfg(feature = "std")]
-use crate::loss::Loss;
-#[cfg(feature = "std")]
-use crate::model::InputGradient;
 use crate::model::Model;
 use crate::network::Network;
-use crate::plan::{DenseStage, Stage};
-use crate::simd::Level;
-use crate::span::{CACHE_LINE, cache_line, span, span_mut};
+use crate::span::{span, span_mut};
+pub use layout::Kept;
+pub use record::{DenseLayer, DenseRecord};
 
-/// What a batch is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Inference,
-    InputGradient,
-    WeightGradient,
+/// What a [`Batch`] is for: [`Inference`], [`Attack`] or [`Training`].
+pub trait Purpose: sealed::Sealed {
+    #[doc(hidden)]
+    const KEPT: Kept;
 }
 
-/// The buffers and passes of a batch. The caller owns the memory; all methods must get the same slice, at the same address,
-/// as long as results are read from it. The passes must come in order: [`Self::forward`], then the gradient of the
-/// logits, then [`Self::input_gradient`] or [`Self::weight_gradient`].
+/// A [`Purpose`] that ends in a gradient.
+pub trait Differentiable: Purpose {}
+
+/// For the logits only.
 #[derive(Debug, Clone, Copy)]
-pub struct Batch<'n> {
-    network: &'n Network,
-    samples: usize,
-    purpose: Purpose,
+pub struct Inference;
+
+/// For the gradients of the images.
+#[derive(Debug, Clone, Copy)]
+pub struct Attack;
+
+/// For the gradients of the weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Training;
+
+mod sealed {
+    pub trait Sealed {}
 }
 
-/// The parts of a batch's buffer. Matrices are `[sample][element]`.
-struct Parts<'b> {
-    /// Input rows of the spatial stages: of each sample for weight gradients, else of the one that is running.
-    rows: &'b mut [f32],
-    masks: &'b mut [u32],
-    /// What enters the first dense layer, and its gradient.
-    features: &'b mut [f32],
-    feature_gradient: &'b mut [f32],
-    /// Outputs of the dense layers, one matrix after the other; the logits where there is no dense layer.
-    outputs: &'b mut [f32],
-    gradients: &'b mut [f32],
-    /// Gradients of the spatial stages' inputs.
-    maps: &'b mut [f32],
-    tail: &'b mut [f32],
+macro_rules! purposes {
+    ($($purpose:ident $kept:ident),*) => {$(
+        impl sealed::Sealed for $purpose {}
+        impl Purpose for $purpose {
+            const KEPT: Kept = Kept::$kept;
+        }
+    )*};
 }
 
-impl<'n> Batch<'n> {
-    /// At most `samples` samples, for [`Self::forward`] only.
+purposes!(Inference Logits, Attack InputGradient, Training WeightGradient);
+impl Differentiable for Attack {}
+impl Differentiable for Training {}
+
+/// A number of samples that go through a network together, for one purpose. The caller owns the memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'n, P> {
+    layout: Layout<'n>,
+    purpose: PhantomData<P>,
+}
+
+impl<'n> Batch<'n, Inference> {
+    /// At most `samples` samples, for their logits.
     pub fn inference(network: &'n Network, samples: usize) -> Self {
-        Self { network, samples, purpose: Purpose::Inference }
+        Self::new(network, samples)
     }
+}
 
-    /// At most `samples` samples, for [`Self::forward`] and [`Self::input_gradient`].
+impl<'n> Batch<'n, Attack> {
+    /// At most `samples` samples, for the gradients of their pixels.
     pub fn gradient(network: &'n Network, samples: usize) -> Self {
-        Self { network, samples, purpose: Purpose::InputGradient }
+        Self::new(network, samples)
     }
+}
 
-    /// At most `samples` samples, for [`Self::forward`] and [`Self::weight_gradient`].
+impl<'n> Batch<'n, Training> {
+    /// At most `samples` samples, for the gradients of the weights.
     pub fn training(network: &'n Network, samples: usize) -> Self {
-        Self { network, samples, purpose: Purpose::WeightGradient }
+        Self::new(network, samples)
     }
 
-    /// Elements of the buffer, in which each part starts at a cache line.
-    pub fn buffer_len(&self) -> usize {
-        CACHE_LINE + self.lengths().map(|len| len.next_multiple_of(CACHE_LINE)).iter().sum::<usize>()
-    }
-
-    /// Elements of the parts, in their order.
-    fn lengths(&self) -> [usize; 8] {
-        let plan = self.network.plan();
-        let rows = match self.purpose {
-            Purpose::WeightGradient => self.samples * self.keep().rows_len(plan),
-            _ => self.keep().rows_len(plan),
-        };
-        let (features, outputs) = (self.samples * self.features_len(), self.samples * self.outputs_len());
-        let last = plan.spatial_count().checked_sub(1).and_then(|last| plan.spatial(last));
-        let tail = last.map_or(0, |stage| stage.output.row_len());
-        match self.purpose {
-            Purpose::Inference => [rows, 0, features, 0, outputs, 0, 0, tail],
-            _ => {
-                let masks = self.samples * plan.lengths().masks;
-                [rows, masks, features, features, outputs, outputs, maps_len(plan), tail]
-            }
-        }
-    }
-
-    /// Where the parts lie in `buffer`.
-    fn ranges(&self, buffer: &[f32]) -> [Range<usize>; 8] {
-        let mut next = cache_line(buffer);
-        self.lengths().map(|len| {
-            let start = next;
-            next += len.next_multiple_of(CACHE_LINE);
-            start..start + len
-        })
-    }
-
-    fn parts<'b>(&self, buffer: &'b mut [f32]) -> Parts<'b> {
-        let parts = buffer.get_disjoint_mut(self.ranges(buffer)).unwrap_or_default();
-        let [rows, masks, features, feature_gradient, outputs, gradients, maps, tail] = parts;
-        let masks = bytemuck::cast_slice_mut(masks);
-        Parts { rows, masks, features, feature_gradient, outputs, gradients, maps, tail }
-    }
-
-    fn keep(&self) -> Keep {
-        if self.purpose == Purpose::WeightGradient { Keep::All } else { Keep::Window }
-    }
-
-    /// (inputs, units, has a bias) of each dense layer.
-    pub fn dense_layers(&self) -> impl Iterator<Item = (usize, usize, bool)> {
-        self.dense_stages().map(|stage| (stage.inputs, stage.units, stage.bias))
-    }
-
-    fn dense_stages(&self) -> impl Iterator<Item = &'n DenseStage> {
-        let plan = self.network.plan();
-        (plan.spatial_count()..plan.count()).filter_map(|index| plan.dense(index))
-    }
-
-    /// Elements of what enters the first dense layer.
-    fn features_len(&self) -> usize {
-        let plan = self.network.plan();
-        match plan.spatial_count().checked_sub(1).and_then(|last| plan.spatial(last)) {
-            Some(stage) => stage.output.len(),
-            None => self.network.input().len(),
-        }
-    }
-
-    /// Elements of all dense outputs of one sample.
-    fn outputs_len(&self) -> usize {
-        let dense: usize = self.dense_stages().map(|stage| stage.units).sum();
-        if dense == 0 { self.network.classes() } else { dense }
-    }
-
-    /// Where the outputs of dense layer `layer` start.
-    fn output_start(&self, layer: usize) -> usize {
-        self.samples * self.dense_stages().take(layer).map(|stage| stage.units).sum::<usize>()
+    /// The dense layers, in order.
+    pub fn dense_layers(&self) -> impl Iterator<Item = DenseLayer<'n>> + use<'n> {
+        self.layout.dense_stages().enumerate().map(|(index, stage)| DenseLayer { index, stage })
     }
 
     /// Elements of the convolutions' gradient: for each, in order, weight (`[filter][row][column][in channel]`, so
     /// that what a sample adds lies together) and bias.
     pub fn conv_parameters(&self) -> usize {
-        let stages = self.network.plan().all().iter().take(self.network.plan().spatial_count());
-        stages.map(Stage::parameters).map(|(weight, bias)| weight + bias).sum()
+        self.layout.conv_parameters()
+    }
+}
+
+impl<'n, P: Purpose> Batch<'n, P> {
+    fn new(network: &'n Network, samples: usize) -> Self {
+        Self { layout: Layout { network, samples, kept: P::KEPT }, purpose: PhantomData }
     }
 
-    /// The logits after [`Self::forward`], `[sample][class]`.
-    pub fn logits<'b>(&self, buffer: &'b [f32]) -> &'b [f32] {
-        let len = self.samples * self.network.classes();
-        let [_, _, _, _, outputs, ..] = self.ranges(buffer);
-        span(buffer, outputs.end.saturating_sub(len), len)
-    }
-
-    /// The logits, and the place for the gradient of the loss with respect to them, both `[sample][class]`.
-    pub fn logit_gradient<'b>(&self, buffer: &'b mut [f32]) -> (&'b [f32], &'b mut [f32]) {
-        let len = self.samples * self.network.classes();
-        let Parts { outputs, gradients, .. } = self.parts(buffer);
-        let start = outputs.len() - len;
-        (span(outputs, start, len), span_mut(gradients, start, len))
-    }
-
-    fn check(&self, count: usize, buffer: &[f32]) -> Result<(), Error> {
-        check_buffer(self.buffer_len(), buffer.len())?;
-        if count <= self.samples { Ok(()) } else { check_len("batch", self.samples, count) }
+    /// Elements of the buffer.
+    pub fn buffer_len(&self) -> usize {
+        self.layout.buffer_len()
     }
 
     /// Runs the network on `count` images, of [`Network::input`]'s shape with pixels in [0, 1].
     ///
     /// # Errors
-    /// A wrong length, a pixel outside [0, 1], or logits that are not finite.
-    pub fn forward<'i, T: Element>(
+    /// A model of another network, a wrong length, a pixel outside [0, 1], or logits that are not finite.
+    pub fn forward<'m, 'i, 'b, T: Element>(
         &self,
-        model: &Model<'_, T>,
+        model: &'m Model<'m, T>,
         count: usize,
         image: impl Fn(usize) -> &'i [f32],
-        buffer: &mut [f32],
-    ) -> Result<(), Error> {
-        self.check(count, buffer)?;
+        buffer: &'b mut [f32],
+    ) -> Result<ForwardPass<'n, 'm, 'b, P, T>, Error> {
+        if model.network() != self.layout.network {
+            return Err(Error::OtherNetwork);
+        }
+        check_buffer(self.buffer_len(), buffer.len())?;
+        if count > self.layout.samples {
+            check_len("batch", self.layout.samples, count)?;
+        }
         for sample in 0..count {
-            check_len("image", self.network.input().len(), image(sample).len())?;
+            check_len("image", self.layout.network.input().len(), image(sample).len())?;
             check_pixels(image(sample))?;
         }
-        let parts = self.parts(buffer);
-        T::batch_forward(Forward { batch: *self, model, count, image: &|sample| image(sample), parts });
-        let logits = self.logits(buffer).get(..count * self.network.classes());
-        let finite = logits.is_some_and(|logits| logits.iter().all(|x| x.is_finite()));
-        if finite { Ok(()) } else { Err(Error::NotFinite { what: "logits" }) }
+        let mut parts = self.layout.parts(buffer);
+        T::batch_forward(Forward {
+            layout: self.layout,
+            model,
+            count,
+            image: &|sample| image(sample),
+            parts: parts.reborrow(),
+        });
+        let pass = ForwardPass { layout: self.layout, model, count, parts, purpose: PhantomData };
+        if pass.logits().iter().all(|x| x.is_finite()) { Ok(pass) } else { Err(Error::NotFinite { what: "logits" }) }
+    }
+}
+
+/// A batch behind its forward pass: the logits, and the way on to the gradients that its [`Purpose`] is.
+pub struct ForwardPass<'n, 'm, 'b, P, T> {
+    layout: Layout<'n>,
+    model: &'m Model<'m, T>,
+    count: usize,
+    parts: Parts<'b>,
+    purpose: PhantomData<P>,
+}
+
+impl<'b, P: Purpose, T: Element> ForwardPass<'_, '_, 'b, P, T> {
+    /// The logits, `[sample][class]`.
+    pub fn logits(&self) -> &[f32] {
+        let logits = self.layout.logits(self.count);
+        span(self.parts.outputs, logits.start, logits.len())
     }
 
-    /// From the gradient of the logits of the first `count` samples to that of their images, `[sample][pixel]`.
+    /// [`Self::logits`], for as long as the buffer is borrowed.
+    pub fn into_logits(self) -> &'b mut [f32] {
+        let logits = self.layout.logits(self.count);
+        span_mut(self.parts.outputs, logits.start, logits.len())
+    }
+}
+
+impl<P: Differentiable, T: Element> ForwardPass<'_, '_, '_, P, T> {
+    /// The logits, and the place for the gradient of a function of them with respect to them, both `[sample][class]`. All
+    /// of that place is to be written before the pass goes on.
+    pub fn logit_gradient(&mut self) -> (&[f32], &mut [f32]) {
+        let logits = self.layout.logits(self.count);
+        let gradient = span_mut(self.parts.gradients, logits.start, logits.len());
+        (span(self.parts.outputs, logits.start, logits.len()), gradient)
+    }
+}
+
+impl<'b, T: Element> ForwardPass<'_, '_, 'b, Attack, T> {
+    /// From the gradient of the logits to that of the images, `[sample][pixel]`. Returns the logits.
     ///
     /// # Errors
     /// A wrong length, a model without transposed weights, and a gradient that is not finite.
-    pub fn input_gradient<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        count: usize,
-        buffer: &mut [f32],
-        gradient: &mut [f32],
-    ) -> Result<(), Error> {
-        self.check(count, buffer)?;
+    pub fn input_gradient(mut self, gradient: &mut [f32]) -> Result<&'b mut [f32], Error> {
+        let Self { layout, model, count, .. } = self;
         model.check_transposed()?;
-        check_len("gradient", count * self.network.input().len(), gradient.len())?;
-        let parts = self.parts(buffer);
+        check_len("gradient", count * layout.network.input().len(), gradient.len())?;
         let target = Target::Images(&mut *gradient);
-        T::batch_backward(Backward { batch: *self, model, count, parts, target });
+        T::batch_backward(Backward { layout, model, count, parts: self.parts.reborrow(), target });
         let finite = gradient.iter().all(|g| g.is_finite());
-        if finite { Ok(()) } else { Err(Error::NotFinite { what: "gradient" }) }
+        if finite { Ok(self.into_logits()) } else { Err(Error::NotFinite { what: "gradient" }) }
     }
+}
 
-    /// From the gradient of the logits of the first `count` samples to those of the weights. The convolutions' gradient
-    /// ([`Self::conv_parameters`] elements) is added to: that of sample `i` to `conv_gradients[i / share]`. What the dense
-    /// layers' gradients need stays in the buffer.
+impl<'n, 'b> ForwardPass<'n, '_, 'b, Training, f32> {
+    /// From the gradient of the logits to those of the weights. The convolutions' gradient
+    /// ([`Batch::conv_parameters`] elements) is added to: that of sample `i` to `conv_gradients[i / share]`. What the
+    /// dense layers' gradients need is returned.
     ///
     /// # Errors
     /// A wrong length, and a model without transposed weights.
     pub fn weight_gradient<C: AsMut<[f32]>>(
-        &self,
-        model: &Model<'_, f32>,
-        count: usize,
-        buffer: &mut [f32],
-        (mut conv_gradients, share): (&mut [C], usize),
-    ) -> Result<(), Error> {
-        self.check(count, buffer)?;
+        mut self,
+        mut conv_gradients: &mut [C],
+        share: usize,
+    ) -> Result<DenseRecord<'n, 'b>, Error> {
+        let Self { layout, model, count, .. } = self;
         model.check_transposed()?;
         for gradient in conv_gradients.iter_mut() {
-            check_len("convolution gradient", self.conv_parameters(), gradient.as_mut().len())?;
+            check_len("convolution gradient", layout.conv_parameters(), gradient.as_mut().len())?;
         }
         check_buffer(count.div_ceil(share.max(1)), conv_gradients.len())?;
         let target = Target::Weights(&mut conv_gradients, share.max(1));
-        Passes::batch_backward(Backward { batch: *self, model, count, parts: self.parts(buffer), target });
-        Ok(())
+        f32::batch_backward(Backward { layout, model, count, parts: self.parts.reborrow(), target });
+        Ok(DenseRecord::new(layout, count, self.parts))
     }
-
-    /// Inputs and output gradient of dense layer `layer`, `[sample][element]`, after [`Self::weight_gradient`].
-    fn dense_record<'b>(&self, layer: usize, count: usize, buffer: &'b [f32]) -> Option<[&'b [f32]; 2]> {
-        let stage = self.dense_stages().nth(layer)?;
-        let [_, _, features, _, outputs, gradients, ..] = self.ranges(buffer);
-        let inputs = match layer.checked_sub(1) {
-            None => features.start,
-            Some(before) => outputs.start + self.output_start(before),
-        };
-        let gradient = gradients.start + self.output_start(layer);
-        Some([span(buffer, inputs, count * stage.inputs), span(buffer, gradient, count * stage.units)])
-    }
-
-    /// Adds rows `first ..` (one per input) of dense layer `layer`'s weight gradient `[inputs][units]`, summed over the
-    /// samples of the batches, each a buffer with its number of samples, in their order.
-    pub fn add_dense_gradient(&self, layer: usize, batches: &[(usize, &[f32])], first: usize, target: &mut [f32]) {
-        let Some(stage) = self.dense_stages().nth(layer) else { return };
-        for (count, buffer) in batches {
-            if let Some([x, gradient]) = self.dense_record(layer, *count, buffer) {
-                Level::detect().run(WeightGradient { stage, x, gradient, first, target: &mut *target });
-            }
-        }
-    }
-
-    /// Adds dense layer `layer`'s bias gradient, summed over the batches.
-    pub fn add_dense_bias_gradient(&self, layer: usize, batches: &[(usize, &[f32])], target: &mut [f32]) {
-        for (count, buffer) in batches {
-            let Some([_, gradient]) = self.dense_record(layer, *count, buffer) else { return };
-            for gradient in gradient.chunks_exact(target.len().max(1)) {
-                target.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
-            }
-        }
-    }
-}
-
-/// [`Model::loss_gradient`] with whole maps.
-#[cfg(feature = "std")]
-pub(crate) fn gradient_of_one<'b, T: Element>(
-    model: &Model<'_, T>,
-    (loss, label): (Loss, usize),
-    image: &[f32],
-    buffer: &'b mut [f32],
-) -> Result<InputGradient<'b>, Error> {
-    let batch = Batch::gradient(model.network(), 1);
-    let mut rest = buffer;
-    let gradient = crate::span::take(&mut rest, image.len());
-    batch.forward(model, 1, |_| image, rest)?;
-    let (logits, logit_gradient) = batch.logit_gradient(rest);
-    loss.gradient(logits, label, logit_gradient);
-    let loss = loss.value(logits, label);
-    batch.input_gradient(model, 1, rest, gradient)?;
-    let outputs = batch.parts(rest).outputs;
-    let start = outputs.len() - model.network().classes();
-    Ok(InputGradient { loss, logits: outputs.get_mut(start..).unwrap_or(&mut []), gradient })
 }

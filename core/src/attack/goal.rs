@@ -1,0 +1,68 @@
+//! Where an attack is to lead, and what the model makes of an image on the way.
+
+use crate::loss;
+
+/// Which way to walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Away from the class: raise its loss.
+    Away(usize),
+    /// To the class: lower its loss.
+    Toward(usize),
+}
+
+impl Goal {
+    /// The class to leave or to reach.
+    pub fn class(self) -> usize {
+        let (Self::Away(class) | Self::Toward(class)) = self;
+        class
+    }
+
+    /// Whether a model that says this was led there.
+    pub fn is_reached(self, prediction: Prediction) -> bool {
+        match self {
+            Self::Away(class) => prediction.class != class,
+            Self::Toward(class) => prediction.class == class,
+        }
+    }
+
+    /// Whether `a` is nearer to the goal than `b` by its loss.
+    pub fn is_nearer(self, a: Prediction, b: Prediction) -> bool {
+        if matches!(self, Self::Away(_)) { a.loss > b.loss } else { a.loss < b.loss }
+    }
+}
+
+/// What the model makes of an image at one point of an attack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// The predicted class.
+    pub class: usize,
+    /// Its probability.
+    pub confidence: f32,
+    /// The attack's loss at the true class, or at the target of a targeted attack; cross-entropy is in nats.
+    pub loss: f32,
+}
+
+impl Prediction {
+    /// From logits, which become probabilities, and the loss.
+    pub(super) fn of(logits: &mut [f32], loss: f32) -> Self {
+        let class = loss::argmax(logits);
+        loss::softmax(logits);
+        Self { class, confidence: logits.get(class).copied().unwrap_or(0.0), loss }
+    }
+}
+
+/// The result of an attack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// The clean image.
+    pub before: Prediction,
+    /// The adversarial image.
+    pub after: Prediction,
+    /// Steps in which the gradient was exactly zero, so that it added nothing. Not a sign of robustness.
+    pub zero_gradient_steps: usize,
+    /// Largest change of a pixel; at most `eps` up to rounding.
+    pub largest_change: f32,
+    /// The target class of a targeted attack.
+    pub target: Option<usize>,
+}

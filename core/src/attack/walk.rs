@@ -1,0 +1,209 @@
+//! One image on its way, and the two loops that every attack is: steps, and starts from random points.
+
+use super::goal::{Goal, Outcome, Prediction};
+use super::step::{Starts, Step};
+use crate::error::{Error, check_class, check_len, check_pixels};
+use crate::network::Network;
+use crate::span::span_mut;
+
+/// One image, and what becomes of it.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    /// The clean image, pixels in [0, 1] (row, column, channel).
+    image: &'a [f32],
+    /// Where the walk stands; of the same length.
+    adversarial: &'a mut [f32],
+    goal: Goal,
+    /// Added to the attack's own seed of random starts.
+    seed: u64,
+    zero_gradient_steps: usize,
+    before: Option<Prediction>,
+    after: Option<Prediction>,
+    /// Its place among the walks of a batch.
+    place: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// From `image` to `adversarial`, which is written. The seed is that of random starts, added to the attack's own.
+    pub fn new(image: &'a [f32], adversarial: &'a mut [f32], goal: Goal, seed: u64) -> Self {
+        Self { image, adversarial, goal, seed, zero_gradient_steps: 0, before: None, after: None, place: 0 }
+    }
+
+    /// The clean image.
+    pub fn image(&self) -> &'a [f32] {
+        self.image
+    }
+
+    /// The adversarial image.
+    pub fn adversarial(&self) -> &[f32] {
+        self.adversarial
+    }
+
+    /// Where the walk is to lead.
+    pub fn goal(&self) -> Goal {
+        self.goal
+    }
+
+    /// Steps in which the gradient was exactly zero, so that it added nothing.
+    pub fn zero_gradient_steps(&self) -> usize {
+        self.zero_gradient_steps
+    }
+
+    /// What the attack came to; `None` before it, and where nobody looked at the result.
+    #[inline(always)]
+    pub fn outcome(&self) -> Option<Outcome> {
+        let (before, after) = (self.before?, self.after?);
+        let changes = self.adversarial.iter().zip(self.image).map(|(x, clean)| (x - clean).abs());
+        Some(Outcome {
+            before,
+            after,
+            zero_gradient_steps: self.zero_gradient_steps,
+            largest_change: changes.fold(0.0, f32::max),
+            target: if let Goal::Toward(class) = self.goal { Some(class) } else { None },
+        })
+    }
+
+    /// [`Self::outcome`] of an attack that saw both images.
+    #[inline(always)]
+    pub(super) fn end(&self) -> Result<Outcome, Error> {
+        self.outcome().ok_or(Error::NoSteps)
+    }
+
+    /// Checks everything and stands at the image.
+    pub(super) fn begin(&mut self, network: &Network, place: usize) -> Result<(), Error> {
+        check_len("image", network.input().len(), self.image.len())?;
+        check_len("adversarial image", self.image.len(), self.adversarial.len())?;
+        check_pixels(self.image)?;
+        check_class(self.goal.class(), network.classes())?;
+        self.adversarial.iter_mut().zip(self.image).for_each(|(x, clean)| *x = *clean);
+        (self.zero_gradient_steps, self.before, self.after, self.place) = (0, None, None, place);
+        Ok(())
+    }
+
+    /// Notes what the model makes of the clean image, if that was not yet seen.
+    pub(super) fn see_clean(&mut self, prediction: impl FnOnce() -> Prediction) {
+        if self.before.is_none() {
+            self.before = Some(prediction());
+        }
+    }
+
+    /// Notes what the model makes of where the walk ended.
+    pub(super) fn see_end(&mut self, prediction: Prediction) {
+        self.after = Some(prediction);
+    }
+
+    /// Whether the goal was reached.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.after.is_some_and(|after| self.goal.is_reached(after))
+    }
+
+    /// Moves to the first random point.
+    #[cfg(feature = "std")]
+    pub(super) fn start(&mut self, step: &Step, starts: Starts) {
+        starts.draw(step, (self.seed, 0), self.image, self.adversarial);
+    }
+
+    /// Its place among the walks of a batch.
+    #[cfg(feature = "std")]
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
+}
+
+/// Gives the gradients that walks follow, and looks at where they stand: of one image, or of a batch.
+pub(super) trait Gradients {
+    /// Passes the gradient at each walk's place on to `follow`, with the number of the walk.
+    fn gradients(
+        &mut self,
+        walks: &mut [Walk<'_>],
+        follow: impl FnMut(usize, &mut Walk<'_>, &[f32]),
+    ) -> Result<(), Error>;
+
+    /// Passes what the model makes of each walk's place on to `see`.
+    fn look(&mut self, walks: &mut [Walk<'_>], see: impl FnMut(&mut Walk<'_>, Prediction)) -> Result<(), Error>;
+
+    /// Brings the walks that have not arrived to the front; returns how many they are.
+    fn still_walking(&self, walks: &mut [Walk<'_>]) -> usize;
+}
+
+impl Step {
+    /// All steps from where the walks stand. `momentum` has an image's length for each, or is empty without momentum.
+    #[inline(always)]
+    pub(super) fn walk(
+        &self,
+        source: &mut impl Gradients,
+        walks: &mut [Walk<'_>],
+        momentum: &mut [f32],
+    ) -> Result<(), Error> {
+        momentum.fill(0.0);
+        for _ in 0..self.steps {
+            source.gradients(walks, |number, walk, gradient| {
+                let own = if self.decay.is_some() { gradient.len() } else { 0 };
+                self.follow(walk, gradient, span_mut(momentum, number * own, own));
+            })?;
+        }
+        Ok(())
+    }
+
+    /// One step along a gradient.
+    #[inline(always)]
+    fn follow(&self, walk: &mut Walk<'_>, gradient: &[f32], momentum: &mut [f32]) {
+        walk.zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
+        let direction = match self.decay {
+            Some(decay) => {
+                super::step::accumulate(momentum, decay, gradient);
+                &*momentum
+            }
+            None => gradient,
+        };
+        self.advance(walk.image, direction, self.signed_alpha(walk.goal), walk.adversarial);
+    }
+
+    /// From one random point after the other, until each walk has arrived; those that never do end at the place nearest to
+    /// their goal. `kept` holds that place while others are tried, an image's length for each walk; it is empty where there
+    /// is only one start.
+    #[inline(always)]
+    pub(super) fn walk_from_random_points(
+        &self,
+        starts: Starts,
+        source: &mut impl Gradients,
+        walks: &mut [Walk<'_>],
+        kept: &mut [f32],
+    ) -> Result<(), Error> {
+        source.look(walks, |walk, prediction| walk.see_clean(|| prediction))?;
+        for restart in 0..starts.restarts {
+            let count = source.still_walking(walks);
+            let walking = span_mut(walks, 0, count);
+            for walk in walking.iter_mut() {
+                starts.draw(self, (walk.seed, restart), walk.image, walk.adversarial);
+            }
+            if walking.is_empty() {
+                break;
+            }
+            self.walk(source, walking, &mut [])?;
+            source.look(walking, |walk, found| walk.keep_nearest(found, kept))?;
+        }
+        for walk in walks {
+            let own = walk.own(kept);
+            walk.adversarial.iter_mut().zip(own).for_each(|(x, kept)| *x = *kept);
+        }
+        Ok(())
+    }
+}
+
+impl Walk<'_> {
+    /// The part of `kept` that is this walk's; nothing if nothing is kept.
+    fn own<'k>(&self, kept: &'k mut [f32]) -> &'k mut [f32] {
+        let len = if kept.is_empty() { 0 } else { self.image.len() };
+        span_mut(kept, self.place * len, len)
+    }
+
+    /// Keeps the place where the walk stands if it is the goal, or nearer to it than the one that was kept before.
+    fn keep_nearest(&mut self, found: Prediction, kept: &mut [f32]) {
+        let is_nearer = self.after.is_none_or(|after| self.goal.is_nearer(found, after));
+        if is_nearer || self.goal.is_reached(found) {
+            self.after = Some(found);
+            self.own(kept).iter_mut().zip(&*self.adversarial).for_each(|(kept, x)| *kept = *x);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the kernels read and write: a stage with its weights, its padded input rows, and the gradient of its output.
+
+use crate::kernels::masks::RowMasks;
+use crate::network::plan::Spatial;
+use crate::span::{rest, span};
+
+/// A spatial stage with its weights.
+#[derive(Clone, Copy)]
+pub(crate) struct Conv<'a, T> {
+    pub stage: &'a Spatial,
+    /// `[ky][kx][i][o]`
+    pub weights: &'a [T],
+    pub bias: &'a [T],
+    /// `[o][ky][kx][i]` for a backward pass with vectors, then those of [`winograd`], and what lies behind; or empty.
+    pub transposed: &'a [f32],
+}
+
+/// A padded input row.
+#[derive(Clone, Copy)]
+pub(crate) struct InputRow<'a> {
+    pub values: &'a [f32],
+    /// A bit per value: set where it is not zero.
+    pub live: &'a [u32],
+}
+
+impl<'a> InputRow<'a> {
+    /// The values from element `start` on.
+    #[inline(always)]
+    pub(super) fn from(&self, start: usize) -> &'a [f32] {
+        rest(self.values, start)
+    }
+}
+
+/// The padded input rows under output row `row`, in the ring of rows that the stage keeps.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'a> {
+    pub values: &'a [f32],
+    pub live: &'a [u32],
+    /// Elements of a row, elements from one row to the next, and words of a row.
+    pub lengths: [usize; 3],
+    /// Rows in the ring, and which of them is the window's first.
+    pub slots: usize,
+    pub first: usize,
+    pub row: usize,
+}
+
+impl<'a> Window<'a> {
+    /// Row `index` of the window.
+    #[inline(always)]
+    pub(crate) fn input_row(&self, index: usize) -> InputRow<'a> {
+        let slot = self.first + index;
+        let slot = if slot < self.slots { slot } else { slot - self.slots };
+        let [len, stride, words] = self.lengths;
+        InputRow { values: span(self.values, slot * stride, len), live: span(self.live, slot * words, words) }
+    }
+}
+
+/// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
+/// (`[columns][planes][words]`); if it is empty, none are kept.
+pub(crate) struct Columns<'a, 'b, T> {
+    pub conv: Conv<'a, T>,
+    pub window: &'b Window<'b>,
+    pub first: usize,
+    pub out: &'b mut [f32],
+    pub masks: &'b mut [u32],
+}
+
+/// The output gradient (`[q][o]`) and the bits of output row `row`.
+#[derive(Clone, Copy)]
+pub(crate) struct GradientRow<'a> {
+    pub row: usize,
+    pub gradient: &'a [f32],
+    pub masks: RowMasks<'a>,
+}
+
+/// The output gradient and the bits of a whole stage.
+pub(crate) struct GradientMap<'a> {
+    pub stage: &'a Spatial,
+    /// Rows of `[q][o]`, the first at element `start`, `row_stride` elements from one to the next. Rows that are not there
+    /// have no gradient.
+    pub gradient: &'a [f32],
+    pub start: usize,
+    pub row_stride: usize,
+    /// `[row][q][planes][words]`
+    pub masks: &'a [u32],
+}
+
+impl<'a> GradientMap<'a> {
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize) -> GradientRow<'a> {
+        let stage = self.stage;
+        let words = span(self.masks, row * stage.mask_row_len(), stage.mask_row_len());
+        let gradient = span(self.gradient, self.start + row * self.row_stride, stage.output.row_len());
+        GradientRow { row, gradient, masks: RowMasks { stage, words } }
+    }
+}

@@ -1,0 +1,187 @@
+//! A network as constant data: the list of layers, checked and planned at compile time.
+
+mod layer;
+mod mnist_cnn;
+pub(crate) mod plan;
+mod shape;
+mod text;
+
+pub(crate) use layer::MAX_KERNEL;
+pub use layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, NetworkError};
+pub use mnist_cnn::{MNIST_CNN, MNIST_CNN_SHIFTED};
+use plan::{MAX_STAGES, Stage, Stages};
+pub use shape::{Padding, Shape};
+pub use text::ParseError;
+pub(crate) use text::{is_tensor_name, read_number};
+
+use crate::span::span;
+
+/// A sequential CNN: input shape, layers, and the plan of how midge runs them.
+///
+/// ```
+/// use midge_core::{Layer, Network, Padding, Shape};
+/// const SMALL: Network = Network::new(Shape::hwc(8, 8, 1), &[
+///     Layer::Conv2d { filters: 4, kernel: 3, stride: 1, padding: Padding::Same, bias: true },
+///     Layer::Relu,
+///     Layer::MaxPool2d { pool: 2, padding: Padding::Same },
+///     Layer::Flatten,
+///     Layer::Dense { units: 10, bias: true },
+/// ]);
+/// static mut _BUFFER: [f32; SMALL.inference_len()] = [0.0; SMALL.inference_len()];
+/// assert_eq!(SMALL.parameters(), 4 * 9 + 4 + 4 * 4 * 4 * 10 + 10);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    input: Shape,
+    layers: [Layer; MAX_LAYERS],
+    layer_count: usize,
+    stages: Stages,
+}
+
+impl Network {
+    /// Checks and plans a network. In a `const`, a mistake stops the compiler.
+    ///
+    /// # Panics
+    /// With the message of the [`NetworkError`]; use [`Network::try_new`] for data that is not constant.
+    pub const fn new(input: Shape, layers: &[Layer]) -> Self {
+        match Self::try_new(input, layers) {
+            Ok(network) => network,
+            Err(error) => panic!("{}", error.message()),
+        }
+    }
+
+    /// Checks and plans a network.
+    ///
+    /// # Errors
+    /// See [`NetworkError`].
+    pub const fn try_new(input: Shape, layers: &[Layer]) -> Result<Self, NetworkError> {
+        if layers.len() > MAX_LAYERS {
+            return Err(NetworkError::TooManyLayers);
+        }
+        let stages = match Stages::plan(input, layers) {
+            Ok(stages) => stages,
+            Err(error) => return Err(error),
+        };
+        let mut copy = [Layer::Flatten; MAX_LAYERS];
+        let mut i = 0;
+        while i < layers.len() {
+            copy[i] = layers[i];
+            i += 1;
+        }
+        Ok(Self { input, layers: copy, layer_count: layers.len(), stages })
+    }
+
+    /// Shape of the image.
+    pub const fn input(&self) -> Shape {
+        self.input
+    }
+
+    /// The layers in order.
+    pub fn layers(&self) -> &[Layer] {
+        span(&self.layers, 0, self.layer_count)
+    }
+
+    /// Number of logits.
+    pub const fn classes(&self) -> usize {
+        self.stages.lengths().classes
+    }
+
+    /// Output shape of layer `index`; flat layers have height and width 1. `None` beyond the last layer.
+    pub fn output_shape(&self, index: usize) -> Option<Shape> {
+        let mut shape = self.input;
+        for layer in self.layers().get(..=index)? {
+            shape = layer.output(shape);
+        }
+        Some(shape)
+    }
+
+    /// Weights and biases of layer `index`: (elements of `weight`, elements of `bias`).
+    pub fn layer_parameters(&self, index: usize) -> (usize, usize) {
+        let input = match index.checked_sub(1) {
+            None => Some(self.input),
+            Some(previous) => self.output_shape(previous),
+        };
+        match (self.layers().get(index), input) {
+            (Some(layer), Some(shape)) => layer.parameters(shape),
+            _ => (0, 0),
+        }
+    }
+
+    /// Dimensions of the weights of layer `index`: `[kernel, kernel, in channels, filters]` for a convolution,
+    /// `[inputs, units]` for a dense layer, none for the others.
+    pub fn weight_shape(&self, index: usize) -> heapless::Vec<usize, 4> {
+        let mut stages = self.stages.all().iter();
+        let stage = stages.find(|stage| stage.layer == index && stage.parameters().0 > 0);
+        stage.map_or(heapless::Vec::new(), Stage::weight_shape)
+    }
+
+    /// Number of weights and biases.
+    pub const fn parameters(&self) -> usize {
+        self.stages.parameters()
+    }
+
+    /// Multiply-adds of one forward pass if nothing is skipped, borders counted as whole windows.
+    pub const fn multiply_adds(&self) -> usize {
+        self.stages.multiply_adds()
+    }
+
+    /// Elements of the buffer for [`Model::logits`](crate::Model::logits), `classify` and `loss`.
+    pub const fn inference_len(&self) -> usize {
+        self.stages.lengths().inference
+    }
+
+    /// Elements of the buffer for [`Model::input_gradient`](crate::Model::input_gradient) and the one-step attacks.
+    pub const fn gradient_len(&self) -> usize {
+        self.stages.lengths().gradient
+    }
+
+    /// Elements of the buffer for an attack with momentum: [`Self::gradient_len`] and one image.
+    pub const fn attack_len(&self) -> usize {
+        self.gradient_len() + self.input.len()
+    }
+
+    pub(crate) const fn plan(&self) -> &Stages {
+        &self.stages
+    }
+}
+
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        // Mostly one constant is compared with itself.
+        core::ptr::eq(self, other) || self.input == other.input && self.layers() == other.layers()
+    }
+}
+
+// The whole plan is constant data, so its size is flash, not RAM; this keeps it honest.
+const _: () = assert!(MAX_STAGES <= MAX_LAYERS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_named() {
+        let image = Shape::hwc(4, 4, 1);
+        let dense = Layer::Dense { units: 2, bias: true };
+        let conv = |kernel, stride, padding| Layer::Conv2d { filters: 2, kernel, stride, padding, bias: false };
+        let error = |layers: &[Layer]| Network::try_new(image, layers).err();
+        assert_eq!(error(&[dense]), Some(NetworkError::Order { layer: 0 }));
+        assert_eq!(error(&[Layer::Flatten, Layer::Flatten, dense]), Some(NetworkError::Order { layer: 1 }));
+        assert_eq!(error(&[Layer::Flatten, conv(3, 1, Padding::Same)]), Some(NetworkError::Order { layer: 1 }));
+        assert_eq!(error(&[conv(8, 1, Padding::Same)]), Some(NetworkError::Window { layer: 0 }));
+        assert_eq!(error(&[conv(3, 3, Padding::Same)]), Some(NetworkError::Window { layer: 0 }));
+        assert_eq!(error(&[conv(5, 1, Padding::Valid)]), Some(NetworkError::TooSmall { layer: 0 }));
+        assert_eq!(error(&[conv(3, 1, Padding::Same)]), Some(NetworkError::NotFlat));
+        let shifted = Layer::ShiftedRelu { hundredths: 128 };
+        assert_eq!(error(&[shifted, Layer::Relu, shifted]), Some(NetworkError::Threshold { layer: 2 }));
+        assert_eq!(error(&[]), Some(NetworkError::NotFlat));
+        assert_eq!(error(&[Layer::Flatten, Layer::Dense { units: 1, bias: true }]), Some(NetworkError::TooFewClasses));
+        assert_eq!(
+            error(&[Layer::Flatten, Layer::Dense { units: 0, bias: true }]),
+            Some(NetworkError::Dimension { layer: 1 })
+        );
+        let huge = Network::try_new(Shape::hwc(usize::MAX, 2, 2), &[Layer::Flatten, dense]);
+        assert_eq!(huge.err(), Some(NetworkError::Dimension { layer: 2 }));
+        assert_eq!(Network::try_new(image, &[Layer::Relu; 60]).err(), Some(NetworkError::TooManyLayers));
+    }
+}

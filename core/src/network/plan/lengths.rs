@@ -1,0 +1,78 @@
+//! The exact length of every buffer, counted once, when compiling if the network is a constant.
+
+use super::stage::{Kind, Stage, max};
+use crate::network::shape::Shape;
+
+/// Elements of every buffer of a network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lengths {
+    /// The logits.
+    pub classes: usize,
+    /// Words of ReLU and winner bits.
+    pub masks: usize,
+    /// Windows of input rows of all spatial stages.
+    pub forward_rows: usize,
+    /// Output gradients of all spatial stages: the rows that one input row needs. The first stage adds to the whole
+    /// image's gradient instead, so one row is enough there.
+    pub backward_rows: usize,
+    /// One position of the last spatial stage, on its way to the dense layers.
+    pub tail: usize,
+    /// Largest number of units among the dense stages number 0, 2, ... and 1, 3, ... without the last: two such buffers
+    /// take turns as input and output of forward.
+    pub hidden: [usize; 2],
+    /// The same with the last, for backward.
+    pub dense: [usize; 2],
+    /// Logits and all that forward needs.
+    pub inference: usize,
+    /// Logits, bits and all that forward and then backward need.
+    pub gradient: usize,
+}
+
+impl Lengths {
+    /// Before they are counted.
+    pub(super) const NONE: Self = Self {
+        classes: 0,
+        masks: 0,
+        forward_rows: 0,
+        backward_rows: 0,
+        tail: 0,
+        hidden: [0; 2],
+        dense: [0; 2],
+        inference: 0,
+        gradient: 0,
+    };
+
+    /// Counts them for the first `count` of `stages`, of which the first `spatial` are spatial, on images of shape `input`.
+    pub(super) const fn of(input: Shape, stages: &[Stage], count: usize, spatial: usize) -> Self {
+        let mut lengths = Self { classes: input.len(), ..Self::NONE };
+        let mut i = 0;
+        while i < count && i < stages.len() {
+            lengths.masks += stages[i].mask_len();
+            match &stages[i].kind {
+                Kind::Spatial(s) => {
+                    lengths.forward_rows += s.rows_len(s.extent());
+                    lengths.backward_rows += s.gradient_slots(i) * s.output.row_len();
+                    lengths.classes = s.output.len();
+                    lengths.tail = s.output.channels;
+                }
+                Kind::Dense(d) => {
+                    let parity = (i - spatial) % 2;
+                    lengths.dense[parity] = max(lengths.dense[parity], d.units);
+                    if i + 1 < count {
+                        lengths.hidden[parity] = max(lengths.hidden[parity], d.units);
+                    }
+                    lengths.classes = d.units;
+                }
+            }
+            i += 1;
+        }
+        let forward = lengths.forward_rows + lengths.tail + lengths.hidden[0] + lengths.hidden[1];
+        lengths.inference = lengths.classes + forward;
+        // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
+        let flat = if spatial == count { lengths.classes } else { lengths.dense[0] + lengths.dense[1] };
+        let backward = input.len() + lengths.backward_rows + flat;
+        // Forward and backward never overlap in time, so they share their space.
+        lengths.gradient = lengths.classes + lengths.masks + max(forward, backward);
+        lengths
+    }
+}

@@ -1,0 +1,88 @@
+//! The stages of a network and where each one's part of a buffer lies.
+
+use super::lengths::Lengths;
+use super::stage::{DenseStage, Kind, Spatial, Stage};
+use crate::span::{span, split};
+
+/// Most stages of a network: those of VGG-16.
+pub(crate) const MAX_STAGES: usize = 16;
+
+/// The stages of a network: first the spatial, then the dense ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stages {
+    pub(super) stages: [Stage; MAX_STAGES],
+    pub(super) count: usize,
+    pub(super) spatial: usize,
+    pub(super) lengths: Lengths,
+}
+
+impl Stages {
+    /// All stages.
+    #[inline(never)]
+    pub(crate) fn all(&self) -> &[Stage] {
+        span(&self.stages, 0, self.count)
+    }
+
+    /// Number of spatial stages; they come first.
+    pub(crate) const fn spatial_count(&self) -> usize {
+        self.spatial
+    }
+
+    /// The spatial stage `index`.
+    #[inline(never)]
+    pub(crate) fn spatial(&self, index: usize) -> Option<&Spatial> {
+        match self.stages.get(..self.spatial)?.get(index) {
+            Some(Stage { kind: Kind::Spatial(stage), .. }) => Some(stage),
+            _ => None,
+        }
+    }
+
+    /// Stage `index`, counted among all stages, if it is dense.
+    #[inline(never)]
+    pub(crate) fn dense(&self, index: usize) -> Option<&DenseStage> {
+        match self.all().get(index) {
+            Some(Stage { kind: Kind::Dense(stage), .. }) => Some(stage),
+            _ => None,
+        }
+    }
+
+    /// Number of stages.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The part of the network's bits that belongs to stage `index`.
+    #[inline(never)]
+    pub(crate) fn mask_range(&self, index: usize) -> core::ops::Range<usize> {
+        let (before, after) = split(self.all(), index);
+        let start = before.iter().map(Stage::mask_len).sum();
+        start..start + after.first().map_or(0, Stage::mask_len)
+    }
+
+    pub(crate) const fn parameters(&self) -> usize {
+        let (mut sum, mut i) = (0, 0);
+        while i < self.count && i < MAX_STAGES {
+            let (weight, bias) = self.stages[i].parameters();
+            sum += weight + bias;
+            i += 1;
+        }
+        sum
+    }
+
+    pub(crate) const fn multiply_adds(&self) -> usize {
+        let (mut sum, mut i) = (0, 0);
+        while i < self.count && i < MAX_STAGES {
+            sum += match &self.stages[i].kind {
+                Kind::Spatial(s) => s.conv.0 * s.conv.1 * s.weight_len(),
+                Kind::Dense(d) => d.inputs * d.units,
+            };
+            i += 1;
+        }
+        sum
+    }
+
+    /// Elements of every buffer.
+    pub(crate) const fn lengths(&self) -> &Lengths {
+        &self.lengths
+    }
+}
