@@ -38,6 +38,11 @@ pub enum Error {
     NoSteps,
     /// An attack of zero starts.
     NoRestarts,
+    /// More than one start of each image in a batch, which leaves restarts to its caller.
+    BatchRestarts {
+        /// The number asked for.
+        restarts: usize,
+    },
     /// A targeted attack at the true class.
     TargetIsLabel {
         /// The class.
@@ -59,6 +64,7 @@ impl core::fmt::Display for Error {
             Self::Option { what, value } => write!(f, "{what} is {value}: expected a finite number, not negative"),
             Self::NoSteps => f.write_str("an attack needs at least one step"),
             Self::NoRestarts => f.write_str("an attack needs at least one start"),
+            Self::BatchRestarts { restarts } => write!(f, "a batch has one start for each image, found {restarts}"),
             Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
             Self::NotFinite { what } => write!(f, "the {what} overflowed: infinite or NaN"),
         }

@@ -103,11 +103,13 @@ impl Step {
     }
 }
 
-/// Fills the gradient of what a walk to `goal` raises: the loss, or towards a target minus the loss.
-fn goal_gradient(loss: Loss, goal: Goal, logits: &[f32], gradient: &mut [f32]) {
-    loss.gradient(logits, goal.class(), gradient);
-    if let Goal::Toward(_) = goal {
-        gradient.iter_mut().for_each(|g| *g = -*g);
+impl Goal {
+    /// Fills the gradient of what a walk there raises: the loss, or towards a target minus the loss.
+    pub fn gradient(self, loss: Loss, logits: &[f32], gradient: &mut [f32]) {
+        loss.gradient(logits, self.class(), gradient);
+        if let Self::Toward(_) = self {
+            gradient.iter_mut().for_each(|g| *g = -*g);
+        }
     }
 }
 
@@ -132,7 +134,7 @@ macro_rules! perturb_batch {
                 goals.iter().try_for_each(|goal| check_class(goal.class(), model.network().classes()))?;
                 let loss = self.step().loss;
                 let objective = |sample: usize, logits: &[f32], gradient: &mut [f32]| {
-                    goal_gradient(loss, goals.get(sample).copied().unwrap_or(Goal::Away(0)), logits, gradient);
+                    goals.get(sample).copied().unwrap_or(Goal::Away(0)).gradient(loss, logits, gradient);
                 };
                 self.perturb_batch_along(model, walks, objective, buffer)
             }
@@ -164,6 +166,11 @@ perturb_batch!(Fgsm, |_own, _walk| {});
 perturb_batch!(Bim, |_own, _walk| {});
 perturb_batch!(MiFgsm, |_own, _walk| {});
 perturb_batch!(Pgd, |own, walk| {
+    match own.restarts {
+        0 => return Err(Error::NoRestarts),
+        1 => {}
+        restarts => return Err(Error::BatchRestarts { restarts }),
+    }
     let own = Self { seed: own.seed.wrapping_add(walk.seed), ..*own };
     own.start_at_random(0, walk.image, walk.adversarial);
 });

@@ -31,4 +31,4 @@ pub use otcm::Otcm;
 pub use pgd::Pgd;
 pub use quantize::to_8_bits;
 pub use step::{Goal, Outcome, Prediction};
-pub use targeted::{Target, Targeted};
+pub use targeted::{Target, Targeted, least_likely};
