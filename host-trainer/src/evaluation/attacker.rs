@@ -257,3 +257,45 @@ fn predict(loss: Loss, goal: Goal, logits: &[f32]) -> Prediction {
     loss::softmax(&mut probabilities);
     Prediction { class, confidence: probabilities[class], loss: loss.value(logits, goal.class()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Method;
+    use super::*;
+    use crate::bundled;
+
+    /// Beside its gradients an attack looks at its result, and PGD, which never stands at the clean image, at that.
+    #[test]
+    fn no_pass_is_superfluous() {
+        let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
+        let samples: Vec<_> = (0..5).map(|index| Sample::of(&data, index)).collect();
+        let mut out = vec![0.0; 5 * 784];
+        let fgsm = Attack::new(Method::Fgsm);
+        let pgd = Attack { steps: 3, ..Attack::new(Method::Pgd) };
+        for (attack, forward, gradients) in [
+            (fgsm, 5, 5),
+            (fgsm.towards(Target::LeastLikely), 5, 5),
+            (Attack { steps: 7, ..Attack::new(Method::MiFgsm) }, 5, 35),
+            (pgd, 10, 15),
+            (pgd.towards(Target::LeastLikely), 10, 15),
+        ] {
+            let mut attacker = Attacker::new(&model);
+            attacker.attack(&attack, 0.1, &samples, &mut out).unwrap();
+            assert_eq!(attacker.take_passes(), Passes { forward, gradients }, "{}", attack.name());
+        }
+    }
+
+    #[test]
+    fn a_class_that_does_not_exist_is_an_error() {
+        let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
+        let sample = Sample { label: 10, ..Sample::of(&data, 0) };
+        for attack in [Attack::new(Method::Fgsm), Attack::new(Method::Pgd).towards(Target::LeastLikely)] {
+            let error = Attacker::new(&model).attack(&attack, 0.1, &[sample], &mut [0.0; 784]).unwrap_err();
+            assert_eq!(error, Error::Class { class: 10, classes: 10 });
+        }
+    }
+}

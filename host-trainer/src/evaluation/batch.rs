@@ -144,6 +144,7 @@ mod tests {
     use midge_core::loss::Loss;
 
     use super::super::Method;
+    use super::super::attacker::Passes;
     use super::super::seeds::{Purpose, stream};
     use super::*;
     use crate::bundled;
@@ -206,6 +207,28 @@ mod tests {
             }
         }
         assert!(fell > 0 && stood > 0, "{fell} {stood}");
+    }
+
+    /// The gradient's forward pass is at the clean image; the others look at the result, in floats and in 8 bits.
+    #[test]
+    fn fgsm_takes_three_forward_passes() {
+        let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
+        let mut attacker = Attacker::new(&model);
+        let labels = [data.label(0), data.label(1)];
+        let job = Job { weights: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };
+        job.attack(&mut attacker, &[0, 1]).unwrap();
+        assert_eq!(attacker.take_passes(), Passes { forward: 2 * 2, gradients: 2 });
+    }
+
+    #[test]
+    fn an_attack_that_is_stopped_has_no_result() {
+        let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
+        let labels = [data.label(0)];
+        let job = Job { weights: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };
+        assert!(job.run(&AtomicBool::new(true), &ProgressBar::hidden()).unwrap().is_none());
+        assert_eq!(job.run(&NEVER, &ProgressBar::hidden()).unwrap().unwrap().len(), 1);
     }
 
     #[test]

@@ -117,6 +117,8 @@ impl Robustness {
 
 #[cfg(test)]
 mod tests {
+    use midge_core::attack::{Outcome, Prediction};
+
     use super::*;
 
     /// 81 of 263 is the example of Newcombe: Two-sided Confidence Intervals for the Single Proportion, 1998; with none of n
@@ -131,5 +133,25 @@ mod tests {
             assert!(close, "{count}/{of}: {interval:?}");
         }
         assert_eq!((Share::new(0, 0).interval, Share::new(0, 0).fraction), ([0.0, 1.0], None));
+    }
+
+    /// An attack on the predicted class or towards a target can lead a misread image to its true class.
+    #[test]
+    fn an_image_that_becomes_right_is_not_robust() {
+        let attacked = |before, after| {
+            let prediction = |class| Prediction { class, confidence: 1.0, loss: 0.0 };
+            let (before, after) = (prediction(before), prediction(after));
+            let outcome = Outcome { before, after, zero_gradient_steps: 0, largest_change: 0.0, target: None };
+            Attacked { outcome, class_8_bits: outcome.after.class, adversarial: vec![0.0] }
+        };
+        let data = Dataset::new(vec![0.0; 4], vec![0; 4], [1, 1, 1], String::new());
+        let counts = |all: &[Attacked]| {
+            let r = Robustness::count(0.1, &data, all);
+            assert_eq!(r.robust_accuracy_8bit, r.robust_accuracy);
+            (r.correct, r.robust_correct, r.successes, r.success_rate)
+        };
+        let all = [attacked(0, 0), attacked(0, 1), attacked(1, 0), attacked(1, 1)];
+        assert_eq!(counts(&all), (2, 1, 1, Some(0.5)));
+        assert_eq!(counts(&all[2..]), (0, 0, 0, None));
     }
 }

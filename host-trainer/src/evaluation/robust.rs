@@ -232,3 +232,43 @@ impl<'a> Suite<'a> {
         Ok(worst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::gates::CURVE;
+    use super::*;
+    use crate::bundled;
+
+    /// Gradients are counted, because an attack from one start takes as many on an image that falls as on one that stands.
+    #[test]
+    fn no_attack_is_run_twice() {
+        let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
+        let options = Options { eps: 0.2, steps: 1, restarts: 8, seed: 1 };
+        let mut suite = Suite::new(&weights, &data, None, options).unwrap();
+        let once = suite.pgd(1, Loss::CrossEntropy);
+        let more = [(once, 0.1), (once, 0.2), (once, 0.25), (Attack::new(Method::Fgsm), 0.2)];
+        let planned = suite.passes(&more);
+        suite.progress = ProgressBar::with_draw_target(Some(planned as u64), indicatif::ProgressDrawTarget::hidden());
+        let images = count(&suite.correct);
+        let worst = suite.worst_case().unwrap();
+        let mut before = suite.gradients();
+        let mut spent = || {
+            let spent = suite.gradients() - before;
+            before += spent;
+            spent
+        };
+        let curve = suite.curve().unwrap();
+        assert_eq!(spent(), (CURVE.len() - 1) * images * options.steps, "the worst case had the point at its own eps");
+        suite.gates(&worst, &curve).unwrap();
+        assert_eq!(spent(), 2 * options.steps * images, "only twice the steps are new");
+        for (attack, eps) in more {
+            suite.survivors(Probe::WhiteBox(attack), eps).unwrap();
+        }
+        assert_eq!(spent(), options.steps * images, "only one eps is new");
+        assert_eq!(suite.progress.position(), planned as u64);
+        // What was remembered of the first start is what one start alone finds, and not what all starts find.
+        let alone = Suite::new(&weights, &data, None, options).unwrap().curve().unwrap();
+        assert_eq!(curve[1].right, alone[1].right);
+        assert!(curve[1].right.count > worst.probes[3].count(), "{} {}", curve[1].right.count, worst.probes[3].count());
+    }
+}
