@@ -4,14 +4,30 @@ use std::path::Path;
 use std::process::Output;
 
 use midge_core::loss::{argmax, cross_entropy};
+use midge_trainer::data::{idx, synthetic};
 use midge_trainer::training::initialise;
 use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{SMALL, error, export, json, midge, ok};
 
-const SYNTHETIC: [&str; 2] = ["--data", "synthetic"];
+const DATA: [&str; 2] = ["--data", "digits"];
+
+/// A folder with a few of the digits that midge draws, which are read sooner than they are drawn.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let (pixels, labels): (Vec<_>, Vec<_>) = (0..IMAGES).map(|index| synthetic::draw(1, index as u64)).unzip();
+    let images = idx::Images { shape: [IMAGES, 28, 28], pixels: pixels.concat() };
+    std::fs::create_dir(folder.path().join("digits")).unwrap();
+    idx::write_images(&folder.path().join("digits/t10k-images-idx3-ubyte"), &images).unwrap();
+    idx::write_labels(&folder.path().join("digits/t10k-labels-idx1-ubyte"), &labels).unwrap();
+    folder
+}
+
+/// Their number; the label of each is its index modulo 10.
+const IMAGES: usize = 100;
 
 /// A file of `--out`.
 struct File(Vec<u8>);
@@ -59,12 +75,12 @@ fn masked(folder: &Path) {
 /// Away from the predicted class, some images that were misread end at their true class. They are not robust.
 #[test]
 fn robust_is_right_before_the_attack_and_after_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let path = folder.path();
     untrained(path);
     let attack = ["attack", "--attack", "fgsm", "--eps", "0.1", "--model", "m", "--limit", "100", "--json"];
     for (label, rule) in [("predicted", "predicts"), ("true", "true class")] {
-        let report = json(path, &[&attack[..], &SYNTHETIC, &["--label", label, "--out", "r"]].concat());
+        let report = json(path, &[&attack[..], &DATA, &["--label", label, "--out", "r"]].concat());
         let [result] = &report["results"].as_array().unwrap()[..] else { panic!("{report}") };
         let file = File::read(path, "r");
         let read = |name: &str| file.floats(name).chunks(10).map(|logits| argmax(logits) as i32).collect::<Vec<_>>();
@@ -92,11 +108,11 @@ fn robust_is_right_before_the_attack_and_after_it() {
 
 #[test]
 fn one_image_is_attacked_alone_as_among_others() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let path = folder.path();
     let run = |attack: &[&str], more: &[&str]| {
         let options = ["attack", "--eps", "0.2", "--steps", "2", "--out", "r"];
-        ok(path, &[&options[..], attack, &SYNTHETIC, more].concat());
+        ok(path, &[&options[..], attack, &DATA, more].concat());
         let file = File::read(path, "r");
         (file.floats("adversarial"), file.classes("targets"), file.classes("places"))
     };
@@ -129,8 +145,8 @@ fn one_image_is_attacked_alone_as_among_others() {
 
 #[test]
 fn worst_cases_and_smallest_eps_belong_to_the_image_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = |more: &[&str]| json(folder.path(), &[more, &SYNTHETIC, &["--json"]].concat());
+    let folder = folder();
+    let run = |more: &[&str]| json(folder.path(), &[more, &DATA, &["--json"]].concat());
     let minimal = ["minimal-eps", "--attack", "pgd", "--steps", "2", "--grid", "0.02", "--max-eps", "0.3"];
     let all = run(&[&minimal[..], &["--limit", "8"]].concat());
     let alone = run(&[&minimal[..], &["--offset", "5", "--limit", "1"]].concat());
@@ -150,10 +166,10 @@ fn worst_cases_and_smallest_eps_belong_to_the_image_too() {
 
 #[test]
 fn eps_is_read_as_people_write_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let run = |eps: &str| {
         let attack = ["attack", "--attack", "fgsm", "--limit", "10", "--json", "--eps", eps];
-        json(folder.path(), &[&attack[..], &SYNTHETIC].concat())["results"].clone()
+        json(folder.path(), &[&attack[..], &DATA].concat())["results"].clone()
     };
     assert_eq!(run("8/255"), run(&(8.0f32 / 255.0).to_string()));
     assert_eq!(run("0.1, 0.2"), run("0.1,0.2"));
@@ -175,7 +191,7 @@ fn eps_is_read_as_people_write_it() {
         &["train", "--out", "x", "--adversarial", "pgd", "--eps", "8"],
     ] {
         let message = refused(arguments);
-        assert!(message.contains(hint) && message.contains("'8"), "{arguments:?}: {message}");
+        assert!(message.contains(hint), "{arguments:?}: {message}");
     }
     for arguments in
         [&["attack", "--attack", "pgd", "--eps", "0.1", "--alpha", "2"][..], &["train", "--out", "x", "--alpha", "2"]]
@@ -188,18 +204,18 @@ fn eps_is_read_as_people_write_it() {
 
 #[test]
 fn a_file_says_how_it_came_about() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let path = folder.path();
     export(path);
     let attack = ["attack", "--attack", "mi-fgsm", "--steps", "3", "--eps", "8/255", "--limit", "5", "--model", "m"];
-    ok(path, &[&attack[..], &SYNTHETIC, &["--seed", "7", "--out", "a"]].concat());
-    ok(path, &[&attack[..], &SYNTHETIC, &["--seed", "7", "--out", "b", "--threads", "1"]].concat());
+    ok(path, &[&attack[..], &DATA, &["--seed", "7", "--out", "a"]].concat());
+    ok(path, &[&attack[..], &DATA, &["--seed", "7", "--out", "b", "--threads", "1"]].concat());
     assert!(std::fs::read(path.join("a")).unwrap() == std::fs::read(path.join("b")).unwrap(), "other bytes");
     let file = File::read(path, "a");
     assert_eq!(file.metadata("attack"), "MI-FGSM, 3 steps, cross-entropy loss, decay 1");
     assert_eq!(file.metadata("eps"), (8.0f32 / 255.0).to_string());
     assert_eq!((file.metadata("model"), file.metadata("seed")), ("m".into(), "7".into()));
-    assert!(file.metadata("data").starts_with("synthetic test"));
+    assert!(file.metadata("data").contains("digits"));
     let model = std::fs::read(path.join("m")).unwrap();
     let (_, header) = SafeTensors::read_metadata(&model).unwrap();
     assert_eq!(file.metadata("model.checksum"), header.metadata().as_ref().unwrap()[midge_core::METADATA_CHECKSUM]);
@@ -207,10 +223,10 @@ fn a_file_says_how_it_came_about() {
 
 #[test]
 fn out_is_checked_before_the_work() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     // Enough work to run for hours.
     let attack = ["attack", "--attack", "pgd", "--eps", "0.001", "--restarts", "1000000"];
-    let message = error(folder.path(), &[&attack[..], &SYNTHETIC, &["--out", "no/such/folder/r.st"]].concat());
+    let message = error(folder.path(), &[&attack[..], &DATA, &["--out", "no/such/folder/r.st"]].concat());
     assert!(message.contains("no/such/folder/r.st"), "{message}");
 }
 
@@ -218,30 +234,30 @@ fn out_is_checked_before_the_work() {
 #[cfg(unix)]
 #[test]
 fn the_table_is_printed_though_the_file_cannot_be_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let midge = env!("CARGO_BIN_EXE_midge");
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
     let attack = ["attack", "--attack", "fgsm", "--eps", "0.1", "--limit", "20", "--out", "r.st"];
     let output = std::process::Command::new("sh")
         .current_dir(folder.path())
-        .args([&["-c", script, midge][..], &attack, &SYNTHETIC].concat())
+        .args([&["-c", script, midge][..], &attack, &DATA].concat())
         .output()
         .unwrap();
     let (table, message) = (text(&output.stdout), text(&output.stderr));
     assert!(!output.status.success() && message.contains("r.st: cannot be written"), "{message}");
     assert!(table.contains("robust accuracy") && table.contains("/20"), "{table}");
-    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "half a file is left");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "half a file is left beside the digits");
 }
 
 /// The second eps never ends.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_attack_prints_what_it_has() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let attack = ["attack", "--attack", "pgd", "--eps", "0.8,0.0001", "--steps", "3", "--restarts", "1000000"];
     let interrupted_after = |seconds: f32| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_midge"));
-        command.current_dir(folder.path()).args([&attack[..], &SYNTHETIC, &["--limit", "4"]].concat());
+        command.current_dir(folder.path()).args([&attack[..], &DATA, &["--limit", "4"]].concat());
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let child = command.spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_secs_f32(seconds));
@@ -259,12 +275,12 @@ fn an_interrupted_attack_prints_what_it_has() {
 
 #[test]
 fn a_zero_gradient_is_reported_with_what_helps() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let path = folder.path();
     masked(path);
     let run = |more: &[&str]| {
         let attack = ["attack", "--model", "masked", "--eps", "0.1", "--limit", "5"];
-        ok(path, &[&attack[..], &SYNTHETIC, more].concat())
+        ok(path, &[&attack[..], &DATA, more].concat())
     };
     let note = |more: &[&str]| run(more).lines().find(|line| line.contains("zero gradient")).map(str::to_string);
     assert!(note(&["--attack", "bim", "--steps", "2"]).unwrap().contains("; try --loss margin"));
@@ -274,7 +290,7 @@ fn a_zero_gradient_is_reported_with_what_helps() {
     untrained(path);
     let none = ["attack", "--attack", "fgsm", "--eps", "0.1", "--model", "m", "--limit", "1", "--json"];
     let mut offsets = (0..20).map(|offset| {
-        json(path, &[&none[..], &SYNTHETIC, &["--offset", &offset.to_string()]].concat())["results"][0].clone()
+        json(path, &[&none[..], &DATA, &["--offset", &offset.to_string()]].concat())["results"][0].clone()
     });
     let misread = offsets.find(|result| result["correct"] == 0).unwrap();
     assert_eq!((&misread["success_rate"], &misread["robust_accuracy"]), (&Value::Null, &0.0.into()));
@@ -282,12 +298,12 @@ fn a_zero_gradient_is_reported_with_what_helps() {
 
 #[test]
 fn a_failed_check_has_an_exit_status_and_lines_are_short() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let path = folder.path();
     masked(path);
     let run = |model: &str, more: &[&str]| {
         let options = ["evaluate", "--robust", "--model", model, "--limit", "8", "--steps", "3", "--restarts", "1"];
-        midge(path, &[&options[..], &SYNTHETIC, more].concat())
+        midge(path, &[&options[..], &DATA, more].concat())
     };
     let failing = run("masked", &["--check"]);
     assert_eq!(failing.status.code(), Some(3), "{}", text(&failing.stderr));
