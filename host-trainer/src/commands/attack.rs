@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use midge_core::loss::Loss;
 use serde::Serialize;
@@ -105,8 +105,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let all = data.len();
     let Selected { data, labels } = select(attack, &weights, &data, &labels)?;
     let job = Job { weights: &weights, data: &data, labels: &labels, attack, eps: 0.0 };
-    let Finished { results, written } = attack_at_every(&job, &eps, arguments)?;
-    let (missing, left_out) = (&eps[results.len()..], all - data.len());
+    let (results, end) = attack_at_every(&job, &eps, arguments)?;
+    let left_out = all - data.len();
     let report = Report {
         attack: attack.name(),
         model: arguments.test.model_name(),
@@ -117,39 +117,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         left_out,
         results,
     };
+    // What is finished is shown, however the work ended.
     if arguments.json {
-        print_json(&report)?
+        print_json(&report)?;
     } else {
-        print(&report, attack)
+        print(&report, attack);
     }
-    if !missing.is_empty() {
-        bail!("stopped: no result for eps {}", missing.iter().map(f32::to_string).collect::<Vec<_>>().join(", "));
-    }
-    // The table is there even if the file is not.
-    written
+    end
 }
 
-/// What was done before the last eps, or before the user stopped it.
-struct Finished {
-    results: Vec<Robustness>,
-    /// Of `--out`.
-    written: Result<()>,
-}
-
-fn attack_at_every(job: &Job<'_>, eps: &[f32], arguments: &Arguments) -> Result<Finished> {
+/// The results of every eps up to the first that fails or is stopped, and how it ended.
+fn attack_at_every(job: &Job<'_>, eps: &[f32], arguments: &Arguments) -> Result<(Vec<Robustness>, Result<()>)> {
     let stop = stop_on_interrupt()?;
     let bar = progress::bar((eps.len() * job.data.len()) as u64, job.attack.name());
-    let mut finished = Finished { results: Vec::new(), written: Ok(()) };
-    for &eps in eps {
+    let mut results = Vec::new();
+    let mut at = |eps: f32| -> Result<()> {
         let job = Job { eps, ..*job };
-        let Some(attacked) = job.run(&stop, &bar)? else { break };
-        finished.results.push(Robustness::count(eps, job.data, &attacked));
-        if let Some(path) = &arguments.out {
-            finished.written = attack_file::write(path, &job, &attacked, metadata(arguments, &job)?);
-        }
-    }
+        let attacked = job.run(&stop, &bar)?.context("stopped")?;
+        results.push(Robustness::count(eps, job.data, &attacked));
+        let Some(path) = &arguments.out else { return Ok(()) };
+        attack_file::write(path, &job, &attacked, metadata(arguments, &job)?)
+    };
+    let end = eps.iter().try_for_each(|eps| at(*eps));
     bar.finish_and_clear();
-    Ok(finished)
+    let missing: Vec<String> = eps[results.len()..].iter().map(f32::to_string).collect();
+    let end =
+        if missing.is_empty() { end } else { end.with_context(|| format!("no result for eps {}", missing.join(", "))) };
+    Ok((results, end))
 }
 
 /// Set by Ctrl-C, after which what is finished is still printed; a second Ctrl-C ends the program at once.
@@ -224,7 +218,7 @@ fn print(report: &Report<'_>, attack: Attack) {
         println!("{}", line.join("  ").trim_end());
         note.into_iter().for_each(|note| println!("{note}"));
     }
-    println!("robust: right before the attack and after it; 8-bit: the same with adversarial pixels rounded to 8 bits");
+    println!("robust: right before and after the attack; 8-bit: the same with pixels rounded to 8 bits");
 }
 
 /// A line of the table.
