@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let result = evaluate(&weights, &data, &bar)?;
     bar.finish_and_clear();
     if arguments.robust.is_wanted() {
-        let report = arguments.robust.measure(&arguments.test, (&weights, &data), result)?;
+        let report = arguments.robust.measure(&arguments.test, &weights, &data, result)?;
         if arguments.json {
             print_json(&report)?
         } else {

@@ -99,7 +99,8 @@ impl RobustArguments {
     pub(crate) fn measure(
         &self,
         test: &TestArguments,
-        (weights, data): (&Weights, &Dataset),
+        weights: &Weights,
+        data: &Dataset,
         clean: Evaluation,
     ) -> Result<Report> {
         let source = self.source(weights)?;
