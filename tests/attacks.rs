@@ -1,8 +1,8 @@
 //! What every attack promises, on random networks, images and options: the bound, the range, identity at eps 0, a loss
 //! that moves the right way, and errors instead of panics.
 
-use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
-use midge_core::loss::Loss;
+use midge_core::attack::{Bim, Fgsm, Goal, MiFgsm, Otcm, Pgd, Target, Targeted, Walk, least_likely, perturb_len};
+use midge_core::loss::{Loss, cross_entropy};
 use midge_core::{Error, Model, Network};
 use midge_trainer::training::initialise;
 use midge_trainer::weights::Weights;
@@ -51,10 +51,10 @@ fn assert_inside(image: &[f32], adversarial: &[f32], eps: f32) {
 }
 
 /// An attack on a model, an image and a label, into the adversarial image, with a buffer.
-type Run<'a> =
+type AttackFn<'a> =
     &'a dyn Fn(&Model<'_, f32>, &[f32], usize, &mut [f32], &mut [f32]) -> Result<midge_core::attack::Outcome, Error>;
 
-fn all_attacks(eps: f32, check: &dyn Fn(Run<'_>)) {
+fn all_attacks(eps: f32, check: &dyn Fn(AttackFn<'_>)) {
     check(&|m, x, y, out, buffer| Fgsm { eps }.attack(m, x, y, out, buffer));
     check(&|m, x, y, out, buffer| MiFgsm::new(eps).attack(m, x, y, out, buffer));
     check(&|m, x, y, out, buffer| MiFgsm { decay: 0.0, alpha: eps, ..MiFgsm::new(eps) }.attack(m, x, y, out, buffer));
@@ -256,6 +256,44 @@ proptest! {
             prop_assert!((low..=high).contains(&gradient[i]), "pixel {i}: {} not in {low}..{high}", gradient[i]);
         }
     }
+}
+
+/// Below the number of classes there is a loss; elsewhere nothing that could be taken for one.
+#[test]
+fn a_class_that_does_not_exist_has_no_loss() {
+    let logits = [1.0, -2.0, 0.5];
+    for loss in [Loss::CrossEntropy, Loss::Margin] {
+        for class in [0, 1, 2, 3, 4, usize::MAX] {
+            let mut gradient = [0.25; 3];
+            loss.gradient(&logits, class, &mut gradient);
+            assert_eq!(loss.value(&logits, class).is_nan(), class > 2, "{loss:?} {class}");
+            assert!(gradient.iter().all(|g| g.is_nan() == (class > 2)), "{loss:?} {class}");
+        }
+    }
+    assert!(cross_entropy(&[], 0).is_nan());
+}
+
+#[test]
+fn the_least_likely_class_is_another_and_the_lowest_of_equal_ones() {
+    assert_eq!(least_likely(&[3.0, 2.0, 2.0], 0), 1);
+    assert_eq!(least_likely(&[3.0, 2.0, 2.0], 1), 2);
+    assert_eq!(least_likely(&[-1.0, 2.0, 1.0], 0), 2);
+}
+
+/// A batch does not leave out starts that were asked for.
+#[test]
+fn a_batch_has_one_start() {
+    let weights = initialise("input(2,2,1) flatten dense(units=3)".parse().unwrap(), 5);
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed).unwrap();
+    let (image, mut out) = ([0.5; 4], [0.0; 4]);
+    let mut buffer = vec![0.0; perturb_len(&weights.network, 1)];
+    let mut run = |restarts| {
+        let mut walks = [Walk::new(&image, &mut out, 7)];
+        Pgd { restarts, ..short_pgd(0.1, 1) }.perturb_batch(&model, &mut walks, &[Goal::Away(0)], &mut buffer)
+    };
+    assert_eq!((run(0), run(1)), (Err(Error::NoRestarts), Ok(())));
+    assert_eq!(run(3), Err(Error::BatchRestarts { restarts: 3 }));
 }
 
 #[test]

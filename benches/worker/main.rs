@@ -183,12 +183,9 @@ impl Worker<'_> {
         let blocks = (set.labels.len() / request.count.max(1)).max(1);
         let first = request.block % blocks * request.count;
         let labels = set.labels.iter().skip(first).take(request.count);
-        let data = Dataset {
-            images: set.images.iter().copied().skip(first * PIXELS).take(request.count * PIXELS).collect(),
-            labels: labels.map(|&label| label as u8).collect(),
-            shape: [28, 28, 1],
-            name: request.set.clone(),
-        };
+        let images = set.images.iter().copied().skip(first * PIXELS).take(request.count * PIXELS).collect();
+        let labels = labels.map(|&label| label as u8).collect();
+        let data = Dataset::new(images, labels, [28, 28, 1], request.set.clone());
         let start = Instant::now();
         let loss = train(training, &data, &recipe(request))?;
         Ok(Answer { seconds: start.elapsed().as_secs_f64(), loss: Some(loss), values: Vec::new() })

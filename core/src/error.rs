@@ -38,6 +38,13 @@ pub enum Error {
     NoSteps,
     /// An attack of zero starts.
     NoRestarts,
+    /// More than one start of each image where nobody looks at the results, so that none is the best.
+    BatchRestarts {
+        /// The number asked for.
+        restarts: usize,
+    },
+    /// An attack that was told to stop.
+    Stopped,
     /// A targeted attack at the true class.
     TargetIsLabel {
         /// The class.
@@ -61,6 +68,10 @@ impl core::fmt::Display for Error {
             Self::Option { what, value } => write!(f, "{what} is {value}: expected a finite number, not negative"),
             Self::NoSteps => f.write_str("an attack needs at least one step"),
             Self::NoRestarts => f.write_str("an attack needs at least one start"),
+            Self::BatchRestarts { restarts } => {
+                write!(f, "without a look at the results an image has one start, found {restarts}")
+            }
+            Self::Stopped => f.write_str("the attack was stopped"),
             Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
             Self::OtherNetwork => f.write_str("the batch was made for another network than the model's"),
             Self::NotFinite { what } => write!(f, "the {what} overflowed: infinite or NaN"),

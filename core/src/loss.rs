@@ -3,7 +3,8 @@
 //! micromath's `exp` is off by up to some percent, which would move every probability and the gradient with it
 //! (`tests/micromath.rs` measures it); ten exponentials cost nothing beside a convolution, so libm's are used.
 
-/// A function of the logits and a class, large where the model is sure that it is another class.
+/// A function of the logits and a class, large where the model is sure that it is another class. At a class that does not
+/// exist it is NaN and so is its gradient, which the passes refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Loss {
     /// [`cross_entropy`], in nats.
@@ -37,12 +38,6 @@ pub fn argmax(logits: &[f32]) -> usize {
     logits.iter().enumerate().fold(first, |best, (i, x)| if *x > best.1 { (i, *x) } else { best }).0
 }
 
-/// Index of the smallest value, the lowest of equal ones.
-pub fn argmin(logits: &[f32]) -> usize {
-    let first = (0, logits.first().copied().unwrap_or(0.0));
-    logits.iter().enumerate().fold(first, |best, (i, x)| if *x < best.1 { (i, *x) } else { best }).0
-}
-
 fn largest(logits: &[f32]) -> f32 {
     logits.iter().fold(f32::NEG_INFINITY, |a, x| a.max(*x))
 }
@@ -64,7 +59,7 @@ pub fn softmax(logits: &mut [f32]) {
 /// not round to zero.
 pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
     let class = argmax(logits);
-    let logit = |class: usize| logits.get(class).copied().unwrap_or(0.0);
+    let logit = |class: usize| logits.get(class).copied().unwrap_or(f32::NAN);
     let largest = logit(class);
     let others = logits.iter().enumerate().filter(|(i, _)| *i != class);
     let sum: f32 = others.map(|(_, x)| libm::expf(*x - largest)).sum();
@@ -83,8 +78,9 @@ pub fn cross_entropy_gradient(logits: &[f32], label: usize, gradient: &mut [f32]
     }
     softmax(gradient);
     let others: f32 = gradient.iter().enumerate().filter(|(i, _)| *i != label).map(|(_, p)| *p).sum();
-    if let Some(g) = gradient.get_mut(label) {
-        *g = -others;
+    match gradient.get_mut(label) {
+        Some(g) => *g = -others,
+        None => gradient.fill(f32::NAN),
     }
 }
 
@@ -99,12 +95,15 @@ fn largest_other(logits: &[f32], label: usize) -> Option<(usize, f32)> {
 /// Carlini, Wagner: Towards Evaluating the Robustness of Neural Networks, IEEE S&P 2017, section V-A, f6 on the logits,
 /// without the lower bound.
 pub fn margin(logits: &[f32], label: usize) -> f32 {
-    let at_label = logits.get(label).copied().unwrap_or(0.0);
+    let Some(at_label) = logits.get(label) else { return f32::NAN };
     largest_other(logits, label).map_or(0.0, |(_, other)| other - at_label)
 }
 
 /// Gradient of [`margin`] with respect to the logits, into `gradient`: 1 at the largest other, -1 at the label.
 pub fn margin_gradient(logits: &[f32], label: usize, gradient: &mut [f32]) {
+    if label >= logits.len() {
+        return gradient.fill(f32::NAN);
+    }
     gradient.fill(0.0);
     let Some((other, _)) = largest_other(logits, label) else { return };
     for (class, slope) in [(other, 1.0), (label, -1.0)] {
@@ -173,6 +172,5 @@ mod tests {
     #[test]
     fn ties_go_to_the_lowest_class() {
         assert_eq!(argmax(&[1.0, 2.0, 2.0]), 1);
-        assert_eq!(argmin(&[3.0, 2.0, 2.0]), 1);
     }
 }

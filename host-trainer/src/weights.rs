@@ -224,7 +224,7 @@ impl Weights {
 }
 
 /// The safetensors crate writes metadata in the order of a hash map; sorted, the same model gives the same bytes.
-fn sort_header(bytes: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn sort_header(bytes: &[u8]) -> Result<Vec<u8>> {
     let (length, rest) = bytes.split_first_chunk::<8>().context("no header")?;
     let length = usize::try_from(u64::from_le_bytes(*length))?;
     let (header, tensors) = rest.split_at_checked(length).context("no header")?;

@@ -1,5 +1,6 @@
 //! The `midge` command as a user runs it. (A test of the package that builds the command, so that cargo builds it first.)
 
+mod attack;
 mod report;
 mod train;
 

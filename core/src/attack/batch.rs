@@ -1,5 +1,7 @@
 //! Attacks on several images at a time, for hosts: the same images as one by one.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use super::goal::Prediction;
 use super::step::{Starts, Step};
 use super::walk::{Gradients, Walk};
@@ -11,6 +13,9 @@ use crate::pass::Element;
 use crate::pass::batch::Batch;
 use crate::span::{span, span_mut, take};
 
+/// For work that nobody stops.
+pub(super) static NEVER: AtomicBool = AtomicBool::new(false);
+
 /// Elements of the buffer of an attack on `samples` images at a time.
 pub fn perturb_len(network: &Network, samples: usize) -> usize {
     Batch::gradient(network, samples).buffer_len() + 2 * samples * network.input().len()
@@ -20,6 +25,8 @@ pub fn perturb_len(network: &Network, samples: usize) -> usize {
 /// with respect to the logits, of what the walk follows; `loss` is what predictions note.
 struct Many<'m, 'b, T, O> {
     model: &'m Model<'m, T>,
+    /// Once it is set, no further step is taken.
+    stop: &'m AtomicBool,
     loss: Loss,
     objective: O,
     /// Of all images, `[image][pixel]`.
@@ -33,14 +40,18 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
         walks: &mut [Walk<'_>],
         mut follow: impl FnMut(usize, &mut Walk<'_>, &[f32]),
     ) -> Result<(), Error> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
         let (network, count) = (self.model.network(), walks.len());
         let (pixels, classes) = (network.input().len(), network.classes());
         let image = |number: usize| walks.get(number).map_or(&[][..], Walk::adversarial);
         let mut pass = Batch::gradient(network, count).forward(self.model, count, image, self.buffer)?;
         let (logits, logit_gradient) = pass.logit_gradient();
-        for (number, walk) in walks.iter().enumerate() {
-            let target = span_mut(logit_gradient, number * classes, classes);
-            (self.objective)(number, walk, span(logits, number * classes, classes), target);
+        for (number, walk) in walks.iter_mut().enumerate() {
+            let (logits, target) = (span(logits, number * classes, classes), number * classes);
+            walk.settle_goal(logits);
+            (self.objective)(number, walk, logits, span_mut(logit_gradient, target, classes));
         }
         let gradient = span_mut(self.gradient, 0, count * pixels);
         let logits = pass.input_gradient(gradient)?;
@@ -61,6 +72,7 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
         let image = |number: usize| walks.get(number).map_or(&[][..], Walk::adversarial);
         let pass = Batch::inference(network, count).forward(self.model, count, image, self.buffer)?;
         for (walk, logits) in walks.iter_mut().zip(pass.into_logits().chunks_exact_mut(network.classes())) {
+            walk.settle_goal(logits);
             let loss = self.loss.value(logits, walk.goal().class());
             see(walk, Prediction::of(logits, loss));
         }
@@ -84,6 +96,7 @@ pub(super) struct RunBatch<'m, 'b, T> {
     pub model: &'m Model<'m, T>,
     pub step: Step,
     pub starts: Option<Starts>,
+    pub stop: &'m AtomicBool,
     pub buffer: &'b mut [f32],
 }
 
@@ -115,7 +128,7 @@ impl<T: Element> RunBatch<'_, '_, T> {
         let (step, starts) = (self.step, self.starts);
         if let Some(Starts { restarts: restarts @ 2.., .. }) = starts {
             // Which start is the best would need a look at each.
-            return Err(Error::Option { what: "restarts of an attack that does not look", value: restarts as f32 });
+            return Err(Error::BatchRestarts { restarts });
         }
         let (momentum, mut source) = self.begin(walks, objective)?;
         if let Some(starts) = starts {
@@ -134,7 +147,7 @@ impl<T: Element> RunBatch<'_, '_, T> {
     where
         Self: 'r,
     {
-        let Self { model, step, starts, mut buffer } = self;
+        let Self { model, step, starts, stop, mut buffer } = self;
         let network = model.network();
         step.check_options()?;
         starts.map_or(Ok(()), |starts| starts.check())?;
@@ -146,7 +159,7 @@ impl<T: Element> RunBatch<'_, '_, T> {
         let kept = take(&mut buffer, images);
         let gradient = take(&mut buffer, images);
         let kept = span_mut(kept, 0, step.kept_images(starts) * images);
-        Ok((kept, Many { model, loss: step.loss, objective, gradient, buffer }))
+        Ok((kept, Many { model, stop, loss: step.loss, objective, gradient, buffer }))
     }
 }
 
@@ -160,7 +173,7 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    use super::super::{Attack, Bim, Fgsm, Goal, MiFgsm, Outcome, Pgd};
+    use super::super::{AnyAttack, Attack, Bim, Fgsm, Goal, MiFgsm, Outcome, Pgd, Target};
     use super::*;
     use crate::network::{Layer, Padding, Shape};
     use crate::span::CACHE_LINE;
@@ -207,7 +220,7 @@ mod tests {
         let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5).max(model.attack_len())];
         let mut found = vec![f32::NAN; images.len()];
         let mut walks = walks(&images, &mut found);
-        attack.attack_batch(model, &mut walks, &mut buffer).unwrap();
+        attack.attack_batch(model, &mut walks, &NEVER, &mut buffer).unwrap();
         let check = |(number, walk): (usize, &Walk<'_>)| {
             assert_eq!((walk.image(), walk.goal()), (&images[number * PIXELS..][..PIXELS], GOALS[number]));
             let mut adversarial = [0.0; PIXELS];
@@ -237,6 +250,43 @@ mod tests {
             let outcomes = check(model, pgd, |seed| Pgd { seed: pgd.seed + seed, ..pgd });
             let arrived = outcomes.iter().zip(GOALS).filter(|(outcome, goal)| goal.is_reached(outcome.after)).count();
             assert!((1..5).contains(&arrived), "{arrived} of 5 arrived: the test does not see what it is for");
+        });
+    }
+
+    #[test]
+    fn the_least_likely_class_is_found_on_the_way() {
+        with_model(|model| {
+            let images = images();
+            let (mut found, mut alone) = (vec![f32::NAN; images.len()], [f32::NAN; PIXELS]);
+            let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5).max(model.attack_len())];
+            for attack in [AnyAttack::from(MiFgsm::new(0.1)), Pgd::with_steps(0.1, 3, 5).into()] {
+                let pairs = images.chunks(PIXELS).zip(found.chunks_mut(PIXELS));
+                let mut walks: Vec<_> = pairs.map(|(x, out)| Walk::toward_least_likely(x, out, 1, 0)).collect();
+                attack.attack_batch(model, &mut walks, &NEVER, &mut buffer).unwrap();
+                for walk in &walks {
+                    let class = Target::LeastLikely.class(model, walk.image(), 1, &mut buffer).unwrap();
+                    let goal = Goal::Toward(class);
+                    let outcome = attack.attack_towards(model, walk.image(), goal, &mut alone, &mut buffer);
+                    assert_eq!((walk.goal(), walk.outcome()), (goal, Some(outcome.unwrap())));
+                    assert_eq!(walk.adversarial(), alone);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_batch_stops_when_it_is_told_to() {
+        with_model(|model| {
+            let images = images();
+            let mut found = images.clone();
+            let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5)];
+            let result = Fgsm { eps: 0.1 }.attack_batch(
+                model,
+                &mut walks(&images, &mut found),
+                &AtomicBool::new(true),
+                &mut buffer,
+            );
+            assert_eq!(result, Err(Error::Stopped));
         });
     }
 
@@ -273,7 +323,10 @@ mod tests {
             let mut walks = walks(&images, &mut found);
             pgd.perturb_batch_along(model, &mut walks, up, &mut buffer).unwrap();
             let two = Pgd { restarts: 2, ..pgd };
-            assert!(matches!(two.perturb_batch(model, &mut walks, &mut buffer), Err(Error::Option { .. })));
+            assert!(matches!(
+                two.perturb_batch(model, &mut walks, &mut buffer),
+                Err(Error::BatchRestarts { restarts: 2 })
+            ));
             drop(walks);
             let mut logit = |image: &[f32]| model.logits(image, &mut buffer).unwrap()[2];
             for ((image, moved), goal) in images.chunks(PIXELS).zip(found.chunks(PIXELS)).zip(GOALS) {

@@ -47,7 +47,10 @@ mod targeted;
 mod walk;
 
 #[cfg(feature = "std")]
-use self::batch::{RunBatch, follow_loss};
+use core::sync::atomic::AtomicBool;
+
+#[cfg(feature = "std")]
+use self::batch::{NEVER, RunBatch, follow_loss};
 use self::step::{Starts, Step};
 use crate::error::Error;
 use crate::model::Model;
@@ -64,7 +67,7 @@ pub use mi_fgsm::MiFgsm;
 pub use otcm::Otcm;
 pub use pgd::Pgd;
 pub use quantize::to_8_bits;
-pub use targeted::{Target, Targeted};
+pub use targeted::{Target, Targeted, least_likely};
 pub use walk::Walk;
 
 /// A way to change an image so that the model misreads it.
@@ -132,18 +135,20 @@ pub trait Attack {
     }
 
     /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results
-    /// as one by one. Each walk has its [`Walk::outcome`] then. The buffer has [`perturb_len`] elements or more.
+    /// as one by one. Each walk has its [`Walk::outcome`] then. The buffer has [`perturb_len`] elements or more. Once `stop`
+    /// is set, no further step is taken.
     ///
     /// # Errors
-    /// Those of [`Self::attack`], and a model without transposed weights.
+    /// Those of [`Self::attack`], a model without transposed weights, and [`Error::Stopped`].
     #[cfg(feature = "std")]
     fn attack_batch<T: Element>(
         &self,
         model: &Model<'_, T>,
         walks: &mut [Walk<'_>],
+        stop: &AtomicBool,
         buffer: &mut [f32],
     ) -> Result<(), Error> {
-        RunBatch { model, step: self.step(), starts: self.starts(), buffer }.attack(walks)
+        RunBatch { model, step: self.step(), starts: self.starts(), stop, buffer }.attack(walks)
     }
 
     /// [`Self::attack_batch`] without a look at the results, from one start.
@@ -173,6 +178,6 @@ pub trait Attack {
         objective: impl Fn(usize, &Walk<'_>, &[f32], &mut [f32]),
         buffer: &mut [f32],
     ) -> Result<(), Error> {
-        RunBatch { model, step: self.step(), starts: self.starts(), buffer }.perturb(walks, objective)
+        RunBatch { model, step: self.step(), starts: self.starts(), stop: &NEVER, buffer }.perturb(walks, objective)
     }
 }

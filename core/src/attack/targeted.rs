@@ -12,7 +12,6 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use super::Attack;
 use super::step::{Starts, Step};
 use crate::error::{Error, check_class};
-use crate::loss;
 use crate::model::Model;
 use crate::pass::Element;
 
@@ -56,13 +55,16 @@ impl Target {
             }
             Self::LeastLikely => {
                 let logits = model.logits(image, buffer)?;
-                if let Some(own) = logits.get_mut(label) {
-                    *own = f32::INFINITY;
-                }
-                Ok(loss::argmin(logits))
+                Ok(least_likely(logits, label))
             }
         }
     }
+}
+
+/// The class of the smallest logit but the label's, the lowest of equal ones: [`Target::LeastLikely`].
+pub fn least_likely(logits: &[f32], label: usize) -> usize {
+    let others = logits.iter().enumerate().filter(|(class, _)| *class != label);
+    others.reduce(|least, other| if other.1 < least.1 { other } else { least }).map_or(label, |(class, _)| class)
 }
 
 /// An attack that walks towards a target class instead of away from the true one.

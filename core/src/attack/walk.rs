@@ -14,9 +14,13 @@ pub struct Walk<'a> {
     /// Where the walk stands; of the same length.
     adversarial: &'a mut [f32],
     goal: Goal,
+    /// Whether the goal is still to be made from the logits of the clean image: the class that it is least likely to be,
+    /// apart from the goal's.
+    is_open: bool,
     /// Added to the attack's own seed of random starts.
     seed: u64,
     zero_gradient_steps: usize,
+    starts: usize,
     before: Option<Prediction>,
     after: Option<Prediction>,
     /// Its place among the walks of a batch.
@@ -26,7 +30,29 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// From `image` to `adversarial`, which is written. The seed is that of random starts, added to the attack's own.
     pub fn new(image: &'a [f32], adversarial: &'a mut [f32], goal: Goal, seed: u64) -> Self {
-        Self { image, adversarial, goal, seed, zero_gradient_steps: 0, before: None, after: None, place: 0 }
+        let (is_open, zero_gradient_steps, starts, before, after, place) = (false, 0, 0, None, None, 0);
+        Self { image, adversarial, goal, is_open, seed, zero_gradient_steps, starts, before, after, place }
+    }
+
+    /// For images of `pixels` elements, `[image][pixel]`, each away from its label and with its number as its seed.
+    #[cfg(feature = "std")]
+    pub fn all_away(
+        pixels: usize,
+        images: &'a [f32],
+        labels: &'a [usize],
+        adversarial: &'a mut [f32],
+    ) -> impl Iterator<Item = Self> + use<'a> {
+        let pairs = images.chunks(pixels.max(1)).zip(adversarial.chunks_mut(pixels.max(1))).zip(labels);
+        pairs.zip(0..).map(|(((image, adversarial), label), seed)| {
+            Self::new(image, adversarial, Goal::Away(*label), seed)
+        })
+    }
+
+    /// To the class that the clean image is least likely to be, apart from `label`
+    /// ([`Target::LeastLikely`](super::Target::LeastLikely)): a batch finds it in its first pass.
+    #[cfg(feature = "std")]
+    pub fn toward_least_likely(image: &'a [f32], adversarial: &'a mut [f32], label: usize, seed: u64) -> Self {
+        Self { is_open: true, ..Self::new(image, adversarial, Goal::Away(label), seed) }
     }
 
     /// The clean image.
@@ -47,6 +73,11 @@ impl<'a> Walk<'a> {
     /// Steps in which the gradient was exactly zero, so that it added nothing.
     pub fn zero_gradient_steps(&self) -> usize {
         self.zero_gradient_steps
+    }
+
+    /// Starts that were tried: more than one only if the first did not reach the goal.
+    pub fn starts(&self) -> usize {
+        self.starts
     }
 
     /// What the attack came to; `None` before it, and where nobody looked at the result.
@@ -76,8 +107,16 @@ impl<'a> Walk<'a> {
         check_pixels(self.image)?;
         check_class(self.goal.class(), network.classes())?;
         self.adversarial.iter_mut().zip(self.image).for_each(|(x, clean)| *x = *clean);
-        (self.zero_gradient_steps, self.before, self.after, self.place) = (0, None, None, place);
+        (self.zero_gradient_steps, self.starts, self.before, self.after, self.place) = (0, 0, None, None, place);
         Ok(())
+    }
+
+    /// Makes an open goal from the logits of the clean image, the first that a walk meets.
+    #[cfg(feature = "std")]
+    pub(super) fn settle_goal(&mut self, logits: &[f32]) {
+        if core::mem::take(&mut self.is_open) {
+            self.goal = Goal::Toward(super::targeted::least_likely(logits, self.goal.class()));
+        }
     }
 
     /// Notes what the model makes of the clean image, if that was not yet seen.
@@ -136,6 +175,9 @@ impl Step {
         momentum: &mut [f32],
     ) -> Result<(), Error> {
         momentum.fill(0.0);
+        for walk in walks.iter_mut() {
+            walk.starts += 1;
+        }
         for _ in 0..self.steps {
             source.gradients(walks, |number, walk, gradient| {
                 let own = if self.decay.is_some() { gradient.len() } else { 0 };

@@ -1,18 +1,22 @@
 //! `midge attack`
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
-use midge_core::loss;
-use safetensors::tensor::{Dtype, TensorView};
+use anyhow::{Context, Result, ensure};
+use indicatif::ProgressBar;
+use midge_core::loss::Loss;
 use serde::Serialize;
 
 use super::attack_arguments::{AttackArguments, Selected, describe, select};
-use super::{TestArguments, check_eps, percent, print_json};
+use super::attack_file;
+use super::{TestArguments, eps, percent, print_json};
 use crate::data::Dataset;
 use crate::evaluation::attack::loss_name;
-use crate::evaluation::{Attack, Attacked, Method, Robustness, attack_all};
-use crate::files::write_atomically;
+use crate::evaluation::{Attack, Job, Method, Robustness, read};
+use crate::files::check_writable;
 use crate::progress;
 use crate::weights::Weights;
 
@@ -22,14 +26,15 @@ pub(crate) struct Arguments {
     test: TestArguments,
     #[command(flatten)]
     attack: AttackArguments,
-    /// Largest change of a pixel, in units of [0, 1]; several, separated by commas, give one line each
-    #[arg(long, value_delimiter = ',', required = true, value_name = "E", allow_negative_numbers = true)]
-    eps: Vec<f32>,
+    /// Largest change of a pixel, in units of [0, 1], also as a fraction such as 8/255; several, separated by commas, give
+    /// one line each
+    #[arg(long, value_parser = eps::parse_list, required = true, value_name = "E", allow_negative_numbers = true)]
+    eps: Vec<eps::List>,
     /// The class to walk away from (for a targeted attack: the one the target must differ from)
     #[arg(long, value_enum, default_value_t = Label::True)]
     label: Label,
-    /// With one eps: write images, adversarial images, logits, and the cross-entropy at the label with its gradient, whatever the
-    /// attack follows, as safetensors
+    /// With one eps: write images, adversarial images, logits, and the cross-entropy at the true class with its gradient,
+    /// whatever the attack follows, as safetensors; the metadata say how they came about
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print JSON: per eps, fractions with their counts
@@ -37,7 +42,9 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+/// The rule by which the class to walk away from is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Label {
     /// The true class
     True,
@@ -52,6 +59,7 @@ struct Report<'a> {
     model: &'a str,
     data: &'a str,
     seed: u64,
+    label: Label,
     #[serde(flatten)]
     options: Options,
     /// Images left out because the target class is their own.
@@ -89,139 +97,156 @@ impl Options {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let attack = arguments.attack.attack(arguments.test.seed())?;
-    check_eps(&arguments.eps)?;
-    ensure!(arguments.out.is_none() || arguments.eps.len() == 1, "--out needs exactly one --eps");
+    let eps = eps::List::flatten(&arguments.eps);
+    ensure!(arguments.out.is_none() || eps.len() == 1, "--out needs exactly one --eps");
+    arguments.out.as_deref().map_or(Ok(()), check_writable)?;
     let (weights, data) = arguments.test.load()?;
+    let labels = labels(arguments.label, &weights, &data)?;
     let all = data.len();
-    let labels = labels(arguments, &weights, &data)?;
-    let Selected { data, labels, kept } = select(attack, &weights, &data, &labels)?;
-    let left_out = all - kept.len();
-    let bar = progress::bar((arguments.eps.len() * data.len()) as u64, attack.name());
-    let mut results = Vec::new();
-    for &eps in &arguments.eps {
-        let attacked = attack_all(&weights, &data, &labels, attack, eps, &bar)?;
-        results.push(Robustness::count(eps, &data, &attacked));
-        if let Some(path) = &arguments.out {
-            write_results(path, &weights, &data, &labels, &attacked)?;
-        }
-    }
-    bar.finish_and_clear();
+    let Selected { data, labels } = select(attack, &weights, &data, &labels)?;
+    let job = Job { weights: &weights, data: &data, labels: &labels, attack, eps: 0.0 };
+    let (results, end) = attack_at_every(&job, &eps, arguments)?;
+    let left_out = all - data.len();
     let report = Report {
         attack: attack.name(),
         model: arguments.test.model_name(),
         data: &data.name,
         seed: arguments.test.seed(),
+        label: arguments.label,
         options: Options::of(attack),
         left_out,
         results,
     };
-    if arguments.json { print_json(&report) } else { print(&report, attack) }
+    // What is finished is shown, however the work ended.
+    if arguments.json {
+        print_json(&report)?;
+    } else {
+        print(&report, attack);
+    }
+    end
+}
+
+/// The results of every eps up to the first that fails or is stopped, and how it ended.
+fn attack_at_every(job: &Job<'_>, eps: &[f32], arguments: &Arguments) -> Result<(Vec<Robustness>, Result<()>)> {
+    let stop = stop_on_interrupt()?;
+    let bar = progress::bar((eps.len() * job.data.len()) as u64, job.attack.name());
+    let mut results = Vec::new();
+    let mut at = |eps: f32| -> Result<()> {
+        let job = Job { eps, ..*job };
+        let attacked = job.run(&stop, &bar)?.context("stopped")?;
+        results.push(Robustness::count(eps, job.data, &attacked));
+        let Some(path) = &arguments.out else { return Ok(()) };
+        attack_file::write(path, &job, &attacked, metadata(arguments, &job)?)
+    };
+    let end = eps.iter().try_for_each(|eps| at(*eps));
+    bar.finish_and_clear();
+    let missing: Vec<String> = eps[results.len()..].iter().map(f32::to_string).collect();
+    let end =
+        if missing.is_empty() { end } else { end.with_context(|| format!("no result for eps {}", missing.join(", "))) };
+    Ok((results, end))
+}
+
+/// Set by Ctrl-C, after which what is finished is still printed; a second Ctrl-C ends the program at once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            // 128 and the number of SIGINT, as shells count.
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler).context("Ctrl-C cannot be caught")?;
+    Ok(stop)
+}
+
+/// How the results of `--out` came about.
+fn metadata(arguments: &Arguments, job: &Job<'_>) -> Result<BTreeMap<&'static str, String>> {
+    Ok(BTreeMap::from([
+        ("midge.version", env!("CARGO_PKG_VERSION").to_string()),
+        ("attack", describe(job.attack)),
+        ("eps", job.eps.to_string()),
+        ("model", arguments.test.model_name().to_string()),
+        ("model.checksum", attack_file::model_checksum(job.weights)?),
+        ("data", job.data.name.clone()),
+        ("seed", arguments.test.seed().to_string()),
+        ("attacked_labels", arguments.label.name().to_string()),
+        ("loss", "cross-entropy of the clean images at labels, in nats".to_string()),
+    ]))
+}
+
+impl Label {
+    fn name(self) -> &'static str {
+        match self {
+            Self::True => "the true class",
+            Self::Predicted => "the class that the model predicts for the clean image",
+        }
+    }
 }
 
 /// The classes to walk away from.
-fn labels(arguments: &Arguments, weights: &Weights, data: &Dataset) -> Result<Vec<usize>> {
-    if arguments.label == Label::True {
-        return Ok((0..data.len()).map(|i| data.label(i)).collect());
+fn labels(rule: Label, weights: &Weights, data: &Dataset) -> Result<Vec<usize>> {
+    match rule {
+        Label::True => Ok((0..data.len()).map(|i| data.label(i)).collect()),
+        Label::Predicted => read(weights, data, &ProgressBar::hidden()),
     }
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
-    let mut buffer = vec![0.0; weights.network.inference_len()];
-    let class = |i| Ok(loss::argmax(model.logits(data.image(i), &mut buffer)?));
-    (0..data.len()).map(class).collect()
 }
 
-fn print(report: &Report<'_>, attack: Attack) -> Result<()> {
+fn print(report: &Report<'_>, attack: Attack) {
     println!("{}  model {}  {}  seed {}", describe(attack), report.model, report.data, report.seed);
+    if report.label == Label::Predicted {
+        println!("away from the class that the model predicts; right is still the true class");
+    }
     if report.left_out > 0 {
         println!("{} images left out: the target is their own class", report.left_out);
     }
-    let header = format!("{:>7}  {:<24}{:<24}{:<24}", "eps", "clean accuracy", "robust accuracy", "success");
-    let targeted = attack.is_targeted();
-    println!("{header}{}{:<10}", if targeted { format!("{:<24}", "target reached") } else { String::new() }, "8-bit");
-    for r in &report.results {
-        let cell = |fraction: f64, part: usize, whole: usize| format!("{:>8}  {part}/{whole}", percent(fraction));
-        let target = match (r.target_rate, r.target_hits, r.target_candidates) {
-            (Some(rate), Some(hits), Some(candidates)) => format!("{:<24}", cell(rate, hits, candidates)),
-            _ => String::new(),
-        };
-        println!(
-            "{:>7}  {:<24}{:<24}{:<24}{target}{:>8}",
-            r.eps,
-            cell(r.accuracy, r.correct, r.samples),
-            cell(r.robust_accuracy, r.robust_correct, r.samples),
-            cell(r.success_rate, r.successes, r.correct),
-            percent(r.robust_accuracy_8bit),
-        );
-        if r.zero_gradients > 0 {
-            println!("         {} images had a zero gradient: there the attack could do nothing", r.zero_gradients);
-        }
+    let mut rows = vec![[
+        "eps".to_string(),
+        "clean accuracy".into(),
+        "robust accuracy".into(),
+        "success".into(),
+        if attack.is_targeted() { "target reached" } else { "" }.into(),
+        "8-bit".into(),
+    ]];
+    rows.extend(report.results.iter().map(row));
+    let widths: Vec<usize> =
+        (0..rows[0].len()).map(|k| rows.iter().map(|row| row[k].len()).max().unwrap_or(0)).collect();
+    let notes = report.results.iter().map(|result| zero_gradients(result, attack));
+    for (row, note) in rows.iter().zip(std::iter::once(None).chain(notes)) {
+        let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
+        let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        println!("{}", line.join("  ").trim_end());
+        note.into_iter().for_each(|note| println!("{note}"));
     }
-    println!("8-bit: robust accuracy with adversarial pixels rounded to 8 bits");
-    Ok(())
+    println!("robust: right before and after the attack; 8-bit: the same with pixels rounded to 8 bits");
 }
 
-/// Tensors of a results file.
-#[derive(Default)]
-struct Results {
-    images: Vec<f32>,
-    adversarial: Vec<f32>,
-    labels: Vec<i32>,
-    targets: Vec<i32>,
-    logits: Vec<f32>,
-    adversarial_logits: Vec<f32>,
-    loss: Vec<f32>,
-    input_gradient: Vec<f32>,
+/// A line of the table.
+fn row(r: &Robustness) -> [String; 6] {
+    let cell = |fraction: Option<f64>, part: usize, whole: usize| format!("{:>8}  {part}/{whole}", percent(fraction));
+    let target = match (r.target_hits, r.target_candidates) {
+        (Some(hits), Some(candidates)) => cell(r.target_rate, hits, candidates),
+        _ => String::new(),
+    };
+    [
+        r.eps.to_string(),
+        cell(r.accuracy, r.correct, r.samples),
+        cell(r.robust_accuracy, r.robust_correct, r.samples),
+        cell(r.success_rate, r.successes, r.correct),
+        target,
+        percent(r.robust_accuracy_8bit),
+    ]
 }
 
-fn write_results(
-    path: &Path,
-    weights: &Weights,
-    data: &Dataset,
-    labels: &[usize],
-    attacked: &[Attacked],
-) -> Result<()> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
-    let mut buffer = vec![0.0; weights.network.fast_gradient_len()];
-    let mut results = Results::default();
-    for (i, attacked) in attacked.iter().enumerate() {
-        let gradient = model.input_gradient(data.image(i), labels[i], &mut buffer)?;
-        results.loss.push(gradient.loss);
-        results.logits.extend_from_slice(gradient.logits);
-        results.input_gradient.extend_from_slice(gradient.gradient);
-        results.adversarial_logits.extend_from_slice(model.logits(&attacked.adversarial, &mut buffer)?);
-        results.images.extend_from_slice(data.image(i));
-        results.adversarial.extend_from_slice(&attacked.adversarial);
-        results.labels.push(i32::from(data.labels[i]));
-        results.targets.push(attacked.outcome.target.map_or(-1, |target| target as i32));
-    }
-    let bytes = results.to_bytes(data, weights.network.classes())?;
-    write_atomically(path, &bytes)
-}
-
-impl Results {
-    fn to_bytes(&self, data: &Dataset, classes: usize) -> Result<Vec<u8>> {
-        let n = data.len();
-        let image = [vec![n], data.shape.to_vec()].concat();
-        let floats = [
-            ("images", &self.images, image.clone()),
-            ("adversarial", &self.adversarial, image.clone()),
-            ("input_gradient", &self.input_gradient, image),
-            ("logits", &self.logits, vec![n, classes]),
-            ("adversarial_logits", &self.adversarial_logits, vec![n, classes]),
-            ("loss", &self.loss, vec![n]),
-        ];
-        let integers = [("labels", &self.labels), ("targets", &self.targets)];
-        let mut views = Vec::new();
-        for (name, values, shape) in &floats {
-            views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values))?));
-        }
-        for (name, values) in &integers {
-            views.push((*name, TensorView::new(Dtype::I32, vec![n], bytemuck::cast_slice(values))?));
-        }
-        if cfg!(target_endian = "big") {
-            bail!("safetensors files are little endian, this processor is not");
-        }
-        safetensors::serialize(views, None).context("the results do not fit a safetensors file")
-    }
+/// A zero gradient hides an image from the attack and is no robustness.
+fn zero_gradients(result: &Robustness, attack: Attack) -> Option<String> {
+    let hint = match (attack.method, attack.loss) {
+        (Method::Bim | Method::MiFgsm | Method::Pgd, Loss::CrossEntropy) => "; try --loss margin",
+        (Method::Fgsm, _) if attack.is_targeted() => "; try --attack targeted-pgd --loss margin",
+        (Method::Fgsm, _) => "; try --attack pgd --loss margin",
+        (Method::Bim | Method::MiFgsm | Method::Pgd, Loss::Margin) => "",
+    };
+    let images = result.zero_gradients;
+    let plural = if images == 1 { "" } else { "s" };
+    (images > 0).then(|| format!("  {images} image{plural} had a zero gradient, where the attack can do nothing{hint}"))
 }

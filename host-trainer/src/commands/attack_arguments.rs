@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use midge_core::attack::Target;
 use midge_core::loss::Loss;
 
+use super::eps;
 use crate::data::Dataset;
 use crate::evaluation::attack::loss_name;
 use crate::evaluation::{Attack, Method};
@@ -19,7 +20,7 @@ pub(crate) struct AttackArguments {
     #[arg(long, value_name = "T")]
     steps: Option<usize>,
     /// Step size of an iterated attack [default: eps / steps; PGD: eps / 30, more with few steps]
-    #[arg(long, value_name = "A", allow_negative_numbers = true)]
+    #[arg(long, value_parser = eps::parse_alpha, value_name = "A", allow_negative_numbers = true)]
     alpha: Option<f32>,
     /// Momentum's decay of MI-FGSM [default: 1]
     #[arg(long, value_name = "MU", allow_negative_numbers = true)]
@@ -170,8 +171,6 @@ pub(crate) struct Selected {
     pub data: Dataset,
     /// The class of each image that the attack walks away from.
     pub labels: Vec<usize>,
-    /// Their places among all images.
-    pub kept: Vec<usize>,
 }
 
 /// Leaves out the images of the target class itself: nothing can walk there from them.
@@ -181,11 +180,8 @@ pub(crate) fn select(attack: Attack, weights: &Weights, data: &Dataset, labels: 
     if let Some(class) = target {
         ensure!(class < classes, "--target is {class}: expected a class from 0 to {}", classes - 1);
     }
-    let kept: Vec<usize> = (0..data.len()).filter(|i| Some(labels[*i]) != target).collect();
-    ensure!(!kept.is_empty(), "every image has the target class {}", target.unwrap_or(0));
-    let images = kept.iter().flat_map(|i| data.image(*i)).copied().collect();
-    let kept_labels = kept.iter().map(|i| data.labels[*i]).collect();
-    let labels = kept.iter().map(|i| labels[*i]).collect();
-    let data = Dataset { images, labels: kept_labels, shape: data.shape, name: data.name.clone() };
-    Ok(Selected { data, labels, kept })
+    let kept = (0..data.len()).filter(|i| Some(labels[*i]) != target);
+    let selected = Selected { data: data.subset(kept.clone()), labels: kept.map(|i| labels[i]).collect() };
+    ensure!(!selected.labels.is_empty(), "every image has the target class {}", target.unwrap_or(0));
+    Ok(selected)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::attack_arguments::{AttackArguments, Selected, describe, select};
 use super::robust::cell;
-use super::{TestArguments, check_eps, print_json};
+use super::{TestArguments, eps, print_json};
 use crate::data::Dataset;
 use crate::evaluation::camera::{Transform, transformed};
 use crate::evaluation::{Attack, Share, attack_all};
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     attack: AttackArguments,
     /// Largest change of a pixel, in units of [0, 1]
-    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true)]
     eps: f32,
     /// Standard deviation of the blur, in pixels
     #[arg(long, default_value_t = 0.5, value_name = "X", allow_negative_numbers = true)]
@@ -46,7 +46,7 @@ struct Row {
     /// Adversarial images that still fool the model, of those that did.
     still_fool: Share,
     /// The others' part (Kurakin 2017).
-    destruction_rate: f64,
+    destruction_rate: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,7 +70,6 @@ struct Report<'a> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let attack = arguments.attack.attack(arguments.test.seed())?;
-    check_eps(&[arguments.eps])?;
     for (what, value) in
         [("--blur", arguments.blur), ("--noise", arguments.noise), ("--brightness", arguments.brightness)]
     {
@@ -139,7 +138,7 @@ fn table(arguments: &Arguments, attack: Attack, weights: &Weights, data: &Datase
     for (transformation, transform) in transformations {
         let result = transformed(weights, data, (&attacked, arguments.eps), &transform, &bar)?;
         let still_fool = result.still_fool;
-        let destruction_rate = if still_fool.of == 0 { 0.0 } else { 1.0 - still_fool.fraction };
+        let destruction_rate = still_fool.fraction.map(|fraction| 1.0 - fraction);
         rows.push(Row { transformation, clean_accuracy: result.clean, still_fool, destruction_rate });
     }
     bar.finish_and_clear();

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use midge_core::attack::Target;
 use serde::Serialize;
 
-use super::{ModelArguments, percent, print_json};
+use super::{ModelArguments, eps, percent, print_json};
 use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::attack::is_fooled;
@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
     /// Largest changes of a pixel, in units of [0, 1]; pictures show the middle one
-    #[arg(long, value_delimiter = ',', default_value = "0.1,0.2,0.3", value_name = "E")]
-    eps: Vec<f32>,
+    #[arg(long, value_parser = eps::parse_list, default_value = "0.1,0.2,0.3", value_name = "E")]
+    eps: Vec<eps::List>,
     /// Picture to write
     #[arg(long, default_value = "midge-demo.png", value_name = "FILE")]
     out: PathBuf,
@@ -36,7 +36,7 @@ impl Default for Arguments {
     fn default() -> Self {
         Self {
             model: ModelArguments { model: "plain".into() },
-            eps: vec![0.1, 0.2, 0.3],
+            eps: eps::parse_list("0.1,0.2,0.3").into_iter().collect(),
             out: "midge-demo.png".into(),
             json: false,
         }
@@ -67,10 +67,9 @@ struct AttackReport<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    ensure!(!arguments.eps.is_empty(), "--eps needs a number");
-    for eps in &arguments.eps {
-        ensure!(eps.is_finite() && *eps > 0.0, "--eps is {eps}: expected finite numbers above 0");
-    }
+    let eps = eps::List::flatten(&arguments.eps);
+    ensure!(!eps.is_empty(), "--eps needs a number");
+    ensure!(eps.iter().all(|eps| *eps > 0.0), "--eps is 0: expected numbers above 0");
     let weights = arguments.model.load()?;
     let digits = bundled::digits()?;
     check_fit(&weights, &digits)?;
@@ -79,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), Attack::new(Method::Fgsm).towards(Target::Next)];
     let mut runs = Vec::new();
     for (i, attack) in attacks.into_iter().enumerate() {
-        runs.push(one_attack(&weights, &digits, attack, &arguments.eps, i)?);
+        runs.push(one_attack(&weights, &digits, attack, &eps, i)?);
     }
     let examples: Vec<Example> = runs.iter().flat_map(|run| run.examples.iter().cloned()).collect();
     picture::save_png(&picture::draw("midge", &examples), &arguments.out)?;

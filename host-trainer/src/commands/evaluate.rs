@@ -25,8 +25,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let result = evaluate(&weights, &data, &bar)?;
     bar.finish_and_clear();
     if arguments.robust.is_wanted() {
-        let report = arguments.robust.measure(&arguments.test, (&weights, &data), result)?;
-        return if arguments.json { print_json(&report) } else { report.print() };
+        let report = arguments.robust.measure(&arguments.test, &weights, &data, result)?;
+        if arguments.json {
+            print_json(&report)?
+        } else {
+            report.print()
+        }
+        return arguments.robust.verdict(&report);
     }
     if arguments.json {
         return print_json(&result);

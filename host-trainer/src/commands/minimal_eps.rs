@@ -4,9 +4,9 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::attack_arguments::{AttackArguments, Selected, describe, select};
-use super::{TestArguments, percent, print_json};
+use super::{TestArguments, eps, percent, print_json};
+use crate::evaluation::Share;
 use crate::evaluation::minimal::{MinimalEps, minimal_eps, quantile};
-use crate::evaluation::{Share, fraction};
 use crate::progress;
 
 /// Most points of the grid.
@@ -21,11 +21,11 @@ pub(crate) struct Arguments {
     test: TestArguments,
     #[command(flatten)]
     attack: AttackArguments,
-    /// Distance of two points of the grid
-    #[arg(long, default_value_t = 0.01, value_name = "E", allow_negative_numbers = true)]
+    /// Distance of two points of the grid, also as a fraction such as 1/255
+    #[arg(long, value_parser = eps::parse, default_value = "0.01", value_name = "E", allow_negative_numbers = true)]
     grid: f32,
     /// Largest eps of the grid
-    #[arg(long, default_value_t = 0.5, value_name = "E", allow_negative_numbers = true)]
+    #[arg(long, value_parser = eps::parse, default_value = "0.5", value_name = "E", allow_negative_numbers = true)]
     max_eps: f32,
     /// Print JSON: quartiles, histogram, and every image
     #[arg(long)]
@@ -64,12 +64,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (weights, data) = arguments.test.load()?;
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     let left_out = data.len();
-    let Selected { data, kept, .. } = select(attack, &weights, &data, &labels)?;
+    let Selected { data, .. } = select(attack, &weights, &data, &labels)?;
     let left_out = left_out - data.len();
     let bar = progress::bar(data.len() as u64, "minimal eps");
-    let mut images = minimal_eps(&weights, &data, attack, &grid, &bar)?;
+    let images = minimal_eps(&weights, &data, attack, &grid, &bar)?;
     bar.finish_and_clear();
-    images.iter_mut().zip(&kept).for_each(|(image, place)| image.index = arguments.test.offset() + place);
     let searched = images.iter().filter(|image| image.is_correct()).count();
     let missed = images.iter().filter(|image| image.is_correct() && image.eps.is_none()).count();
     let bin = |eps: &f32| Bin { eps: *eps, images: images.iter().filter(|image| image.eps == Some(*eps)).count() };
@@ -120,7 +119,7 @@ fn print(report: &Report<'_>) {
     let largest = bins.iter().map(|(_, images)| *images).chain([report.not_found.count]).max().unwrap_or(0).max(1);
     let line = |what: String, images: usize| {
         let bar = "#".repeat(images * BAR / largest);
-        println!("{what:>10}{images:>8}{:>10}  {bar}", percent(fraction(images, searched)));
+        println!("{what:>10}{images:>8}{:>10}  {bar}", percent(Share::new(images, searched).fraction));
     };
     println!("{:>10}{:>8}{:>10}", "eps up to", "images", "");
     bins.iter().for_each(|(eps, images)| line(eps.to_string(), *images));

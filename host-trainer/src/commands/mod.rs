@@ -2,10 +2,13 @@
 
 mod attack;
 mod attack_arguments;
+mod attack_file;
 mod camera;
 mod convert;
 mod demo;
+mod eps;
 mod evaluate;
+pub mod exit;
 mod minimal_eps;
 mod report;
 mod robust;
@@ -126,21 +129,9 @@ impl TestArguments {
         &self.model.model
     }
 
-    pub(crate) fn offset(&self) -> usize {
-        self.offset
-    }
-
     pub(crate) fn seed(&self) -> u64 {
         self.data.seed
     }
-}
-
-/// Every eps must be a finite number, not negative.
-pub(crate) fn check_eps(eps: &[f32]) -> Result<()> {
-    for eps in eps {
-        ensure!(eps.is_finite() && *eps >= 0.0, "--eps is {eps}: expected finite numbers, not negative");
-    }
-    Ok(())
 }
 
 /// Prints a value as JSON on standard output.
@@ -149,9 +140,9 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// `0.9774` as `97.74 %`.
-pub(crate) fn percent(fraction: f64) -> String {
-    format!("{:.2} %", 100.0 * fraction)
+/// `0.9774` as `97.74 %`; nothing can be said of 0 of 0.
+pub(crate) fn percent(fraction: impl Into<Option<f64>>) -> String {
+    fraction.into().map_or("-".into(), |fraction| format!("{:.2} %", 100.0 * fraction))
 }
 
 /// Runs the command line.
@@ -174,7 +165,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("midge: {error:#}");
-            ExitCode::FAILURE
+            exit::Exit::of(&error).into()
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{DataArguments, ModelArguments, check_eps, print_json};
+use super::{DataArguments, ModelArguments, eps, print_json};
 use crate::bundled;
 use crate::data::Split;
 use crate::evaluation::check_fit;
@@ -29,14 +29,14 @@ pub(crate) struct Arguments {
     /// Largest changes of a pixel, in units of [0, 1], of the accuracy curves
     #[arg(
         long,
-        value_delimiter = ',',
+        value_parser = eps::parse_list,
         default_value = "0.05,0.1,0.15,0.2,0.25,0.3,0.35,0.4",
         value_name = "E",
         allow_negative_numbers = true
     )]
-    eps: Vec<f32>,
+    eps: Vec<eps::List>,
     /// eps of the robust evaluation, the examples and the targeted attacks
-    #[arg(long, default_value_t = 0.3, value_name = "E", allow_negative_numbers = true)]
+    #[arg(long, value_parser = eps::parse, default_value = "0.3", value_name = "E", allow_negative_numbers = true)]
     robust_eps: f32,
     /// Steps of PGD
     #[arg(long, default_value_t = 100, value_name = "T")]
@@ -75,18 +75,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 impl Arguments {
     /// Before anything is loaded. The eps of the curves, ascending.
     fn check(&self) -> Result<Vec<f32>> {
-        check_eps(&self.eps)?;
         ensure!(self.model.len() <= 2, "--model is given {} times: expected one or two models", self.model.len());
-        ensure!(!self.eps.is_empty(), "--eps needs a number");
-        ensure!(
-            self.robust_eps.is_finite() && self.robust_eps > 0.0,
-            "--robust-eps is {}: expected a finite number above 0",
-            self.robust_eps
-        );
+        ensure!(self.robust_eps > 0.0, "--robust-eps is 0: expected a number above 0");
         ensure!(self.steps > 0, "--steps must be at least 1");
         ensure!(self.restarts > 0, "--restarts must be at least 1");
         ensure!(self.limit > 0, "--limit must be at least 1");
-        let mut eps: Vec<f32> = self.eps.iter().copied().filter(|eps| *eps > 0.0).collect();
+        let mut eps = eps::List::flatten(&self.eps);
+        eps.retain(|eps| *eps > 0.0);
         ensure!(!eps.is_empty(), "--eps needs a number above 0");
         eps.sort_by(f32::total_cmp);
         eps.dedup();

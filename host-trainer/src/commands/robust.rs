@@ -1,14 +1,14 @@
 //! `midge evaluate --robust`
 
 use anyhow::{Context, Result, ensure};
-use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{ModelArguments, TestArguments, check_eps, percent};
+use super::exit::CheckFailed;
+use super::{ModelArguments, TestArguments, eps, percent};
 use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::gates::{Gate, Point, Verdict};
-use crate::evaluation::robust::{ProbeResult, Suite, WorstCase, count, read_correctly};
+use crate::evaluation::robust::{Options, ProbeResult, Suite, WorstCase, count};
 use crate::evaluation::{Evaluation, Share};
 use crate::progress;
 use crate::weights::Weights;
@@ -19,8 +19,15 @@ pub(crate) struct RobustArguments {
     /// worst case of each image, and checks of whether to believe it
     #[arg(long)]
     robust: bool,
-    /// Largest change of a pixel, in units of [0, 1]
-    #[arg(long, default_value_t = 0.3, value_name = "E", allow_negative_numbers = true, requires = "robust")]
+    /// Largest change of a pixel, in units of [0, 1], also as a fraction such as 8/255
+    #[arg(
+        long,
+        value_parser = eps::parse,
+        default_value = "0.3",
+        value_name = "E",
+        allow_negative_numbers = true,
+        requires = "robust"
+    )]
     eps: f32,
     /// Steps of PGD
     #[arg(long, default_value_t = 100, value_name = "T", requires = "robust")]
@@ -31,6 +38,9 @@ pub(crate) struct RobustArguments {
     /// Also try images made with this model [default: another bundled model, if there is one]
     #[arg(long, value_name = "MODEL", requires = "robust")]
     transfer_from: Option<String>,
+    /// End with exit status 3 if a check fails
+    #[arg(long, requires = "robust")]
+    check: bool,
 }
 
 /// Accuracy under one attack alone.
@@ -39,7 +49,7 @@ struct AttackReport {
     attack: String,
     /// Whether it follows the model's own gradient.
     white_box: bool,
-    robust_accuracy: f64,
+    robust_accuracy: Option<f64>,
     robust_correct: usize,
     samples: usize,
     interval: [f64; 2],
@@ -61,7 +71,7 @@ pub(crate) struct Report {
     clean: Evaluation,
     accuracy_interval: [f64; 2],
     /// Right under every attack, of all images.
-    robust_accuracy: f64,
+    robust_accuracy: Option<f64>,
     robust_correct: usize,
     robust_interval: [f64; 2],
     attacks: Vec<AttackReport>,
@@ -69,6 +79,8 @@ pub(crate) struct Report {
     curve: Vec<Point>,
     gates: Vec<Gate>,
     gates_failed: usize,
+    /// Input gradients that all of it took.
+    input_gradients: usize,
 }
 
 impl RobustArguments {
@@ -78,7 +90,6 @@ impl RobustArguments {
 
     /// Before anything is loaded.
     pub(crate) fn check(&self) -> Result<()> {
-        check_eps(&[self.eps])?;
         for (name, value) in [("--steps", self.steps), ("--restarts", self.restarts)] {
             ensure!((1..=1_000_000).contains(&value), "{name} is {value}: expected 1 to 1000000");
         }
@@ -88,11 +99,15 @@ impl RobustArguments {
     pub(crate) fn measure(
         &self,
         test: &TestArguments,
-        (weights, data): (&Weights, &Dataset),
+        weights: &Weights,
+        data: &Dataset,
         clean: Evaluation,
     ) -> Result<Report> {
         let source = self.source(weights)?;
-        let suite = self.suite(test.seed(), (weights, data), source.as_ref().map(|(_, weights)| weights))?;
+        let &Self { eps, steps, restarts, .. } = self;
+        let options = Options { eps, steps, restarts, seed: test.seed() };
+        let mut suite = Suite::new(weights, data, source.as_ref().map(|(_, weights)| weights), options)?;
+        suite.progress = progress::bar(suite.passes(&[]) as u64, "robust accuracy");
         let worst = suite.worst_case()?;
         let curve = suite.curve()?;
         let gates = suite.gates(&worst, &curve)?;
@@ -116,20 +131,19 @@ impl RobustArguments {
             curve,
             gates_failed: gates.iter().filter(|gate| gate.verdict == Verdict::Fail).count(),
             gates,
+            input_gradients: suite.gradients(),
         })
     }
 
-    fn suite<'a>(
-        &self,
-        seed: u64,
-        (weights, data): (&'a Weights, &'a Dataset),
-        source: Option<&'a Weights>,
-    ) -> Result<Suite<'a>> {
-        let correct = read_correctly(weights, data, &ProgressBar::hidden())?;
-        let (eps, steps, restarts, progress) = (self.eps, self.steps, self.restarts, ProgressBar::hidden());
-        let suite = Suite { weights, data, correct, eps, steps, restarts, seed, source, progress };
-        let passes = suite.passes() as u64;
-        Ok(Suite { progress: progress::bar(passes, "robust accuracy"), ..suite })
+    /// With `--check`, whether all checks of the report passed.
+    ///
+    /// # Errors
+    /// [`CheckFailed`].
+    pub(crate) fn verdict(&self, report: &Report) -> Result<()> {
+        match report.gates_failed {
+            failed if self.check && failed > 0 => Err(CheckFailed(format!("{failed} checks failed")).into()),
+            _ => Ok(()),
+        }
     }
 
     /// The model that transfer starts from, with its name.
@@ -172,38 +186,40 @@ pub(crate) fn cell(share: Share) -> String {
 }
 
 impl Report {
-    pub(crate) fn print(&self) -> Result<()> {
+    pub(crate) fn print(&self) {
         println!("model {}  {}  eps {}  seed {}", self.model, self.data, self.eps, self.seed);
         if let Some(source) = &self.transfer_from {
             println!("transfer from {source}");
         }
-        let header = |what: &str| println!("\n{what:<36}{:>8}  {:<12}{:<16}", "right", "images", "95 % interval");
+        let header = |what: &str| println!("\n{what:<32}{:>8}  {:<12}{:<16}", "right", "images", "95 % interval");
         header("attack");
-        println!("{:<36}{}", "none", cell(Share::new(self.clean.correct, self.clean.samples)));
+        println!("{:<32}{}", "none", cell(Share::new(self.clean.correct, self.clean.samples)));
         for attack in &self.attacks {
             let right = Share::new(attack.robust_correct, attack.samples);
-            println!("{:<36}{}{:>6} fell first to it", attack.attack, cell(right), attack.first);
+            println!("{:<32}{}{:>6} fell first to it", attack.attack, cell(right), attack.first);
         }
-        println!("{:<36}{}", "worst case", cell(Share::new(self.robust_correct, self.clean.samples)));
-        println!(
-            "Every attack runs on every image that is read correctly, whatever the others did; shares are of all images."
-        );
+        println!("{:<32}{}", "worst case", cell(Share::new(self.robust_correct, self.clean.samples)));
+        println!("Every attack runs on every image that is read correctly, whatever the others did;");
+        println!("shares are of all images.");
         header("PGD from one start, eps");
         for Point { eps, right } in &self.curve {
-            println!("{eps:<36}{}", cell(*right));
+            println!("{eps:<32}{}", cell(*right));
         }
         println!();
+        self.print_gates();
+    }
+
+    fn print_gates(&self) {
         for Gate { gate, verdict, detail } in &self.gates {
             let word = match verdict {
                 Verdict::Pass => "pass",
                 Verdict::Fail => "FAIL",
                 Verdict::NotRun => "not run",
             };
-            println!("{word:<8} {gate:<40} {detail}");
+            println!("{word:<8} {gate}\n         {detail}");
         }
         if self.gates_failed > 0 {
             println!("{} checks failed: do not believe the worst case before you know why", self.gates_failed);
         }
-        Ok(())
     }
 }

@@ -77,8 +77,8 @@ impl DataError {
 
 /// Images with their labels.
 ///
-/// The fields are public so that attacks and benchmarks can build their own sets; keep
-/// `images.len()` at `labels.len()` times the product of `shape`.
+/// The fields are public so that benchmarks can read them; [`Self::new`] builds a set. Keep `images.len()` at
+/// `labels.len()` times the product of `shape`, and `places` as long as `labels`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// `N * H * W * C` pixels in NHWC order, each in 0 to 1.
@@ -89,9 +89,17 @@ pub struct Dataset {
     pub shape: [usize; 3],
     /// What to call the set in messages and reports.
     pub name: String,
+    /// The place of each image in the whole set, which a part of it remembers.
+    pub places: Vec<usize>,
 }
 
 impl Dataset {
+    /// A whole set: its images have the places `0..labels.len()`.
+    pub fn new(images: Vec<f32>, labels: Vec<u8>, shape: [usize; 3], name: String) -> Self {
+        let places = (0..labels.len()).collect();
+        Self { images, labels, shape, name, places }
+    }
+
     /// Turns the two halves of an IDX pair into a set; bytes 0 to 255 become 0 to 1.
     ///
     /// # Errors
@@ -102,7 +110,7 @@ impl Dataset {
             let problem = idx::Problem::CountMismatch(count, labels.len());
             return Err(problem.at(label_file).into());
         }
-        Ok(Self { images: images.pixels.iter().map(|&p| unit(p)).collect(), labels, shape: [rows, cols, 1], name })
+        Ok(Self::new(images.pixels.iter().map(|&p| unit(p)).collect(), labels, [rows, cols, 1], name))
     }
 
     /// Number of images.
@@ -144,13 +152,21 @@ impl Dataset {
         }
         let left = self.len() - offset;
         let end = offset + limit.map_or(left, |limit| limit.min(left));
-        let size: usize = self.shape.iter().product();
-        Ok(Self {
-            images: self.images[offset * size..end * size].to_vec(),
-            labels: self.labels[offset..end].to_vec(),
+        Ok(self.subset(offset..end))
+    }
+
+    /// A copy of the images `chosen`, in that order; they keep their places.
+    ///
+    /// # Panics
+    /// If an index is not below [`Self::len`].
+    pub fn subset(&self, chosen: impl Iterator<Item = usize> + Clone) -> Self {
+        Self {
+            images: chosen.clone().flat_map(|i| self.image(i)).copied().collect(),
+            labels: chosen.clone().map(|i| self.labels[i]).collect(),
             shape: self.shape,
             name: self.name.clone(),
-        })
+            places: chosen.map(|i| self.places[i]).collect(),
+        }
     }
 }
 
@@ -242,12 +258,7 @@ mod tests {
     use std::io::Write;
 
     fn sample() -> Dataset {
-        Dataset {
-            images: (0..12).map(|p| p as f32 / 12.0).collect(),
-            labels: vec![3, 1, 4],
-            shape: [2, 2, 1],
-            name: "sample".into(),
-        }
+        Dataset::new((0..12).map(|p| p as f32 / 12.0).collect(), vec![3, 1, 4], [2, 2, 1], "sample".into())
     }
 
     #[test]
@@ -257,6 +268,8 @@ mod tests {
         assert_eq!((part.len(), part.label(0)), (1, 1));
         assert_eq!(part.image(0), set.image(1));
         assert_eq!(set.slice(0, None).unwrap(), set);
+        let last = set.slice(1, None).unwrap().subset([1, 0].into_iter());
+        assert_eq!((&last.labels[..], &last.places[..], last.image(0)), (&[4, 1][..], &[2, 1][..], set.image(2)));
         assert_eq!(set.slice(2, Some(usize::MAX)).unwrap().labels, [4]);
         assert!(set.slice(0, Some(0)).unwrap().is_empty());
         for offset in [3, 4, usize::MAX] {

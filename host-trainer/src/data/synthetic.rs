@@ -141,12 +141,9 @@ pub fn draw(seed: u64, index: u64) -> ([u8; SIDE * SIDE], u8) {
 /// Draws the digits `first_index` to `first_index + n`, in that order, on all cores.
 pub fn dataset(seed: u64, n: usize, first_index: u64) -> Dataset {
     let drawn: Vec<_> = (0..n as u64).into_par_iter().map(|i| draw(seed, first_index.wrapping_add(i))).collect();
-    Dataset {
-        images: drawn.iter().flat_map(|(pixels, _)| pixels.map(unit)).collect(),
-        labels: drawn.iter().map(|(_, label)| *label).collect(),
-        shape: [SIDE, SIDE, 1],
-        name: format!("synthetic (seed {seed})"),
-    }
+    let images = drawn.iter().flat_map(|(pixels, _)| pixels.map(unit)).collect();
+    let labels = drawn.iter().map(|(_, label)| *label).collect();
+    Dataset::new(images, labels, [SIDE, SIDE, 1], format!("synthetic (seed {seed})"))
 }
 
 /// Picks a style, moves its points a little, and follows the curves through them.

@@ -1,8 +1,7 @@
 //! One attack with its options.
 
-use midge_core::attack::{Bim, Fgsm, Goal, MiFgsm, Pgd, Target, Walk};
+use midge_core::attack::{AnyAttack, Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
 use midge_core::loss::Loss;
-use midge_core::{Error, Model};
 
 use crate::data::Dataset;
 
@@ -24,7 +23,7 @@ pub enum Method {
 pub struct Attack {
     /// The way the steps go.
     pub method: Method,
-    /// The class to reach; without it, away from the label. The seed of a random target is mixed with the image's index.
+    /// The class to reach; without it, away from the label. A random target's seed goes through [`stream`](super::seeds::stream).
     pub target: Option<Target>,
     /// Number of steps.
     pub steps: usize,
@@ -34,7 +33,7 @@ pub struct Attack {
     pub decay: f32,
     /// Number of random starts.
     pub restarts: usize,
-    /// Seed of the random starts, mixed with the image's index.
+    /// Seed of the random starts; it goes through [`stream`](super::seeds::stream).
     pub seed: u64,
     /// What to raise (towards a target: to lower).
     pub loss: Loss,
@@ -43,8 +42,8 @@ pub struct Attack {
 /// An image with its place in the data set, which seeds what is random about its attack.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
-    /// Place in the data set.
-    pub index: usize,
+    /// Place in the whole data set.
+    pub place: usize,
     /// Pixels.
     pub image: &'a [f32],
     /// The class to walk away from.
@@ -54,7 +53,7 @@ pub struct Sample<'a> {
 impl<'a> Sample<'a> {
     /// An image of a data set, to be led away from its own class.
     pub fn of(data: &'a Dataset, index: usize) -> Self {
-        Self { index, image: data.image(index), label: data.label(index) }
+        Self { place: data.places[index], image: data.image(index), label: data.label(index) }
     }
 }
 
@@ -75,61 +74,60 @@ impl Attack {
         Self { target: Some(target), ..self }
     }
 
-    /// One start for each image. The buffer has [`midge_core::attack::perturb_len`] elements.
-    ///
-    /// # Errors
-    /// Those of the attack.
-    pub(super) fn perturb(
-        &self,
-        model: &Model<'_, f32>,
-        eps: f32,
-        walks: &mut [Walk<'_>],
-        goals: &[Goal],
-        buffer: &mut [f32],
-    ) -> Result<(), Error> {
-        let &Self { method, steps, alpha, decay, loss, .. } = self;
-        match method {
-            Method::Fgsm => Fgsm { eps }.perturb_batch(model, walks, goals, buffer),
-            Method::Bim => {
+    /// The attack at one `eps`. The images bring seeds of their own.
+    pub fn at(&self, eps: f32) -> AnyAttack {
+        let &Self { method, target, steps, alpha, decay, restarts, loss, .. } = self;
+        match (method, target) {
+            (Method::Fgsm, None) => Fgsm { eps }.into(),
+            (Method::Fgsm, Some(target)) => Otcm { eps, target }.into(),
+            (Method::Bim, target) => {
                 let default = Bim::with_steps(eps, steps);
-                let bim = Bim { alpha: alpha.unwrap_or(default.alpha), loss, ..default };
-                bim.perturb_batch(model, walks, goals, buffer)
+                let attack = Bim { alpha: alpha.unwrap_or(default.alpha), loss, ..default };
+                target.map_or(attack.into(), |target| Targeted { attack, target }.into())
             }
-            Method::MiFgsm => {
+            (Method::MiFgsm, target) => {
                 let default = MiFgsm::with_steps(eps, steps);
-                let mi_fgsm = MiFgsm { alpha: alpha.unwrap_or(default.alpha), loss, decay, ..default };
-                mi_fgsm.perturb_batch(model, walks, goals, buffer)
+                let attack = MiFgsm { alpha: alpha.unwrap_or(default.alpha), loss, decay, ..default };
+                target.map_or(attack.into(), |target| Targeted { attack, target }.into())
             }
-            // The images bring seeds of their own.
-            Method::Pgd => {
+            (Method::Pgd, target) => {
                 let default = Pgd::with_steps(eps, steps, 0);
-                let pgd = Pgd { alpha: alpha.unwrap_or(default.alpha), loss, ..default };
-                pgd.perturb_batch(model, walks, goals, buffer)
+                let attack = Pgd { alpha: alpha.unwrap_or(default.alpha), loss, restarts, ..default };
+                target.map_or(attack.into(), |target| Targeted { attack, target }.into())
             }
         }
     }
 
-    /// The loss that the attack follows: FGSM has only one.
-    pub(super) fn followed_loss(&self) -> Loss {
-        if self.method == Method::Fgsm { Loss::CrossEntropy } else { self.loss }
+    /// Steps from each start, which is as many input gradients.
+    pub(crate) fn steps(&self) -> usize {
+        if self.method == Method::Fgsm { 1 } else { self.steps }
     }
 
     /// Starts from which an image is attacked until one reaches the goal.
-    pub(super) fn starts(&self) -> usize {
-        if self.method == Method::Pgd { self.restarts } else { 1 }
+    pub(crate) fn starts(&self) -> usize {
+        if self.starts_at_the_image() { 1 } else { self.restarts }
+    }
+
+    /// Whether the first step follows the gradient at the clean image itself.
+    pub(super) fn starts_at_the_image(&self) -> bool {
+        match self.method {
+            Method::Fgsm | Method::Bim | Method::MiFgsm => true,
+            Method::Pgd => false,
+        }
     }
 
     /// The attack's name as papers write it.
     pub fn name(&self) -> &'static str {
-        match (self.method, self.target) {
-            (Method::Fgsm, None) => "FGSM",
-            (Method::Fgsm, Some(_)) => "OTCM",
-            (Method::Bim, None) => "BIM",
-            (Method::Bim, Some(_)) => "targeted BIM",
-            (Method::MiFgsm, None) => "MI-FGSM",
-            (Method::MiFgsm, Some(_)) => "targeted MI-FGSM",
-            (Method::Pgd, None) => "PGD",
-            (Method::Pgd, Some(_)) => "targeted PGD",
+        self.at(0.0).name()
+    }
+
+    /// The name with the number of steps and, where it is not cross-entropy, the loss.
+    pub fn long_name(&self) -> String {
+        let name = self.name();
+        match (self.method, self.loss) {
+            (Method::Fgsm, _) => name.to_string(),
+            (Method::Bim | Method::MiFgsm | Method::Pgd, Loss::CrossEntropy) => format!("{name}-{}", self.steps),
+            (Method::Bim | Method::MiFgsm | Method::Pgd, Loss::Margin) => format!("{name}-{}, margin", self.steps),
         }
     }
 
@@ -145,11 +143,6 @@ pub fn loss_name(loss: Loss) -> &'static str {
         Loss::CrossEntropy => "cross-entropy",
         Loss::Margin => "margin",
     }
-}
-
-/// A seed of its own for every image, whatever is drawn for the others.
-pub(crate) fn sample_seed(seed: u64, index: usize) -> u64 {
-    seed ^ (index as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Whether a model that reads `class` was fooled: it is at the target or, without one, off the label.

@@ -1,179 +1,32 @@
 //! Attacks on the images of a data set, several at a time. What becomes of an image does not depend on the others.
 
+use std::sync::atomic::AtomicBool;
+
 use anyhow::Result;
 use indicatif::ProgressBar;
-use midge_core::attack::{Goal, Outcome, Prediction, Target, Walk, perturb_len, to_8_bits};
-use midge_core::batch::Batch;
-use midge_core::loss::{self, Loss};
-use midge_core::{Error, Model};
+use midge_core::Error;
+use midge_core::attack::{Outcome, to_8_bits};
 use rayon::prelude::*;
 
-use super::attack::{Attack, Sample, sample_seed};
+use super::attack::{Attack, Sample};
+use super::attacker::{Attacker, Found, NEVER, PART};
 use crate::data::Dataset;
 use crate::weights::Weights;
-
-/// Images that one thread takes together.
-pub(super) const PART: usize = 32;
-
-/// A model, and memory to attack up to [`PART`] images at a time.
-pub(crate) struct Attacker<'m> {
-    model: &'m Model<'m, f32>,
-    buffer: Vec<f32>,
-}
-
-impl<'m> Attacker<'m> {
-    pub(crate) fn new(model: &'m Model<'m, f32>) -> Self {
-        let len = perturb_len(model.network(), PART)
-            .max(Batch::inference(model.network(), PART).buffer_len())
-            .max(model.network().inference_len());
-        Self { model, buffer: vec![0.0; len] }
-    }
-
-    /// Elements of an image.
-    pub(super) fn pixels(&self) -> usize {
-        self.model.network().input().len()
-    }
-
-    /// The logits of `count` images, `[image][class]`.
-    pub(super) fn logits<'i>(&mut self, count: usize, image: impl Fn(usize) -> &'i [f32]) -> Result<&[f32], Error> {
-        let batch = Batch::inference(self.model.network(), count);
-        batch.forward(self.model, count, image, &mut self.buffer)?;
-        Ok(batch.logits(&self.buffer))
-    }
-
-    /// Number of classes.
-    pub(super) fn classes(&self) -> usize {
-        self.model.network().classes()
-    }
-
-    /// The classes that the model reads in `count` images.
-    pub(super) fn read<'i>(&mut self, count: usize, image: impl Fn(usize) -> &'i [f32]) -> Result<Vec<usize>, Error> {
-        let classes = self.classes();
-        Ok(self.logits(count, image)?.chunks(classes).map(loss::argmax).collect())
-    }
-
-    fn predictions<'i>(
-        &mut self,
-        loss: Loss,
-        goals: &[Goal],
-        image: impl Fn(usize) -> &'i [f32],
-    ) -> Result<Vec<Prediction>, Error> {
-        let classes = self.classes();
-        let logits = self.logits(goals.len(), image)?.chunks(classes);
-        let prediction = |(logits, goal): (&[f32], &Goal)| {
-            let class = loss::argmax(logits);
-            let mut probabilities = logits.to_vec();
-            loss::softmax(&mut probabilities);
-            Prediction { class, confidence: probabilities[class], loss: loss.value(logits, goal.class()) }
-        };
-        Ok(logits.zip(goals).map(prediction).collect())
-    }
-
-    fn goal(&mut self, target: Option<Target>, sample: &Sample<'_>) -> Result<Goal, Error> {
-        let Some(target) = target else { return Ok(Goal::Away(sample.label)) };
-        let target = match target {
-            Target::Random(seed) => Target::Random(sample_seed(seed, sample.index)),
-            other => other,
-        };
-        target.class(self.model, sample.image, sample.label, &mut self.buffer).map(Goal::Toward)
-    }
-
-    /// Attacks at most [`PART`] images and writes the adversarial ones to `out`, `[image][pixel]`. Each is attacked from
-    /// one start after the other until one reaches its goal; else the image nearest to it stays.
-    ///
-    /// # Errors
-    /// Those of the attack.
-    pub(crate) fn attack(
-        &mut self,
-        attack: &Attack,
-        eps: f32,
-        samples: &[Sample<'_>],
-        out: &mut [f32],
-    ) -> Result<Vec<Outcome>, Error> {
-        if attack.starts() == 0 {
-            return Err(Error::NoRestarts);
-        }
-        let mut tried = vec![0.0; out.len()];
-        let mut attempts = self.begin(attack, samples, out)?;
-        for start in 0..attack.starts() {
-            let mut standing: Vec<_> =
-                attempts.iter_mut().filter(|attempt| start == 0 || attempt.is_standing()).collect();
-            self.try_start(attack, (eps, start), &mut standing, &mut tried)?;
-        }
-        Ok(attempts.into_iter().map(Attempt::finish).collect())
-    }
-
-    fn begin<'a>(
-        &mut self,
-        attack: &Attack,
-        samples: &'a [Sample<'a>],
-        out: &'a mut [f32],
-    ) -> Result<Vec<Attempt<'a>>, Error> {
-        let goals: Result<Vec<Goal>, Error> = samples.iter().map(|s| self.goal(attack.target, s)).collect();
-        let goals = goals?;
-        let before = self.predictions(attack.followed_loss(), &goals, |i| samples[i].image)?;
-        let attempt = |(((sample, goal), before), out): (((&'a Sample<'a>, &Goal), Prediction), &'a mut [f32])| {
-            let target = attack.target.map(|_| goal.class());
-            let outcome = Outcome { before, after: before, zero_gradient_steps: 0, largest_change: 0.0, target };
-            Attempt { sample, goal: *goal, out, outcome }
-        };
-        Ok(samples.iter().zip(&goals).zip(before).zip(out.chunks_exact_mut(self.pixels())).map(attempt).collect())
-    }
-
-    /// From the start of this number.
-    fn try_start(
-        &mut self,
-        attack: &Attack,
-        (eps, start): (f32, usize),
-        standing: &mut [&mut Attempt<'_>],
-        tried: &mut [f32],
-    ) -> Result<(), Error> {
-        let goals: Vec<Goal> = standing.iter().map(|attempt| attempt.goal).collect();
-        let tried = standing.iter().zip(tried.chunks_exact_mut(self.pixels()));
-        let mut walks: Vec<_> = tried.map(|(attempt, tried)| attempt.walk(attack.seed, start, tried)).collect();
-        attack.perturb(self.model, eps, &mut walks, &goals, &mut self.buffer)?;
-        let found = self.predictions(attack.followed_loss(), &goals, |i| &*walks[i].adversarial)?;
-        for ((attempt, walk), found) in standing.iter_mut().zip(&walks).zip(found) {
-            let best = &mut attempt.outcome;
-            best.zero_gradient_steps += walk.zero_gradient_steps;
-            if start == 0 || attempt.goal.is_reached(found) || attempt.goal.is_nearer(found, best.after) {
-                best.after = found;
-                attempt.out.copy_from_slice(walk.adversarial);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The attack on one image.
-struct Attempt<'a> {
-    sample: &'a Sample<'a>,
-    goal: Goal,
-    out: &'a mut [f32],
-    outcome: Outcome,
-}
-
-impl<'a> Attempt<'a> {
-    fn walk<'w>(&self, seed: u64, start: usize, tried: &'w mut [f32]) -> Walk<'w>
-    where
-        'a: 'w,
-    {
-        Walk::new(self.sample.image, tried, sample_seed(seed, self.sample.index).wrapping_add(start as u64))
-    }
-
-    fn is_standing(&self) -> bool {
-        !self.goal.is_reached(self.outcome.after)
-    }
-
-    fn finish(self) -> Outcome {
-        let changes = self.out.iter().zip(self.sample.image).map(|(x, clean)| (x - clean).abs());
-        Outcome { largest_change: changes.fold(0.0, f32::max), ..self.outcome }
-    }
-}
 
 /// Runs `work` on parts of the images `0..images` on all cores, each with an [`Attacker`] of the model; one result for
 /// each image, in order. `progress` counts images.
 pub(super) fn for_each_part<R: Send + Clone>(
+    weights: &Weights,
+    images: usize,
+    progress: &ProgressBar,
+    work: impl Fn(&mut Attacker<'_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
+) -> Result<Vec<R>> {
+    for_each_part_until(&NEVER, weights, images, progress, work)
+}
+
+/// [`for_each_part`], with attackers that give up when `stop` is set: [`Error::Stopped`].
+fn for_each_part_until<R: Send + Clone>(
+    stop: &AtomicBool,
     weights: &Weights,
     images: usize,
     progress: &ProgressBar,
@@ -184,7 +37,7 @@ pub(super) fn for_each_part<R: Send + Clone>(
     let all: Vec<usize> = (0..images).collect();
     in_parts(
         &all,
-        || Attacker::new(&model),
+        || Attacker::until(stop, &model),
         |attacker, part| {
             let results = work(attacker, part);
             progress.inc(part.len() as u64);
@@ -216,7 +69,53 @@ pub struct Attacked {
     pub adversarial: Vec<f32>,
 }
 
-/// Attacks the images of a data set, in order. `labels` are the classes that the attacks walk away from.
+/// One attack on the images of a data set.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// The model.
+    pub weights: &'a Weights,
+    /// The images.
+    pub data: &'a Dataset,
+    /// The classes that the attack walks away from, one for each image.
+    pub labels: &'a [usize],
+    /// The attack.
+    pub attack: Attack,
+    /// Largest change of a pixel.
+    pub eps: f32,
+}
+
+impl Job<'_> {
+    /// What becomes of each image, in order; `None` if `stop` was set before the end.
+    ///
+    /// # Errors
+    /// Those of the attack.
+    pub fn run(&self, stop: &AtomicBool, progress: &ProgressBar) -> Result<Option<Vec<Attacked>>> {
+        let work = |attacker: &mut Attacker<'_>, part: &[usize]| self.attack(attacker, part);
+        match for_each_part_until(stop, self.weights, self.labels.len(), progress, work) {
+            Err(error) if error.downcast_ref() == Some(&Error::Stopped) => Ok(None),
+            result => Ok(Some(result?)),
+        }
+    }
+
+    fn attack(&self, attacker: &mut Attacker<'_>, part: &[usize]) -> Result<Vec<Attacked>, Error> {
+        let sample = |index: &usize| Sample { label: self.labels[*index], ..Sample::of(self.data, *index) };
+        let samples: Vec<_> = part.iter().map(sample).collect();
+        let pixels = attacker.pixels();
+        let mut out = vec![0.0; part.len() * pixels];
+        let found = attacker.attack(&self.attack, self.eps, &samples, &mut out)?;
+        let pairs = out.iter().zip(samples.iter().flat_map(|sample| sample.image));
+        let rounded: Vec<f32> = pairs.map(|(x, clean)| f32::from(to_8_bits(*x, *clean, self.eps)) / 255.0).collect();
+        let classes = attacker.read(part.len(), |i| &rounded[i * pixels..][..pixels])?;
+        let attacked = |((found, class_8_bits), out): ((Found, usize), &[f32])| Attacked {
+            outcome: found.outcome,
+            class_8_bits,
+            adversarial: out.to_vec(),
+        };
+        Ok(found.into_iter().zip(classes).zip(out.chunks(pixels)).map(attacked).collect())
+    }
+}
+
+/// [`Job::run`] to the end.
 ///
 /// # Errors
 /// Those of the attack.
@@ -228,57 +127,49 @@ pub fn attack_all(
     eps: f32,
     progress: &ProgressBar,
 ) -> Result<Vec<Attacked>> {
-    for_each_part(weights, labels.len(), progress, |attacker, part| {
-        let sample = |index: &usize| Sample { label: labels[*index], ..Sample::of(data, *index) };
-        let samples: Vec<_> = part.iter().map(sample).collect();
-        let pixels = attacker.pixels();
-        let mut out = vec![0.0; part.len() * pixels];
-        let outcomes = attacker.attack(&attack, eps, &samples, &mut out)?;
-        let pairs = out.iter().zip(samples.iter().flat_map(|sample| sample.image));
-        let rounded: Vec<f32> = pairs.map(|(x, clean)| f32::from(to_8_bits(*x, *clean, eps)) / 255.0).collect();
-        let classes = attacker.read(part.len(), |i| &rounded[i * pixels..][..pixels])?;
-        let attacked =
-            |((outcome, class_8_bits), out): (_, &[f32])| Attacked { outcome, class_8_bits, adversarial: out.to_vec() };
-        Ok(outcomes.into_iter().zip(classes).zip(out.chunks(pixels)).map(attacked).collect())
-    })
+    let job = Job { weights, data, labels, attack, eps };
+    Ok(job.run(&NEVER, progress)?.unwrap_or_default())
+}
+
+/// The class that the model reads in each image.
+///
+/// # Errors
+/// If logits overflow.
+pub fn read(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Vec<usize>> {
+    for_each_part(weights, data.len(), progress, |attacker, part| attacker.read(part.len(), |i| data.image(part[i])))
 }
 
 #[cfg(test)]
 mod tests {
-    use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Pgd, Targeted};
+    use midge_core::Model;
+    use midge_core::attack::{AnyAttack, Attack as _, Pgd, Target, Targeted};
+    use midge_core::loss::Loss;
 
     use super::super::Method;
+    use super::super::attacker::Passes;
+    use super::super::seeds::{Purpose, stream};
     use super::*;
     use crate::bundled;
 
     /// One image by itself, with the core's attack.
     fn alone(model: &Model<'_, f32>, attack: &Attack, eps: f32, sample: Sample<'_>) -> (Outcome, Vec<f32>) {
-        let Sample { image, index, label } = sample;
-        let seed = sample_seed(attack.seed, index);
-        let Attack { steps, decay, loss, restarts, target, .. } = *attack;
-        let target = target
-            .map(|target| if target == Target::Random(3) { Target::Random(sample_seed(3, index)) } else { target });
+        let Sample { image, place, label } = sample;
+        let seed = stream(attack.seed, Purpose::Start, place, 0);
+        let target = attack.target.map(|target| match target {
+            Target::Random(seed) => Target::Random(stream(seed, Purpose::Target, place, 0)),
+            other => other,
+        });
         let mut out = vec![0.0; image.len()];
-        let mut buffer = vec![0.0; model.network().fast_attack_len()];
-        macro_rules! run {
-            ($attack:expr) => {
-                match target {
-                    None => $attack.attack(model, image, label, &mut out, &mut buffer),
-                    Some(target) => {
-                        Targeted { attack: $attack, target }.attack(model, image, label, &mut out, &mut buffer)
-                    }
-                }
-            };
-        }
-        let outcome = match attack.method {
-            Method::Fgsm => match target {
-                None => Fgsm { eps }.attack(model, image, label, &mut out, &mut buffer),
-                Some(target) => Otcm { eps, target }.attack(model, image, label, &mut out, &mut buffer),
-            },
-            Method::Bim => run!(Bim { loss, ..Bim::with_steps(eps, steps) }),
-            Method::MiFgsm => run!(MiFgsm { loss, decay, ..MiFgsm::with_steps(eps, steps) }),
-            Method::Pgd => run!(Pgd { loss, restarts, ..Pgd::with_steps(eps, steps, seed) }),
+        let mut buffer = vec![0.0; model.attack_len()];
+        let attack = Attack { target, ..*attack };
+        let attack = if let AnyAttack::Pgd(pgd) = attack.at(eps) {
+            Pgd { seed, ..pgd }.into()
+        } else if let AnyAttack::TargetedPgd(Targeted { attack, target }) = attack.at(eps) {
+            Targeted { attack: Pgd { seed, ..attack }, target }.into()
+        } else {
+            attack.at(eps)
         };
+        let outcome = attack.attack(model, image, label, &mut out, &mut buffer);
         (outcome.unwrap(), out)
     }
 
@@ -299,7 +190,7 @@ mod tests {
             let attack = Attack { target, ..attack };
             let found = attack_all(&weights, &data, &labels, attack, 0.1, &ProgressBar::hidden()).unwrap();
             for (index, found) in found.iter().enumerate() {
-                let sample = Sample { index, image: data.image(index), label: labels[index] };
+                let sample = Sample { place: index, image: data.image(index), label: labels[index] };
                 let (outcome, adversarial) = alone(&model, &attack, 0.1, sample);
                 assert_eq!(found.outcome, outcome, "{} {target:?} {index}", attack.name());
                 assert!(found.adversarial == adversarial, "{} {target:?} {index}", attack.name());
@@ -307,6 +198,28 @@ mod tests {
             }
         }
         assert!(fell > 0 && stood > 0, "{fell} {stood}");
+    }
+
+    /// The gradient's forward pass is at the clean image; the others look at the result, in floats and in 8 bits.
+    #[test]
+    fn fgsm_takes_three_forward_passes() {
+        let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
+        let mut transposed = vec![0.0; weights.transposed_len()];
+        let model = weights.model(&mut transposed).unwrap();
+        let mut attacker = Attacker::new(&model);
+        let labels = [data.label(0), data.label(1)];
+        let job = Job { weights: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };
+        job.attack(&mut attacker, &[0, 1]).unwrap();
+        assert_eq!(attacker.take_passes(), Passes { forward: 2 * 2, gradients: 2 });
+    }
+
+    #[test]
+    fn an_attack_that_is_stopped_has_no_result() {
+        let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
+        let labels = [data.label(0)];
+        let job = Job { weights: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };
+        assert!(job.run(&AtomicBool::new(true), &ProgressBar::hidden()).unwrap().is_none());
+        assert_eq!(job.run(&NEVER, &ProgressBar::hidden()).unwrap().unwrap().len(), 1);
     }
 
     #[test]

@@ -10,9 +10,10 @@ use midge_core::attack::to_8_bits;
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use super::attack::{is_fooled, sample_seed};
+use super::attack::is_fooled;
 use super::batch::{Attacked, for_each_part};
 use super::counts::Share;
+use super::seeds::{Purpose, stream};
 use crate::data::Dataset;
 use crate::weights::Weights;
 
@@ -42,12 +43,13 @@ struct Picture<'a> {
     /// The image without an attack, and how far the attack may go.
     clean: &'a [f32],
     eps: f32,
-    index: usize,
+    /// Place in the whole data set.
+    place: usize,
 }
 
 impl Transform {
     fn apply(&self, picture: &mut Picture<'_>) {
-        let Picture { shape, clean, eps, index, .. } = *picture;
+        let Picture { shape, clean, eps, place, .. } = *picture;
         let pixels = &mut picture.pixels;
         match self {
             Self::EightBit => {
@@ -57,7 +59,7 @@ impl Transform {
             Self::Sensor => pixels.iter_mut().for_each(|x| *x = (*x * 255.0).round() / 255.0),
             Self::Blur(sigma) => blur(pixels, shape, *sigma),
             Self::Noise(sigma, seed) => {
-                let mut random = Xoshiro128PlusPlus::seed_from_u64(!sample_seed(*seed, index));
+                let mut random = Xoshiro128PlusPlus::seed_from_u64(stream(*seed, Purpose::Camera, place, 0));
                 pixels.iter_mut().for_each(|x| *x = (*x + sigma * gaussian(&mut random)).clamp(0.0, 1.0));
             }
             Self::Brightness(change) => pixels.iter_mut().for_each(|x| *x = (*x + change).clamp(0.0, 1.0)),
@@ -139,7 +141,7 @@ pub fn transformed(
         let mut read = |images: Vec<&[f32]>| {
             let transform = |(index, pixels): (&usize, &[f32])| {
                 let (pixels, clean) = (pixels.to_vec(), data.image(*index));
-                let mut picture = Picture { pixels, shape: data.shape, clean, eps, index: *index };
+                let mut picture = Picture { pixels, shape: data.shape, clean, eps, place: data.places[*index] };
                 transform.apply(&mut picture);
                 picture.pixels
             };
@@ -168,7 +170,7 @@ mod tests {
     use super::*;
 
     fn apply(transform: &Transform, pixels: &[f32], shape: [usize; 3]) -> Vec<f32> {
-        let mut picture = Picture { pixels: pixels.to_vec(), shape, clean: pixels, eps: 0.0, index: 3 };
+        let mut picture = Picture { pixels: pixels.to_vec(), shape, clean: pixels, eps: 0.0, place: 3 };
         transform.apply(&mut picture);
         picture.pixels
     }

@@ -5,16 +5,16 @@ use serde::Serialize;
 use super::batch::Attacked;
 use crate::data::Dataset;
 
-/// `part / whole`, 0 of 0 being 0.
+/// `part / whole`, of a whole that is not 0.
 pub fn fraction(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    part as f64 / whole as f64
 }
 
 /// A count out of a number of images, with the 95 % interval of the fraction behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Share {
-    /// `count / of`.
-    pub fraction: f64,
+    /// `count / of`; nothing can be said of 0 of 0.
+    pub fraction: Option<f64>,
     /// How many.
     pub count: usize,
     /// Out of how many.
@@ -26,7 +26,7 @@ pub struct Share {
 impl Share {
     /// `count` of `of`.
     pub fn new(count: usize, of: usize) -> Self {
-        Self { fraction: fraction(count, of), count, of, interval: wilson(count, of) }
+        Self { fraction: (of > 0).then(|| fraction(count, of)), count, of, interval: wilson(count, of) }
     }
 }
 
@@ -55,15 +55,15 @@ pub struct Robustness {
     /// Images.
     pub samples: usize,
     /// Fraction of clean images classified correctly.
-    pub accuracy: f64,
+    pub accuracy: Option<f64>,
     /// Their number.
     pub correct: usize,
-    /// Fraction of all images classified correctly after the attack.
-    pub robust_accuracy: f64,
+    /// Fraction of all images classified correctly before the attack and after it.
+    pub robust_accuracy: Option<f64>,
     /// Their number.
     pub robust_correct: usize,
-    /// Fraction of the clean-correct images that are wrong after the attack.
-    pub success_rate: f64,
+    /// Fraction of the clean-correct images that are wrong after the attack; nothing can be said if there are none.
+    pub success_rate: Option<f64>,
     /// Their number, out of `correct`.
     pub successes: usize,
     /// Of the images not at their target before a targeted attack, the fraction that is there after it.
@@ -73,9 +73,9 @@ pub struct Robustness {
     /// Number of images not at their target before.
     pub target_candidates: Option<usize>,
     /// `robust_accuracy` with adversarial images rounded to 8 bits per pixel inside the eps ball.
-    pub robust_accuracy_8bit: f64,
+    pub robust_accuracy_8bit: Option<f64>,
     /// `success_rate` with those images.
-    pub success_rate_8bit: f64,
+    pub success_rate_8bit: Option<f64>,
     /// Images where at least one step had an exactly zero gradient: the attack could do nothing there.
     pub zero_gradients: usize,
     /// Largest change of any pixel.
@@ -85,16 +85,12 @@ pub struct Robustness {
 impl Robustness {
     /// Counts the results of [`attack_all`](super::attack_all).
     pub fn count(eps: f32, data: &Dataset, attacked: &[Attacked]) -> Self {
-        let all = || attacked.iter().enumerate().map(|(i, a)| (a, data.label(i)));
         let samples = attacked.len();
-        let correct = all().filter(|(a, label)| a.outcome.before.class == *label).count();
-        let after = |class: fn(&Attacked) -> usize| {
-            let robust = all().filter(|(a, label)| class(a) == *label).count();
-            let was_right = all().filter(|(a, label)| a.outcome.before.class == *label);
-            (robust, was_right.filter(|(a, label)| class(a) != *label).count())
-        };
-        let (robust_correct, successes) = after(|a| a.outcome.after.class);
-        let (robust_8bit, successes_8bit) = after(|a| a.class_8_bits);
+        let was_right = || attacked.iter().enumerate().filter(|(i, a)| a.outcome.before.class == data.label(*i));
+        let correct = was_right().count();
+        let still_right =
+            |class: fn(&Attacked) -> usize| was_right().filter(|(i, a)| class(a) == data.label(*i)).count();
+        let (robust_correct, robust_8bit) = (still_right(|a| a.outcome.after.class), still_right(|a| a.class_8_bits));
         let targeted = || attacked.iter().filter_map(|a| a.outcome.target.map(|target| (a.outcome, target)));
         let candidates = || targeted().filter(|(outcome, target)| outcome.before.class != *target);
         let hits = candidates().filter(|(outcome, target)| outcome.after.class == *target).count();
@@ -102,17 +98,17 @@ impl Robustness {
         Self {
             eps,
             samples,
-            accuracy: fraction(correct, samples),
+            accuracy: Share::new(correct, samples).fraction,
             correct,
-            robust_accuracy: fraction(robust_correct, samples),
+            robust_accuracy: Share::new(robust_correct, samples).fraction,
             robust_correct,
-            success_rate: fraction(successes, correct),
-            successes,
-            target_rate: is_targeted.then(|| fraction(hits, candidates().count())),
+            success_rate: Share::new(correct - robust_correct, correct).fraction,
+            successes: correct - robust_correct,
+            target_rate: is_targeted.then(|| Share::new(hits, candidates().count()).fraction).flatten(),
             target_hits: is_targeted.then_some(hits),
             target_candidates: is_targeted.then(|| candidates().count()),
-            robust_accuracy_8bit: fraction(robust_8bit, samples),
-            success_rate_8bit: fraction(successes_8bit, correct),
+            robust_accuracy_8bit: Share::new(robust_8bit, samples).fraction,
+            success_rate_8bit: Share::new(correct - robust_8bit, correct).fraction,
             zero_gradients: attacked.iter().filter(|a| a.outcome.zero_gradient_steps > 0).count(),
             largest_change: attacked.iter().map(|a| a.outcome.largest_change).fold(0.0, f32::max),
         }
@@ -121,6 +117,8 @@ impl Robustness {
 
 #[cfg(test)]
 mod tests {
+    use midge_core::attack::{Outcome, Prediction};
+
     use super::*;
 
     /// 81 of 263 is the example of Newcombe: Two-sided Confidence Intervals for the Single Proportion, 1998; with none of n
@@ -134,6 +132,26 @@ mod tests {
             let close = interval.iter().zip(expected).all(|(a, b): (&f64, f64)| (a - b).abs() < 1e-4);
             assert!(close, "{count}/{of}: {interval:?}");
         }
-        assert_eq!(Share::new(0, 0).interval, [0.0, 1.0]);
+        assert_eq!((Share::new(0, 0).interval, Share::new(0, 0).fraction), ([0.0, 1.0], None));
+    }
+
+    /// An attack on the predicted class or towards a target can lead a misread image to its true class.
+    #[test]
+    fn an_image_that_becomes_right_is_not_robust() {
+        let attacked = |before, after| {
+            let prediction = |class| Prediction { class, confidence: 1.0, loss: 0.0 };
+            let (before, after) = (prediction(before), prediction(after));
+            let outcome = Outcome { before, after, zero_gradient_steps: 0, largest_change: 0.0, target: None };
+            Attacked { outcome, class_8_bits: outcome.after.class, adversarial: vec![0.0] }
+        };
+        let data = Dataset::new(vec![0.0; 4], vec![0; 4], [1, 1, 1], String::new());
+        let counts = |all: &[Attacked]| {
+            let r = Robustness::count(0.1, &data, all);
+            assert_eq!(r.robust_accuracy_8bit, r.robust_accuracy);
+            (r.correct, r.robust_correct, r.successes, r.success_rate)
+        };
+        let all = [attacked(0, 0), attacked(0, 1), attacked(1, 0), attacked(1, 1)];
+        assert_eq!(counts(&all), (2, 1, 1, Some(0.5)));
+        assert_eq!(counts(&all[2..]), (0, 0, 0, None));
     }
 }

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::attack::{Attack, Method, Sample};
 use super::batch::for_each_part;
 use super::counts::Share;
-use super::robust::{Probe, Suite, WorstCase, both, count};
+use super::probe::Probe;
+use super::robust::{Suite, WorstCase, both, count};
 
 /// Share of the images by which two counts may differ and still be called equal; at least one image.
 pub const TOLERANCE: f64 = 0.005;
@@ -65,10 +66,16 @@ impl Suite<'_> {
         ((TOLERANCE * self.data.len() as f64) as usize).max(1)
     }
 
-    /// Passes of the curve and the gates, for an image that stands to the end.
-    pub(super) fn gate_passes(&self) -> usize {
-        // Twice the steps are compared with once.
-        (CURVE.len() + 3) * self.steps
+    /// PGD from one start, with the suite's number of steps and with twice as many.
+    fn once_and_twice(&self) -> [Attack; 2] {
+        let once = self.pgd(1, Loss::CrossEntropy);
+        [once, Attack { steps: 2 * once.steps, ..once }]
+    }
+
+    /// The attacks of the curve and the gates.
+    pub(super) fn gate_probes(&self) -> Vec<(Probe<'_>, f32)> {
+        let [once, twice] = self.once_and_twice().map(Probe::WhiteBox);
+        CURVE.into_iter().map(|eps| (once, eps)).chain([(once, self.eps), (twice, self.eps)]).collect()
     }
 
     /// Accuracy at each eps of [`CURVE`] under PGD from one start.
@@ -76,8 +83,8 @@ impl Suite<'_> {
     /// # Errors
     /// Those of the attack.
     pub fn curve(&self) -> Result<Vec<Point>> {
-        let probe = Probe::WhiteBox(self.pgd(1, Loss::CrossEntropy));
-        let point = |eps| Ok(Point { eps, right: Share::new(count(&self.survivors(probe, eps)?), self.data.len()) });
+        let [once, _] = self.once_and_twice().map(Probe::WhiteBox);
+        let point = |eps| Ok(Point { eps, right: Share::new(count(&self.survivors(once, eps)?), self.data.len()) });
         CURVE.into_iter().map(point).collect()
     }
 
@@ -100,11 +107,11 @@ impl Suite<'_> {
             let mut out = vec![0.0; part.len() * attacker.pixels()];
             let mut same = vec![true; part.len()];
             for attack in &attacks {
-                let outcomes = attacker.attack(attack, 0.0, &samples, &mut out)?;
-                let images = out.chunks(attacker.pixels()).zip(&samples);
-                for ((same, (out, sample)), outcome) in same.iter_mut().zip(images).zip(outcomes) {
+                let found = attacker.attack(attack, 0.0, &samples, &mut out)?;
+                let images = out.chunks(attacker.pixels()).zip(&samples).zip(part);
+                for ((same, ((out, sample), index)), found) in same.iter_mut().zip(images).zip(found) {
                     *same &= out.iter().zip(sample.image).all(|(a, b)| a.to_bits() == b.to_bits());
-                    *same &= (outcome.after.class == sample.label) == self.correct[sample.index];
+                    *same &= (found.outcome.after.class == sample.label) == self.correct[*index];
                 }
             }
             Ok(same)
@@ -141,8 +148,7 @@ impl Suite<'_> {
     }
 
     fn more_steps(&self) -> Result<Gate> {
-        let once = self.pgd(1, Loss::CrossEntropy);
-        let twice = Attack { steps: 2 * once.steps, ..once };
+        let [once, twice] = self.once_and_twice();
         let right = |attack| Ok::<_, anyhow::Error>(count(&self.survivors(Probe::WhiteBox(attack), self.eps)?));
         let (few, many) = (right(once)?, right(twice)?);
         let detail = format!(

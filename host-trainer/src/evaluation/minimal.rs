@@ -9,14 +9,15 @@ use midge_core::Error;
 use serde::Serialize;
 
 use super::attack::{Attack, Sample, is_fooled};
-use super::batch::{Attacker, for_each_part};
+use super::attacker::{Attacker, Found};
+use super::batch::for_each_part;
 use crate::data::Dataset;
 use crate::weights::Weights;
 
 /// What the search found for one image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MinimalEps {
-    /// Place in the data set.
+    /// Place in the whole data set.
     pub index: usize,
     /// The true class.
     pub label: usize,
@@ -58,7 +59,7 @@ fn search(
 ) -> Result<Vec<MinimalEps>, Error> {
     let clean = attacker.read(part.len(), |i| data.image(part[i]))?;
     let start = |(index, clean_class): (&usize, usize)| MinimalEps {
-        index: *index,
+        index: data.places[*index],
         label: data.label(*index),
         clean_class,
         eps: None,
@@ -67,11 +68,13 @@ fn search(
     let mut all: Vec<MinimalEps> = part.iter().zip(clean).map(start).collect();
     let mut out = vec![0.0; part.len() * attacker.pixels()];
     for &eps in grid {
-        let mut standing: Vec<_> = all.iter_mut().filter(|image| image.is_correct() && image.eps.is_none()).collect();
-        let sample = |image: &&mut MinimalEps| Sample::of(data, image.index);
-        let samples: Vec<_> = standing.iter().map(sample).collect();
+        let images = all.iter_mut().zip(part);
+        let (mut standing, samples): (Vec<_>, Vec<_>) = images
+            .filter(|(image, _)| image.is_correct() && image.eps.is_none())
+            .map(|(image, index)| (image, Sample::of(data, *index)))
+            .unzip();
         let out = &mut out[..samples.len() * attacker.pixels()];
-        for (image, outcome) in standing.iter_mut().zip(attacker.attack(&attack, eps, &samples, out)?) {
+        for (image, Found { outcome, .. }) in standing.iter_mut().zip(attacker.attack(&attack, eps, &samples, out)?) {
             if is_fooled(outcome.after.class, image.label, outcome.target) {
                 (image.eps, image.class) = (Some(eps), Some(outcome.after.class));
             }

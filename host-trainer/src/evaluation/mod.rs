@@ -1,17 +1,23 @@
 //! Measurements over a data set: accuracy, and accuracy under attack. Images are spread over all cores; results are
 //! collected in the data set's order, so they do not depend on the number of threads.
 //!
-//! [`attack`] is an attack with its options, [`batch`] runs it on many images, [`counts`] counts; [`robust`] is the
-//! worst case over many attacks with [`gates`] that tell whether to believe it, [`minimal`] the smallest eps of each
-//! image, [`camera`] what is left of an attack on its way through a display and a lens.
+//! [`attack`] is an attack with its options, [`batch`] runs it on many images, [`seeds`] gives each image random numbers of
+//! its own, [`counts`] counts; [`robust`] is the worst case over many [`probe`]s with [`gates`] that tell whether to believe
+//! it, [`minimal`] the smallest eps of each image, [`camera`] what is left of an attack on its way through a display and a
+//! lens.
+//!
+//! Robust means one thing everywhere: the image is read correctly before the attack *and* after it.
 
 pub mod attack;
+pub(crate) mod attacker;
 pub mod batch;
 pub mod camera;
 pub mod counts;
 pub mod gates;
 pub mod minimal;
+pub mod probe;
 pub mod robust;
+pub mod seeds;
 
 use anyhow::{Result, bail};
 use indicatif::ProgressBar;
@@ -23,7 +29,7 @@ use crate::weights::Weights;
 
 pub use attack::{Attack, Method};
 use batch::for_each_part;
-pub use batch::{Attacked, attack_all};
+pub use batch::{Attacked, Job, attack_all, read};
 pub use counts::{Robustness, Share, fraction};
 
 /// Accuracy and mean loss over a data set.

@@ -3,67 +3,35 @@
 //! Each attack runs on every image that is read correctly, whatever the others did to it, so that all figures have the
 //! same denominator: all images. An image that is misread without an attack counts as fallen. Within one attack the
 //! first restart, target or draw that fools the model is the last.
+//!
+//! The first start of an attack with restarts is the attack from one start, which the curve and the gates ask for again: a
+//! suite remembers what it has measured.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use midge_core::Error;
-use midge_core::attack::Target;
 use midge_core::loss::Loss;
-use rand_xoshiro::Xoshiro128PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use super::attack::{Attack, Method, Sample, sample_seed};
-use super::batch::{Attacker, for_each_part, in_parts};
+use super::attack::{Attack, Method};
+use super::attacker::Attacker;
+use super::batch::{in_parts, read};
+use super::probe::{Probe, Prober, Standing};
 use crate::data::Dataset;
 use crate::weights::Weights;
 
-/// Images of noise tried on each image.
-pub const NOISE_DRAWS: usize = 10;
-
-/// One way to look for an adversarial image.
+/// The options of a suite.
 #[derive(Debug, Clone, Copy)]
-pub enum Probe<'a> {
-    /// An attack with the model's own gradient.
-    WhiteBox(Attack),
-    /// The same towards every other class in turn.
-    EveryTarget(Attack),
-    /// [`NOISE_DRAWS`] times plus or minus eps by chance at every pixel.
-    Noise,
-    /// Images made with the gradient of another model.
-    Transfer(&'a Weights, Attack),
-}
-
-impl Probe<'_> {
-    /// Whether it knows the model's gradient.
-    pub fn is_white_box(&self) -> bool {
-        matches!(self, Self::WhiteBox(_) | Self::EveryTarget(_))
-    }
-
-    /// Forward passes, with a gradient or without, for an image that stands to the end, but for looks at results.
-    pub(crate) fn passes(&self, classes: usize) -> usize {
-        match self {
-            Self::WhiteBox(attack) | Self::Transfer(_, attack) => attack.starts() * attack.steps,
-            Self::EveryTarget(attack) => (classes - 1) * attack.starts() * attack.steps,
-            Self::Noise => NOISE_DRAWS,
-        }
-    }
-
-    /// What it does, in a few words.
-    pub fn name(&self) -> String {
-        let steps = |attack: &Attack| match attack.method {
-            Method::Pgd => format!("PGD-{}", attack.steps),
-            _ => attack.name().to_string(),
-        };
-        match self {
-            Self::WhiteBox(attack) if attack.method == Method::Pgd => {
-                format!("{} x {}, {}", steps(attack), attack.restarts, super::attack::loss_name(attack.loss))
-            }
-            Self::WhiteBox(attack) => steps(attack),
-            Self::EveryTarget(attack) => format!("{} at every target", steps(attack)),
-            Self::Noise => format!("noise x {NOISE_DRAWS}"),
-            Self::Transfer(_, attack) => format!("transfer, {}", steps(attack)),
-        }
-    }
+pub struct Options {
+    /// Largest change of a pixel.
+    pub eps: f32,
+    /// Steps of PGD.
+    pub steps: usize,
+    /// Random starts of PGD away from the label.
+    pub restarts: usize,
+    /// Seed of everything random.
+    pub seed: u64,
 }
 
 /// A model and images to measure it with.
@@ -76,43 +44,82 @@ pub struct Suite<'a> {
     pub correct: Vec<bool>,
     /// Largest change of a pixel.
     pub eps: f32,
-    /// Steps of PGD.
-    pub steps: usize,
-    /// Random starts of PGD away from the label.
-    pub restarts: usize,
-    /// Seed of everything random.
-    pub seed: u64,
     /// Another model, for transfer.
     pub source: Option<&'a Weights>,
     /// Counts [`Self::passes`].
     pub progress: ProgressBar,
+    options: Options,
+    known: Mutex<Vec<Known>>,
+    gradients: AtomicUsize,
+}
+
+/// What an attack from one start left right.
+struct Known {
+    attack: Attack,
+    eps: f32,
+    survives: Vec<bool>,
 }
 
 impl<'a> Suite<'a> {
+    /// A suite for the images that the model reads correctly, without a bar.
+    ///
+    /// # Errors
+    /// If logits overflow.
+    pub fn new(weights: &'a Weights, data: &'a Dataset, source: Option<&'a Weights>, options: Options) -> Result<Self> {
+        Ok(Self {
+            weights,
+            data,
+            correct: read_correctly(weights, data, &ProgressBar::hidden())?,
+            eps: options.eps,
+            source,
+            progress: ProgressBar::hidden(),
+            options,
+            known: Mutex::default(),
+            gradients: AtomicUsize::new(0),
+        })
+    }
+
     /// PGD with the suite's steps and seed.
     pub fn pgd(&self, restarts: usize, loss: Loss) -> Attack {
-        Attack { steps: self.steps, restarts, loss, seed: self.seed, ..Attack::new(Method::Pgd) }
+        let Options { steps, seed, .. } = self.options;
+        Attack { steps, restarts, loss, seed, ..Attack::new(Method::Pgd) }
     }
 
     /// The attacks, cheap ones first.
     pub fn probes(&self) -> Vec<Probe<'a>> {
+        let restarts = self.options.restarts;
         let mut probes = vec![
             Probe::Noise,
             Probe::WhiteBox(Attack::new(Method::Fgsm)),
             Probe::WhiteBox(Attack::new(Method::MiFgsm)),
-            Probe::WhiteBox(self.pgd(self.restarts, Loss::CrossEntropy)),
-            Probe::WhiteBox(self.pgd(self.restarts, Loss::Margin)),
+            Probe::WhiteBox(self.pgd(restarts, Loss::CrossEntropy)),
+            Probe::WhiteBox(self.pgd(restarts, Loss::Margin)),
             Probe::EveryTarget(self.pgd(1, Loss::CrossEntropy)),
         ];
         probes.extend(self.source.map(|source| Probe::Transfer(source, Attack::new(Method::MiFgsm))));
         probes
     }
 
-    /// Passes of all that is measured, if no image falls: what [`Self::progress`] counts.
-    pub fn passes(&self) -> usize {
-        let classes = self.weights.network.classes();
-        let probes: usize = self.probes().iter().map(|probe| probe.passes(classes)).sum();
-        count(&self.correct) * (probes + self.gate_passes())
+    /// Passes of the worst case, the curve, the gates and then `more`, if no image falls: what [`Self::progress`] counts.
+    pub fn passes(&self, more: &[(Attack, f32)]) -> usize {
+        let probes = self.probes().into_iter().map(|probe| (probe, self.eps)).chain(self.gate_probes());
+        let probes = probes.chain(more.iter().map(|(attack, eps)| (Probe::WhiteBox(*attack), *eps)));
+        let mut known: Vec<(Attack, f32)> = Vec::new();
+        let passes = |(probe, eps): (Probe<'_>, f32)| {
+            if let Probe::WhiteBox(attack) = probe {
+                if attack.starts() == 1 && known.contains(&(attack, eps)) {
+                    return 0;
+                }
+                known.push((from_one_start(attack), eps));
+            }
+            probe.passes(self.weights.network.classes())
+        };
+        count(&self.correct) * probes.map(passes).sum::<usize>()
+    }
+
+    /// Input gradients so far.
+    pub fn gradients(&self) -> usize {
+        self.gradients.load(Ordering::Relaxed)
     }
 
     /// For each image, whether it is right without the attack and also under it.
@@ -120,6 +127,23 @@ impl<'a> Suite<'a> {
     /// # Errors
     /// Those of the attack.
     pub fn survivors(&self, probe: Probe<'_>, eps: f32) -> Result<Vec<bool>> {
+        let Probe::WhiteBox(attack) = probe else {
+            return Ok(self.measure(probe, eps)?.iter().map(|standing| standing.all).collect());
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if attack.starts() == 1
+            && let Some(known) = known.iter().find(|known| known.attack == attack && known.eps == eps)
+        {
+            return Ok(known.survives.clone());
+        }
+        let standing = self.measure(probe, eps)?;
+        let survives = standing.iter().map(|standing| standing.first).collect();
+        known.push(Known { attack: from_one_start(attack), eps, survives });
+        Ok(standing.iter().map(|standing| standing.all).collect())
+    }
+
+    /// What is left of each image; one that is misread without an attack does not stand.
+    fn measure(&self, probe: Probe<'_>, eps: f32) -> Result<Vec<Standing>> {
         self.progress.set_message(format!("eps {eps}: {}", probe.name()));
         let source = if let Probe::Transfer(source, _) = probe { source } else { self.weights };
         let (mut own, mut other) = (vec![0.0; self.weights.transposed_len()], vec![0.0; source.transposed_len()]);
@@ -127,90 +151,22 @@ impl<'a> Suite<'a> {
         let passes = probe.passes(model.network().classes());
         let correct: Vec<usize> = (0..self.data.len()).filter(|index| self.correct[*index]).collect();
         let init = || [&model, &source].map(Attacker::new);
-        let standing = in_parts(&correct, init, |attackers, part| {
-            let standing = Run { attackers, data: self.data, eps, seed: self.seed }.standing(probe, part);
+        let found = in_parts(&correct, init, |attackers, part| {
+            let standing = Prober { attackers, data: self.data, eps, seed: self.options.seed }.standing(probe, part)?;
+            let gradients = attackers.iter_mut().map(|attacker| attacker.take_passes().gradients).sum();
+            self.gradients.fetch_add(gradients, Ordering::Relaxed);
             self.progress.inc((part.len() * passes) as u64);
-            standing
+            Ok(standing)
         })?;
-        let mut survivors = vec![false; self.data.len()];
-        standing.into_iter().for_each(|index| survivors[index] = true);
-        Ok(survivors)
-    }
-}
-
-/// What attacks a part of the images.
-struct Run<'a, 'm> {
-    /// With the model's gradient, and with that of the model that is followed.
-    attackers: &'a mut [Attacker<'m>; 2],
-    data: &'a Dataset,
-    eps: f32,
-    seed: u64,
-}
-
-impl<'a> Run<'a, '_> {
-    /// The images of the part that are right under the probe.
-    fn standing(&mut self, probe: Probe<'_>, part: &[usize]) -> Result<Vec<usize>, Error> {
-        match probe {
-            Probe::WhiteBox(attack) => self.attack(attack, part.to_vec()),
-            Probe::EveryTarget(attack) => {
-                let targets = (0..self.attackers[0].classes()).map(Target::Class);
-                targets.into_iter().try_fold(part.to_vec(), |left, target| self.attack(attack.towards(target), left))
-            }
-            Probe::Noise => self.noise(part),
-            Probe::Transfer(_, attack) => self.transfer(attack, part),
-        }
-    }
-
-    fn samples(&self, indices: &[usize]) -> Vec<Sample<'a>> {
-        indices.iter().map(|index| Sample::of(self.data, *index)).collect()
-    }
-
-    fn transfer(&mut self, attack: Attack, part: &[usize]) -> Result<Vec<usize>, Error> {
-        let samples = self.samples(part);
-        let [own, source] = &mut *self.attackers;
-        let pixels = own.pixels();
-        let mut out = vec![0.0; part.len() * pixels];
-        source.attack(&attack, self.eps, &samples, &mut out)?;
-        let read = own.read(part.len(), |i| &out[i * pixels..][..pixels])?;
-        let right = samples.iter().zip(read).filter(|(sample, class)| *class == sample.label);
-        Ok(right.map(|(sample, _)| sample.index).collect())
-    }
-
-    /// Those of the images that the attack leaves right. One whose class is the target is not attacked.
-    fn attack(&mut self, attack: Attack, images: Vec<usize>) -> Result<Vec<usize>, Error> {
-        let is_target = |index: &usize| attack.target == Some(Target::Class(self.data.label(*index)));
-        let (mut standing, attacked): (Vec<usize>, Vec<usize>) = images.into_iter().partition(is_target);
-        let samples = self.samples(&attacked);
-        let mut out = vec![0.0; attacked.len() * self.attackers[0].pixels()];
-        let outcomes = self.attackers[0].attack(&attack, self.eps, &samples, &mut out)?;
-        let right = samples.iter().zip(outcomes).filter(|(sample, outcome)| outcome.after.class == sample.label);
-        standing.extend(right.map(|(sample, _)| sample.index));
+        let mut standing = vec![Standing::of(false); self.data.len()];
+        correct.into_iter().zip(found).for_each(|(index, found)| standing[index] = found);
         Ok(standing)
     }
-
-    fn noise(&mut self, part: &[usize]) -> Result<Vec<usize>, Error> {
-        let own = &mut self.attackers[0];
-        let pixels = own.pixels();
-        let random = |index: usize| Xoshiro128PlusPlus::seed_from_u64(!sample_seed(self.seed, index));
-        let mut standing: Vec<_> = part.iter().map(|index| (*index, random(*index))).collect();
-        let mut out = vec![0.0; part.len() * pixels];
-        for _ in 0..NOISE_DRAWS {
-            for ((index, random), out) in standing.iter_mut().zip(out.chunks_exact_mut(pixels)) {
-                add_signs(random, self.eps, self.data.image(*index), out);
-            }
-            let mut read = own.read(standing.len(), |i| &out[i * pixels..][..pixels])?.into_iter();
-            standing.retain(|(index, _)| read.next() == Some(self.data.label(*index)));
-        }
-        Ok(standing.into_iter().map(|(index, _)| index).collect())
-    }
 }
 
-/// `clip(image + eps * sign)` with random signs.
-fn add_signs(random: &mut impl Rng, eps: f32, image: &[f32], out: &mut [f32]) {
-    for (x, clean) in out.iter_mut().zip(image) {
-        let sign = if random.next_u32() >> 31 == 0 { 1.0 } else { -1.0 };
-        *x = (clean + eps * sign).clamp(0.0, 1.0);
-    }
+/// What an attack does until it restarts.
+fn from_one_start(attack: Attack) -> Attack {
+    Attack { restarts: 1, ..attack }
 }
 
 /// What one attack of the suite did.
@@ -245,10 +201,8 @@ pub struct WorstCase<'a> {
 /// # Errors
 /// If logits overflow.
 pub fn read_correctly(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Vec<bool>> {
-    for_each_part(weights, data.len(), progress, |attacker, part| {
-        let read = attacker.read(part.len(), |i| data.image(part[i]))?;
-        Ok(part.iter().zip(read).map(|(index, class)| class == data.label(*index)).collect())
-    })
+    let read = read(weights, data, progress)?;
+    Ok(read.iter().enumerate().map(|(i, class)| *class == data.label(i)).collect())
 }
 
 /// Number of `true`.
@@ -276,5 +230,45 @@ impl<'a> Suite<'a> {
             worst.probes.push(ProbeResult { probe, survives, first });
         }
         Ok(worst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gates::CURVE;
+    use super::*;
+    use crate::bundled;
+
+    /// Gradients are counted, because an attack from one start takes as many on an image that falls as on one that stands.
+    #[test]
+    fn no_attack_is_run_twice() {
+        let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
+        let options = Options { eps: 0.2, steps: 1, restarts: 8, seed: 1 };
+        let mut suite = Suite::new(&weights, &data, None, options).unwrap();
+        let once = suite.pgd(1, Loss::CrossEntropy);
+        let more = [(once, 0.1), (once, 0.2), (once, 0.25), (Attack::new(Method::Fgsm), 0.2)];
+        let planned = suite.passes(&more);
+        suite.progress = ProgressBar::with_draw_target(Some(planned as u64), indicatif::ProgressDrawTarget::hidden());
+        let images = count(&suite.correct);
+        let worst = suite.worst_case().unwrap();
+        let mut before = suite.gradients();
+        let mut spent = || {
+            let spent = suite.gradients() - before;
+            before += spent;
+            spent
+        };
+        let curve = suite.curve().unwrap();
+        assert_eq!(spent(), (CURVE.len() - 1) * images * options.steps, "the worst case had the point at its own eps");
+        suite.gates(&worst, &curve).unwrap();
+        assert_eq!(spent(), 2 * options.steps * images, "only twice the steps are new");
+        for (attack, eps) in more {
+            suite.survivors(Probe::WhiteBox(attack), eps).unwrap();
+        }
+        assert_eq!(spent(), options.steps * images, "only one eps is new");
+        assert_eq!(suite.progress.position(), planned as u64);
+        // What was remembered of the first start is what one start alone finds, and not what all starts find.
+        let alone = Suite::new(&weights, &data, None, options).unwrap().curve().unwrap();
+        assert_eq!(curve[1].right, alone[1].right);
+        assert!(curve[1].right.count > worst.probes[3].count(), "{} {}", curve[1].right.count, worst.probes[3].count());
     }
 }

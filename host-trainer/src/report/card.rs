@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Subject;
+use super::settings::Subject;
 use crate::summary::{Memory, Row, rows};
 use crate::training::history::{DATA, EPOCHS, RECIPE};
 use crate::weights::DType;

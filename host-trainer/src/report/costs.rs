@@ -6,10 +6,10 @@ use anyhow::Result;
 use midge_core::attack::Target;
 use serde::Serialize;
 
-use super::{Settings, measure};
+use super::settings::Settings;
 use crate::data::Dataset;
 use crate::evaluation::attack::Sample;
-use crate::evaluation::batch::Attacker;
+use crate::evaluation::attacker::Attacker;
 use crate::evaluation::{Attack, Method};
 use crate::weights::Weights;
 
@@ -56,6 +56,6 @@ fn cost(weights: &Weights, data: &Dataset, attack: Attack, eps: f32) -> Result<C
     }
     times.sort_by(f64::total_cmp);
     let host_ms = times.get(times.len() / 2).copied().unwrap_or(0.0);
-    let gradients = if attack.method == Method::Fgsm { 1 } else { attack.steps * attack.restarts };
-    Ok(Cost { attack: measure::name(&attack), gradients, host_ms, timed_images: times.len() })
+    let gradients = attack.steps() * attack.starts();
+    Ok(Cost { attack: attack.long_name(), gradients, host_ms, timed_images: times.len() })
 }

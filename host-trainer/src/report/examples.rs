@@ -4,7 +4,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use midge_core::attack::{Prediction, Target};
 
-use super::{Settings, Subject};
+use super::settings::{Settings, Subject};
 use crate::data::Dataset;
 use crate::evaluation::robust::read_correctly;
 use crate::evaluation::{Attack, Attacked, Method, attack_all};
@@ -54,23 +54,13 @@ pub fn choose(subjects: &[Subject], data: &Dataset) -> Result<Vec<usize>> {
 pub fn attack(weights: &Weights, data: &Dataset, chosen: &[usize], settings: &Settings) -> Result<Vec<Example>> {
     let mut examples = Vec::new();
     for (attack, chosen) in attacks(settings, weights.network.classes()).into_iter().zip(chosen.chunks(EACH)) {
-        let data = subset(data, chosen);
+        let data = data.subset(chosen.iter().copied());
         let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
         let eps = settings.robust_eps;
         let attacked = attack_all(weights, &data, &labels, attack, eps, &ProgressBar::hidden())?;
         examples.extend(attacked.iter().enumerate().map(|(i, attacked)| example(&attack, eps, &data, i, attacked)));
     }
     Ok(examples)
-}
-
-/// These images of a data set.
-pub(super) fn subset(data: &Dataset, chosen: &[usize]) -> Dataset {
-    Dataset {
-        images: chosen.iter().flat_map(|i| data.image(*i)).copied().collect(),
-        labels: chosen.iter().map(|i| data.labels[*i]).collect(),
-        shape: data.shape,
-        name: data.name.clone(),
-    }
 }
 
 /// What an attack did to image `i` of `data`, to be shown.

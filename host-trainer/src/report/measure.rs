@@ -3,27 +3,21 @@
 use anyhow::Result;
 use indicatif::ProgressBar;
 use midge_core::attack::Target;
-use midge_core::loss::Loss;
 
-use super::costs;
+use super::figures::{AttackRow, Bin, Curve, Figures, Matrix, Minimal, Robust};
+use super::settings::{Settings, Subject, grid};
 use super::stages::Stages;
-use super::{AttackRow, Bin, Curve, Figures, Matrix, Minimal, Robust, Settings, Subject, card, examples};
+use super::{card, costs, examples};
 use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::gates::Point;
 use crate::evaluation::minimal::{minimal_eps, quantile};
-use crate::evaluation::robust::{Probe, ProbeResult, Suite, count, read_correctly};
+use crate::evaluation::probe::Probe;
+use crate::evaluation::robust::{Options, ProbeResult, Suite, count};
 use crate::evaluation::{Attack, Method, Share, attack_all, evaluate};
 use crate::progress;
 use crate::training::history;
 use crate::weights::Weights;
-
-/// Points of the grid of minimal eps, and their distance.
-pub const GRID_POINTS: usize = 20;
-const GRID_STEPS_PER_UNIT: f32 = 40.0;
-
-/// Largest eps of the grid.
-pub const GRID_END: f32 = GRID_POINTS as f32 / GRID_STEPS_PER_UNIT;
 
 /// Measures every model. Transfer is from the other one, or from a bundled one if there is only one.
 ///
@@ -61,10 +55,11 @@ impl Measuring<'_> {
         let clean = evaluate(weights, data, &ProgressBar::hidden())?;
         let suite = self.suite()?;
         let mut next = |what: &str| stages.next(&format!("{}: {what}", subject.name));
-        next("accuracy against eps");
-        let curves = self.curves(&suite)?;
+        // The first start of its PGD is what the curves need there.
         next("robust evaluation");
         let robust = self.robust(&suite)?;
+        next("accuracy against eps");
+        let curves = self.curves(&suite)?;
         suite.progress.finish_and_clear();
         next("targeted attacks");
         let matrix = self.matrix(&suite)?;
@@ -88,18 +83,14 @@ impl Measuring<'_> {
     }
 
     fn suite(&self) -> Result<Suite<'_>> {
-        let Settings { robust_eps, steps, restarts, seed, .. } = *self.settings;
-        let weights = &self.subject.weights;
-        let correct = read_correctly(weights, self.data, &ProgressBar::hidden())?;
-        let source = self.source.map(|(_, weights)| weights);
-        let progress = ProgressBar::hidden();
-        let suite =
-            Suite { weights, data: self.data, correct, eps: robust_eps, steps, restarts, seed, source, progress };
-        let classes = weights.network.classes();
-        let point: usize = self.curve_attacks().map(|attack| Probe::WhiteBox(attack).passes(classes)).iter().sum();
-        let curves = count(&suite.correct) * self.settings.eps.len() * point;
-        let progress = progress::bar((curves + suite.passes()) as u64, "robust accuracy");
-        Ok(Suite { progress, ..suite })
+        let &Settings { robust_eps: eps, steps, restarts, seed, .. } = self.settings;
+        let (source, options) = (self.source.map(|(_, weights)| weights), Options { eps, steps, restarts, seed });
+        let mut suite = Suite::new(&self.subject.weights, self.data, source, options)?;
+        let eps = || self.settings.eps.iter();
+        let curves: Vec<_> =
+            self.curve_attacks().into_iter().flat_map(|attack| eps().map(move |eps| (attack, *eps))).collect();
+        suite.progress = progress::bar(suite.passes(&curves) as u64, "robust accuracy");
+        Ok(suite)
     }
 
     fn curve_attacks(&self) -> [Attack; 3] {
@@ -114,7 +105,7 @@ impl Measuring<'_> {
                 let right = count(&suite.survivors(Probe::WhiteBox(attack), eps)?);
                 points.push(Point { eps, right: Share::new(right, self.data.len()) });
             }
-            Ok(Curve { attack: name(&attack), points })
+            Ok(Curve { attack: attack.long_name(), points })
         };
         self.curve_attacks().into_iter().map(curve).collect()
     }
@@ -140,7 +131,7 @@ impl Measuring<'_> {
     fn column(&self, right: &[usize], target: usize, bar: &ProgressBar) -> Result<Vec<(usize, usize)>> {
         let (weights, settings) = (&self.subject.weights, self.settings);
         let walking: Vec<usize> = right.iter().copied().filter(|i| self.data.label(*i) != target).collect();
-        let data = examples::subset(self.data, &walking);
+        let data = self.data.subset(walking.iter().copied());
         let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
         let attack = settings.pgd().towards(Target::Class(target));
         let attacked = attack_all(weights, &data, &labels, attack, settings.robust_eps, bar)?;
@@ -166,7 +157,7 @@ impl Measuring<'_> {
     }
 
     fn minimal(&self) -> Result<Minimal> {
-        let grid: Vec<f32> = (1..=GRID_POINTS).map(|k| k as f32 / GRID_STEPS_PER_UNIT).collect();
+        let grid = grid();
         let bar = progress::bar(self.data.len() as u64, "minimal eps");
         let images = minimal_eps(&self.subject.weights, self.data, self.settings.pgd(), &grid, &bar)?;
         bar.finish_and_clear();
@@ -177,14 +168,5 @@ impl Measuring<'_> {
             not_found: Share::new(at(None), searched().count()),
             quartiles: [0.25, 0.5, 0.75].map(|q| quantile(&images, q)),
         })
-    }
-}
-
-/// The attack's name with its number of steps.
-pub(super) fn name(attack: &Attack) -> String {
-    match (attack.method, attack.loss) {
-        (Method::Fgsm, _) => attack.name().to_string(),
-        (_, Loss::CrossEntropy) => format!("{}-{}", attack.name(), attack.steps),
-        (_, Loss::Margin) => format!("{}-{}, margin", attack.name(), attack.steps),
     }
 }

@@ -1,168 +1,19 @@
-//! A report on one model or two, as one page that needs nothing else: figures are measured ([`measure`], [`costs`],
-//! [`card`]), drawn, laid out ([`page`]) and written ([`folder`]).
+//! A report on one model or two, as one page that needs nothing else.
+//!
+//! Each file imports only from those before it: [`settings`] say what is measured, [`card`], [`costs`] and [`examples`] find
+//! parts of the [`figures`], [`measure`] all of them; they are drawn, laid out ([`page`]) and written ([`folder`]).
 
 pub mod card;
 pub mod costs;
 pub mod examples;
+pub mod figures;
 pub mod folder;
 pub mod measure;
 pub mod page;
 mod plots;
+pub mod settings;
 mod stages;
 
+pub use figures::{AttackRow, Bin, Curve, Figures, Matrix, Minimal, Report, Robust};
 pub use plots::register_font;
-
-use serde::Serialize;
-
-use crate::evaluation::gates::{Gate, Point};
-use crate::evaluation::{Attack, Method, Share};
-use crate::picture::Example;
-use crate::training::history::Entry;
-use crate::weights::Weights;
-
-use card::Card;
-use costs::Cost;
-
-/// What is measured, and on what.
-#[derive(Debug, Clone, Serialize)]
-pub struct Settings {
-    /// Name of the data set.
-    pub data: String,
-    /// Number of images.
-    pub images: usize,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// eps of the curves, ascending, without 0.
-    pub eps: Vec<f32>,
-    /// eps of the robust evaluation, the examples and the matrix.
-    pub robust_eps: f32,
-    /// Steps of PGD.
-    pub steps: usize,
-    /// Random starts of PGD in the robust evaluation; elsewhere there is one.
-    pub restarts: usize,
-}
-
-impl Settings {
-    /// PGD from one start.
-    pub fn pgd(&self) -> Attack {
-        Attack { steps: self.steps, seed: self.seed, ..Attack::new(Method::Pgd) }
-    }
-}
-
-/// A model to report on.
-#[derive(Debug)]
-pub struct Subject {
-    /// A short name for headings.
-    pub name: String,
-    /// What the user typed: a file, or the name of a bundled model.
-    pub source: String,
-    /// The model.
-    pub weights: Weights,
-    /// Every epoch of its training, as far as it is known.
-    pub training: Vec<Entry>,
-}
-
-/// Everything on the page.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// Version of the program.
-    pub version: &'static str,
-    /// When the report was made, UTC.
-    pub date: String,
-    /// What was measured.
-    pub settings: Settings,
-    /// One or two.
-    pub models: Vec<Figures>,
-}
-
-/// The figures of one model.
-#[derive(Debug, Serialize)]
-pub struct Figures {
-    /// A short name for headings.
-    pub name: String,
-    /// Mean cross-entropy of the images in nats.
-    pub loss: f64,
-    /// Images that are read correctly without an attack.
-    pub clean: Share,
-    /// Accuracy against eps, for each attack.
-    pub curves: Vec<Curve>,
-    /// The worst case at the robust eps.
-    pub robust: Robust,
-    /// How much it takes to fool the model.
-    pub minimal: Minimal,
-    /// Success of targeted attacks.
-    pub matrix: Matrix,
-    /// One attack on one image each.
-    #[serde(skip)]
-    pub examples: Vec<Example>,
-    /// Every epoch of the training; empty if the file does not say.
-    pub training: Vec<Entry>,
-    /// The epoch of the weights, if the run kept the best.
-    pub best_epoch: Option<usize>,
-    /// What an attack costs.
-    pub costs: Vec<Cost>,
-    /// What the model is.
-    pub card: Card,
-}
-
-/// Accuracy under one attack.
-#[derive(Debug, Clone, Serialize)]
-pub struct Curve {
-    /// The attack's name.
-    pub attack: String,
-    /// By eps, from 0 on.
-    pub points: Vec<Point>,
-}
-
-/// The robust evaluation: [`crate::evaluation::robust`].
-#[derive(Debug, Clone, Serialize)]
-pub struct Robust {
-    /// Images that are right under every attack.
-    pub worst: Share,
-    /// Each attack alone.
-    pub attacks: Vec<AttackRow>,
-    /// The model that transfer starts from.
-    pub transfer_from: Option<String>,
-    /// Checks of whether to believe it.
-    pub gates: Vec<Gate>,
-}
-
-/// One attack of the robust evaluation.
-#[derive(Debug, Clone, Serialize)]
-pub struct AttackRow {
-    /// The attack's name.
-    pub attack: String,
-    /// Images that are right under it.
-    pub right: Share,
-    /// Images that fell to this attack and to none above it.
-    pub first: usize,
-}
-
-/// The smallest eps of a grid that fools the model: [`crate::evaluation::minimal`].
-#[derive(Debug, Clone, Serialize)]
-pub struct Minimal {
-    /// Images by the smallest eps.
-    pub bins: Vec<Bin>,
-    /// Images that no eps of the grid fools, of those read correctly.
-    pub not_found: Share,
-    /// A quarter, half and three quarters are fooled at this eps; null beyond the grid.
-    pub quartiles: [Option<f32>; 3],
-}
-
-/// Images whose minimal eps is this point of the grid.
-#[derive(Debug, Clone, Serialize)]
-pub struct Bin {
-    /// The point.
-    pub eps: f32,
-    /// Number of images.
-    pub images: usize,
-}
-
-/// How often the images of each class, read correctly, are led to each other class.
-#[derive(Debug, Clone, Serialize)]
-pub struct Matrix {
-    /// By true class, then by target; null on the diagonal.
-    pub cells: Vec<Vec<Option<Share>>>,
-    /// All cells together.
-    pub all: Share,
-}
+pub use settings::{Settings, Subject};

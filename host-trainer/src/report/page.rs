@@ -11,10 +11,9 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use plotters::style::RGBColor;
 use serde::Serialize;
 
-use super::measure::GRID_END;
+use super::figures::{Figures, Report};
 use super::plots::{self, PALETTE};
-use super::{Figures, Report};
-
+use super::settings::GRID_END;
 use crate::picture::{self, Example, View};
 use crate::summary::thousands;
 
@@ -168,7 +167,11 @@ fn hex(RGBColor(r, g, b): RGBColor) -> String {
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.add_filter("percent", |fraction: f64| format!("{:.2} %", 100.0 * fraction));
+    environment.add_filter("percent", |fraction: Option<f64>| match fraction {
+        Some(fraction) => format!("{:.2} %", 100.0 * fraction),
+        // Nothing can be said of 0 of 0.
+        None => "–".to_string(),
+    });
     environment.add_filter("confidence", |fraction: f64| format!("{:.1} %", 100.0 * fraction));
     environment.add_filter("thousands", thousands);
     // An eps is an f32, whose shortest digits are those that the user typed.

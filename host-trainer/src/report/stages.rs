@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use super::Settings;
-use super::measure::GRID_POINTS;
+use super::settings::{GRID_POINTS, Settings};
 
 /// Counts the stages of a report, and estimates what is left from their gradients per image.
 pub(super) struct Stages {
@@ -17,9 +16,9 @@ impl Stages {
     pub(super) fn new(models: usize, settings: &Settings) -> Self {
         let (points, steps) = (settings.eps.len() as f64, settings.steps as f64);
         let costs = [
-            points * (11.0 + steps),
             // PGD on two losses and at nine targets, the curve, and twice the steps.
-            (2.0 * settings.restarts as f64 + 9.0 + 5.0 + 3.0) * steps,
+            (2.0 * settings.restarts as f64 + 9.0 + 5.0 + 2.0) * steps,
+            points * (11.0 + steps),
             9.0 * steps,
             GRID_POINTS as f64 / 2.0 * steps,
             steps,

@@ -66,7 +66,9 @@ impl Plot for Accuracy<'_> {
         let at = |share| frame.at((self.robust_eps, share));
         let [low, high] = robust.worst.interval;
         area.draw(&PathElement::new(vec![at(low), at(high)], INK.stroke_width(px(2) as u32)))?;
-        WORST.mark(area, at(robust.worst.fraction))?;
+        if let Some(worst) = robust.worst.fraction {
+            WORST.mark(area, at(worst))?;
+        }
         let chance = self.figures.matrix.cells.len().max(1) as f64;
         frame.series(area, &[(0.0, 1.0 / chance), (1.02 * self.end, 1.0 / chance)], &CHANCE)
     }
@@ -75,6 +77,7 @@ impl Plot for Accuracy<'_> {
 fn draw_curve<DB: DrawingBackend>(frame: &Frame, area: &Area<DB>, curve: &Curve, series: &Series) -> Drawn<DB> {
     let band: Vec<_> = curve.points.iter().map(|point| (round(point.eps), point.right.interval)).collect();
     frame.band(area, &band, series.colour.mix(0.14))?;
-    let line: Vec<_> = curve.points.iter().map(|point| (round(point.eps), point.right.fraction)).collect();
+    let points = curve.points.iter();
+    let line: Vec<_> = points.filter_map(|point| Some((round(point.eps), point.right.fraction?))).collect();
     frame.series(area, &line, series)
 }

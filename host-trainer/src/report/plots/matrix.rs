@@ -47,15 +47,15 @@ impl Plot for MatrixPlot<'_> {
             for (j, share) in row.iter().enumerate() {
                 let (x, y) = (left + j as i32 * width, top + i as i32 * height);
                 let square = [(x + px(1), y + px(1)), (x + width - px(1), y + height - px(1))];
-                let Some(share) = share.filter(|share| share.of > 0) else {
+                let Some(fraction) = share.and_then(|share| share.fraction) else {
                     area.draw(&Rectangle::new(square, GRID.mix(0.6).filled()))?;
                     continue;
                 };
                 area.draw(&Rectangle::new(square, GRID.stroke_width(px(1) as u32)))?;
-                area.draw(&Rectangle::new(square, BLUE.mix(share.fraction).filled()))?;
+                area.draw(&Rectangle::new(square, BLUE.mix(fraction).filled()))?;
                 if width >= px(26) && height >= px(16) {
-                    let colour = if share.fraction > 0.7 { PAPER } else { INK };
-                    let text = format!("{:.0}", 100.0 * share.fraction);
+                    let colour = if fraction > 0.7 { PAPER } else { INK };
+                    let text = format!("{:.0}", 100.0 * fraction);
                     write(area, &text, (x + width / 2, y + height / 2), (TEXT, &colour, HPos::Center))?;
                 }
             }

@@ -5,7 +5,7 @@ use plotters::style::text_anchor::HPos;
 
 use super::frame::{Axes, Frame, TEXT, head, percent, px, ticks, write};
 use super::{Area, BLUE, Drawn, INK, MUTED, Plot, VERMILLION};
-use crate::evaluation::fraction;
+use crate::evaluation::Share;
 use crate::report::{Figures, Minimal};
 
 /// The histogram of one model, on the axes of all.
@@ -22,10 +22,10 @@ impl<'a> MinimalPlot<'a> {
     }
 }
 
-/// The bins as shares of the images searched, "not found" last.
+/// The bins as shares of the images searched, "not found" last; all empty if none was searched.
 fn shares(minimal: &Minimal) -> Vec<f64> {
     let bins = minimal.bins.iter().map(|bin| bin.images).chain([minimal.not_found.count]);
-    bins.map(|images| fraction(images, minimal.not_found.of)).collect()
+    bins.map(|images| Share::new(images, minimal.not_found.of).fraction.unwrap_or(0.0)).collect()
 }
 
 impl Plot for MinimalPlot<'_> {
@@ -65,7 +65,8 @@ impl Plot for MinimalPlot<'_> {
             if k == count {
                 let middle = (left + right) / 2;
                 write(area, "not found", (middle, bottom + px(14)), (TEXT, &MUTED, HPos::Center))?;
-                write(area, &percent(share), (middle, top - px(9)), (TEXT, &INK, HPos::Center))?;
+                let text = if self.minimal.not_found.of > 0 { percent(share) } else { "none searched".into() };
+                write(area, &text, (middle, top - px(9)), (TEXT, &INK, HPos::Center))?;
             }
         }
         self.draw_median(area, &frame)
