@@ -17,7 +17,17 @@ const VISIBLE: f32 = 0.25;
 
 /// Whether standard output takes colours.
 pub fn colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !forbidden && !is_dumb()
+}
+
+/// Whether the terminal can do nothing but print characters, as those inside editors.
+pub fn is_dumb() -> bool {
+    match std::env::var_os("TERM") {
+        Some(name) => name == "dumb",
+        // Windows does not set it.
+        None => cfg!(unix),
+    }
 }
 
 /// An image as lines of text, two rows of pixels a line.

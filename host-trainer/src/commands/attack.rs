@@ -115,7 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         left_out,
         results,
     };
-    if arguments.json { print_json(&report) } else { print(&report, attack) }
+    if arguments.json { print_json(super::json::ATTACK, &report) } else { print(&report, attack) }
 }
 
 /// The classes to walk away from.

@@ -26,10 +26,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     bar.finish_and_clear();
     if arguments.robust.is_wanted() {
         let report = arguments.robust.measure(&arguments.test, (&weights, &data), result)?;
-        return if arguments.json { print_json(&report) } else { report.print() };
+        return if arguments.json { print_json(super::json::ROBUST, &report) } else { report.print() };
     }
     if arguments.json {
-        return print_json(&result);
+        return print_json(super::json::EVALUATE, &result);
     }
     println!("model     {} ({})", arguments.test.model_name(), weights.dtype);
     println!("data      {}", data.name);

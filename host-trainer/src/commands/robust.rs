@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{ModelArguments, TestArguments, check_eps, percent};
+use super::{ModelName, TestArguments, check_eps, percent};
 use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::gates::{Gate, Point, Verdict};
@@ -30,7 +30,7 @@ pub(crate) struct RobustArguments {
     restarts: usize,
     /// Also try images made with this model [default: another bundled model, if there is one]
     #[arg(long, value_name = "MODEL", requires = "robust")]
-    transfer_from: Option<String>,
+    transfer_from: Option<ModelName>,
 }
 
 /// Accuracy under one attack alone.
@@ -137,10 +137,11 @@ impl RobustArguments {
         let Some(name) = &self.transfer_from else {
             return Ok(bundled::other_than(weights)?.map(|(name, other)| (name.to_string(), other)));
         };
-        let other = ModelArguments { model: name.clone() }.load().context("--transfer-from")?;
+        let other = name.load().context("--transfer-from")?;
+        let name = name.shown();
         ensure!(other.has_shape_of(weights), "--transfer-from {name}: other images or classes than the model's");
         ensure!(other.tensors != weights.tensors, "--transfer-from {name}: is the model itself");
-        Ok(Some((name.clone(), other)))
+        Ok(Some((name.to_string(), other)))
     }
 }
 
