@@ -215,7 +215,7 @@ mod tests {
         for error in [write_atomically(&path, b"").unwrap_err(), check_writable(&path).unwrap_err()] {
             let message = format!("{error:#}");
             assert!(message.starts_with(&format!("{}: cannot be written: ", path.display())), "{message}");
-            assert!(!message.contains(ENDS), "{message}");
+            assert!(!message.contains(BEGINS), "{message}");
         }
         assert!(format!("{:#}", check_writable(folder.path()).unwrap_err()).contains("directory"));
     }

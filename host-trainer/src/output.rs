@@ -26,7 +26,7 @@ macro_rules! eprintln {
 macro_rules! note {
     ($($text:tt)*) => {
         if $crate::output::verbosity() >= $crate::output::Verbosity::Normal {
-            $crate::output::error_line(format_args!($($text)*));
+            eprintln!($($text)*);
         }
     };
 }
@@ -35,7 +35,7 @@ macro_rules! note {
 macro_rules! detail {
     ($($text:tt)*) => {
         if $crate::output::verbosity() >= $crate::output::Verbosity::Verbose {
-            $crate::output::error_line(format_args!($($text)*));
+            eprintln!($($text)*);
         }
     };
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use midge_trainer::data::idx::{Images, write_images, write_labels};
@@ -53,6 +53,12 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// A call that may have been made before.
+fn again(folder: &Path, call: &[&str]) -> Command {
+    let _ = std::fs::remove_file(folder.join("t"));
+    command(folder, call)
+}
+
 /// A pipe that nobody reads.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -65,10 +71,10 @@ fn a_closed_pipe_ends_nothing_and_is_no_fault() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
     for call in CALLS {
-        let output = command(folder.path(), call).stdout(closed()).output().unwrap();
+        let output = again(folder.path(), call).stdout(closed()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{call:?}: {}", stderr(&output));
         // Progress goes to standard error.
-        let output = command(folder.path(), call).stderr(closed()).output().unwrap();
+        let output = again(folder.path(), call).stderr(closed()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{call:?} with standard error closed");
     }
     for file in ["t", "r/index.html", "e", "i", "man/midge.1"] {
@@ -87,11 +93,11 @@ fn a_full_disk_is_a_message() {
     prepare(folder.path());
     let full = || File::options().write(true).open("/dev/full").unwrap();
     for call in CALLS {
-        let output = command(folder.path(), call).stdout(full()).output().unwrap();
+        let output = again(folder.path(), call).stdout(full()).output().unwrap();
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{call:?}: {message}");
         assert!(message.contains("midge: standard output: cannot be written: No space left"), "{call:?}: {message}");
-        let output = command(folder.path(), call).stderr(full()).output().unwrap();
+        let output = again(folder.path(), call).stderr(full()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{call:?} with standard error full");
     }
     assert!(folder.path().join("t").exists());

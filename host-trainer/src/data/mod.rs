@@ -212,13 +212,13 @@ pub enum Source {
 impl Source {
     /// Reads a `--data` option: `synthetic` (as many images as MNIST has) or a folder. Without the
     /// option the variable `MIDGE_DATA` is read the same way, and without that it is the cache.
-    pub fn from_option(data: Option<&(impl AsRef<OsStr> + ?Sized)>, seed: u64) -> Self {
-        Self::choose(data.map(AsRef::as_ref), std::env::var_os("MIDGE_DATA"), seed)
+    pub fn from_option(data: Option<&OsStr>, seed: u64) -> Self {
+        Self::choose(data, std::env::var_os("MIDGE_DATA"), seed)
     }
 
     /// The folder that `MIDGE_DATA` names; none if it is not set, or names no folder but `synthetic`.
     pub fn variable_folder() -> Option<PathBuf> {
-        match Self::from_option(None::<&str>, 0) {
+        match Self::from_option(None, 0) {
             Self::Folder(folder) => Some(folder),
             _ => None,
         }
