@@ -1,5 +1,6 @@
 //! The inputs of all workers: images, the lecture's model, and the weights that training starts from.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -29,7 +30,7 @@ const SEED: u64 = 1;
 pub(crate) fn prepare(folder: &Path, data: &str, train: &str, test: &str) -> Result<()> {
     let train: usize = train.parse().map_err(|error| format!("TRAIN {train:?}: {error}"))?;
     let test: usize = test.parse().map_err(|error| format!("TEST {test:?}: {error}"))?;
-    let source = match Source::from_option(Some(data).filter(|data| *data != "default"), SEED) {
+    let source = match Source::from_option(Some(OsStr::new(data)).filter(|data| *data != "default"), SEED) {
         Source::Synthetic { seed, .. } => Source::Synthetic { seed, train, test },
         source => source,
     };

@@ -3,12 +3,17 @@
 //! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
 //! data set; [`picture`], [`terminal`] and [`report`] show them, [`commands`] is the `midge` command.
 
+// First, because its macros are for all that follow.
+#[macro_use]
+pub mod output;
+
 pub mod bundled;
 pub mod commands;
 pub mod data;
 pub mod evaluation;
 pub mod files;
 pub mod import;
+pub mod names;
 pub mod picture;
 pub mod progress;
 pub mod report;

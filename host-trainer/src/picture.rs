@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io::Cursor;
-use std::path::Path;
 
 use anyhow::Result;
 use embedded_graphics::mono_font::iso_8859_1::{FONT_9X18_BOLD, FONT_10X20};
@@ -12,8 +11,6 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use embedded_graphics::text::{Alignment, Baseline, Text, TextStyleBuilder};
 use image::{ImageFormat, Rgb, RgbImage, imageops};
-
-use crate::files::write_atomically;
 
 /// An image and what the model makes of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -345,14 +342,14 @@ fn draw_legend(canvas: &mut Canvas, targeted: bool) {
     canvas.text("noise  -1", (bar - 10, y), &FONT_10X20, PALE, Alignment::Right);
 }
 
-/// Writes a PNG file, whole or not at all.
+/// The bytes of a PNG file.
 ///
 /// # Errors
-/// If the file cannot be written.
-pub fn save_png(image: &RgbImage, path: &Path) -> Result<()> {
+/// None, unless there is no memory for it.
+pub fn png(image: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png)?;
-    write_atomically(path, bytes.get_ref())
+    Ok(bytes.into_inner())
 }
 
 #[cfg(test)]

@@ -7,12 +7,23 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
+use crate::output::{Verbosity, verbosity};
+use crate::terminal::is_dumb;
+
 /// Time between two plain lines, and before the first.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// A bar over `total` steps on standard error; where that is no terminal, a line every 10 seconds.
+/// Whether bars can be drawn: on a terminal that can move its cursor.
+pub fn is_drawn() -> bool {
+    io::stderr().is_terminal() && !is_dumb()
+}
+
+/// A bar over `total` steps on standard error; where it cannot be drawn, a line every 10 seconds.
 pub fn bar(total: u64, what: &str) -> ProgressBar {
-    let (target, template) = if io::stderr().is_terminal() {
+    if verbosity() == Verbosity::Quiet {
+        return ProgressBar::hidden();
+    }
+    let (target, template) = if is_drawn() {
         let template = "{msg:<22} {wide_bar:.cyan/blue} {pos:>6}/{len} {rate:>9}/s ETA {eta:>4}";
         (ProgressDrawTarget::stderr_with_hz(10), template)
     } else {
@@ -78,7 +89,7 @@ impl TermLike for Lines {
         let line = std::mem::take(&mut last.1);
         if !line.trim().is_empty() && last.0.elapsed() >= INTERVAL {
             last.0 = Instant::now();
-            eprintln!("{}", line.trim());
+            note!("{}", line.trim());
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Images in a terminal: half blocks with 24-bit colour, or characters of growing weight where there is no colour.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 
 use console::measure_text_width;
@@ -17,7 +18,18 @@ const VISIBLE: f32 = 0.25;
 
 /// Whether standard output takes colours.
 pub fn colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !forbidden && !is_dumb()
+}
+
+/// Whether the terminal can do nothing but print characters, as those inside editors.
+pub fn is_dumb() -> bool {
+    is_dumb_name(std::env::var_os("TERM").as_deref())
+}
+
+fn is_dumb_name(name: Option<&OsStr>) -> bool {
+    // Windows does not set it.
+    name.map_or(cfg!(unix), |name| name == "dumb")
 }
 
 /// An image as lines of text, two rows of pixels a line.
@@ -114,6 +126,13 @@ mod tests {
         let text = "\x1b[38;2;0;0;0;48;2;255;255;255m\u{2580}\u{2580}\x1b[0m";
         assert_eq!(digit(&[0.0, 0.0, 1.0, 1.0], [2, 2, 1], true), [text]);
         assert_eq!(digit(&[0.0], [1, 1, 1], true), ["\x1b[38;2;0;0;0;49m\u{2580}\x1b[0m"]);
+    }
+
+    #[test]
+    fn a_terminal_says_by_its_name_that_it_is_dumb() {
+        assert!(is_dumb_name(Some("dumb".as_ref())));
+        assert!(!is_dumb_name(Some("xterm-256color".as_ref())));
+        assert_eq!(is_dumb_name(None), cfg!(unix));
     }
 
     #[test]

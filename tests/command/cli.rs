@@ -1,6 +1,9 @@
 //! The `midge` command as a user runs it. (A test of the package that builds the command, so that cargo builds it first.)
 
 mod attack;
+mod data;
+mod files;
+mod output;
 mod report;
 mod train;
 
@@ -12,10 +15,15 @@ use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-fn midge(folder: &Path, arguments: &[&str]) -> Output {
+fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_midge"));
     command.current_dir(folder).args(arguments).env_remove("MIDGE_DATA").env("MIDGE_MIRRORS", "http://127.0.0.1:9/");
-    command.env("XDG_CACHE_HOME", folder.join("cache")).env("HOME", folder).output().unwrap()
+    command.env("XDG_CACHE_HOME", folder.join("cache")).env("HOME", folder);
+    command
+}
+
+fn midge(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
 }
 
 fn ok(folder: &Path, arguments: &[&str]) -> String {
@@ -50,6 +58,7 @@ fn the_demo_needs_nothing() {
     let picture = image::open(folder.path().join("midge-demo.png")).unwrap();
     assert!(picture.width() > 500 && picture.height() > 500);
     let text = ok(folder.path(), &[]);
+    assert!(text.ends_with("picture: midge-demo.png\n"), "the same picture needs no other name: {text}");
     assert!(text.contains("clean: 20 of 20 right") && text.contains("MI-FGSM") && text.contains('@'), "{text}");
     assert!(!text.contains('\x1b'), "colours in a pipe");
 }

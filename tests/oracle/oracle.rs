@@ -1,6 +1,13 @@
-//! Real MNIST, real training figures. Needs the MNIST files in the folder named by `MIDGE_DATA`, and says so loudly where
-//! that is not set. With a folder `oracle` beside it, holding a Keras model and its reference values, every attack is
-//! compared with those.
+//! Real MNIST, real training figures, and a Keras model with its reference values.
+//!
+//! These tests are ignored, so that a run without the data says so. With the MNIST files in the folder named by
+//! `MIDGE_DATA`, and for most of them a folder `oracle` beside it:
+//!
+//! ```console
+//! $ cargo test --release -p midge-trainer --test oracle -- --include-ignored
+//! ```
+//!
+//! The tables over 10,000 images take minutes with optimised code, and many times that in a debug build.
 
 use std::path::{Path, PathBuf};
 
@@ -9,33 +16,27 @@ use indicatif::ProgressBar;
 use midge_core::Model;
 use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
 use midge_trainer::bundled;
-use midge_trainer::data::{self, Dataset, Source, Split};
+use midge_trainer::data::{Dataset, Source, Split, folder, mnist};
 use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate};
 use midge_trainer::import::import;
 use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
 
-fn mnist() -> Option<PathBuf> {
-    let folder = std::env::var_os("MIDGE_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("NOT RUN: MIDGE_DATA does not name a folder with MNIST, so nothing was measured on real digits");
-    }
-    folder
+fn mnist() -> PathBuf {
+    Source::variable_folder().expect("MIDGE_DATA must name the folder of the MNIST files")
 }
 
-fn test_set() -> Option<Dataset> {
-    Some(data::load(&Source::Folder(mnist()?), Split::Test).unwrap())
+fn test_set() -> Dataset {
+    folder::load(&mnist(), Split::Test).unwrap()
 }
 
-/// The reference files and the model in them.
-fn oracle() -> Option<(PathBuf, Weights)> {
-    let folder = mnist()?.parent()?.join("oracle");
-    if !folder.is_dir() {
-        eprintln!("NOT RUN: {} does not exist, so nothing was compared with Keras", folder.display());
-        return None;
-    }
-    let weights = import(&folder.join("keras-seed.pytorch.safetensors"), &Default::default()).unwrap();
-    Some((folder, weights))
+/// The folder of the reference files.
+fn oracle() -> PathBuf {
+    mnist().join("../oracle")
+}
+
+fn keras_model() -> Weights {
+    import(&oracle().join("keras-seed.pytorch.safetensors"), &Default::default()).unwrap()
 }
 
 fn labels(data: &Dataset) -> Vec<usize> {
@@ -43,8 +44,25 @@ fn labels(data: &Dataset) -> Vec<usize> {
 }
 
 #[test]
+#[ignore = "needs MIDGE_DATA"]
+fn the_data_are_those_that_were_published() {
+    for known in mnist::FILES.as_flattened() {
+        let files = [known.name.to_string(), format!("{}.gz", known.name)].map(|name| mnist().join(name));
+        let file = files.iter().find(|file| file.exists()).unwrap();
+        mnist::compare(file, known).unwrap().unwrap();
+    }
+    for (split, count) in [(Split::Train, 60_000), (Split::Test, 10_000)] {
+        let set = folder::load(&mnist(), split).unwrap();
+        assert_eq!((set.len(), set.images.len(), set.shape), (count, count * 784, [28, 28, 1]));
+        assert!(set.images.iter().all(|p| (0.0..=1.0).contains(p)) && set.images.contains(&1.0));
+        assert!(set.name.starts_with(&format!("MNIST {} (", split.name())), "{}", set.name);
+    }
+}
+
+#[test]
+#[ignore = "needs MIDGE_DATA and the oracle beside it"]
 fn the_imported_model_is_right_on_exactly_9774_images() {
-    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    let (weights, data) = (keras_model(), test_set());
     assert_eq!(weights.network, midge_core::MNIST_CNN);
     let result = evaluate(&weights, &data, &ProgressBar::hidden()).unwrap();
     println!("{result:?}");
@@ -78,13 +96,14 @@ impl First64 {
 }
 
 #[test]
+#[ignore = "needs MIDGE_DATA and the oracle beside it"]
 fn logits_gradients_and_adversarial_images_are_those_of_the_reference() {
-    let Some((folder, weights)) = oracle() else { return };
-    let reference = First64::read(&folder);
+    let weights = keras_model();
+    let reference = First64::read(&oracle());
     let (images, logits, gradients) =
         (reference.floats("images"), reference.floats("logits"), reference.floats("grad"));
     let data = Dataset::new(images, vec![0; 64], [28, 28, 1], "first 64".into());
-    let test = test_set().unwrap().slice(0, Some(64)).unwrap();
+    let test = test_set().slice(0, Some(64)).unwrap();
     assert_eq!(test.images, data.images);
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed).unwrap();
@@ -117,20 +136,6 @@ fn logits_gradients_and_adversarial_images_are_those_of_the_reference() {
     assert!(reference.differing_pixels("mi_fgsm_eps0.3_T10_mu1", &mi_fgsm) <= 0.005);
 }
 
-/// The tables take minutes with optimised code, and many times that with the checks of a debug build.
-fn is_release() -> bool {
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "NOT RUN in a debug build: figures over 10,000 images; cargo test --release -p midge-trainer --test oracle"
-        );
-    }
-    !cfg!(debug_assertions)
-}
-
-fn oracle_in_release() -> Option<(PathBuf, Weights)> {
-    oracle().filter(|_| is_release())
-}
-
 /// Accuracy in percent over all 10,000 images, from Keras.
 const EPS: [f32; 6] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3];
 const FGSM: [f64; 6] = [93.88, 85.13, 68.57, 46.72, 25.49, 10.42];
@@ -158,26 +163,30 @@ fn assert_table(weights: &Weights, data: &Dataset, attack: Attack, accuracy: [f6
 }
 
 #[test]
+#[ignore = "needs MIDGE_DATA and the oracle beside it"]
 fn accuracy_under_fgsm() {
-    let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
+    let (weights, data) = (keras_model(), test_set());
     assert_table(&weights, &data, Attack::new(Method::Fgsm), FGSM, None);
 }
 
 #[test]
+#[ignore = "needs MIDGE_DATA and the oracle beside it"]
 fn accuracy_under_mi_fgsm() {
-    let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
+    let (weights, data) = (keras_model(), test_set());
     assert_table(&weights, &data, Attack::new(Method::MiFgsm), MI_FGSM, None);
 }
 
 #[test]
+#[ignore = "needs MIDGE_DATA and the oracle beside it"]
 fn accuracy_under_otcm() {
-    let (Some((_, weights)), Some(data)) = (oracle_in_release(), test_set()) else { return };
+    let (weights, data) = (keras_model(), test_set());
     assert_table(&weights, &data, Attack::new(Method::Fgsm).towards(Target::Next), OTCM, Some(OTCM_REACHED));
 }
 
 #[test]
+#[ignore = "needs MIDGE_DATA and the oracle beside it"]
 fn f16_weights_give_the_same_classes() {
-    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    let (weights, data) = (keras_model(), test_set());
     let rounded = weights.rounded(DType::F16).unwrap();
     let classes = |weights: &Weights| -> (Vec<usize>, f64) {
         let attacked =
@@ -194,8 +203,9 @@ fn f16_weights_give_the_same_classes() {
 
 /// The f16 model as a device reads it, in place, gives what the host computes from the same weights in f32.
 #[test]
+#[ignore = "needs MIDGE_DATA and the oracle beside it"]
 fn f16_in_place_is_the_rounded_model() {
-    let (Some((_, weights)), Some(data)) = (oracle(), test_set()) else { return };
+    let (weights, data) = (keras_model(), test_set());
     let rounded = weights.rounded(DType::F16).unwrap();
     let bytes = weights.to_bytes(DType::F16).unwrap();
     let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
@@ -219,8 +229,9 @@ fn f16_in_place_is_the_rounded_model() {
 
 /// The bundled models are those of README: clean accuracy, and how much of it stands.
 #[test]
+#[ignore = "needs MIDGE_DATA"]
 fn the_bundled_models_are_as_good_as_said() {
-    let Some(data) = test_set().filter(|_| is_release()) else { return };
+    let data = test_set();
     let first = data.slice(0, Some(500)).unwrap();
     // Right without an attack, of 10,000, and after PGD of eps 0.3, of the first 500.
     for (name, clean, standing) in [("plain", 9936, 0..=5), ("robust", 9866, 465..=480)] {

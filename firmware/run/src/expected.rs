@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use midge_core::Model;
 use midge_trainer::bundled;
-use midge_trainer::data::{Dataset, Split, mnist};
+use midge_trainer::data::{self, Dataset, Source, Split};
 
 #[path = "../../src/selftest_attacks.rs"]
 mod attacks;
@@ -34,10 +34,10 @@ fn model(name: &str, bytes: &mut Vec<u8>) -> Result<()> {
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
     let mut cases = vec![bundled::digits()?];
-    match std::env::var_os("MIDGE_DATA") {
+    match Source::variable_folder() {
         _ if name != "plain" => {}
-        Some(folder) => cases.push(mnist::from_folder(Path::new(&folder), Split::Test)?.slice(0, Some(MNIST_IMAGES))?),
-        None => println!("NOT RUN: no MNIST images are compared, because MIDGE_DATA is not set"),
+        Some(folder) => cases.push(data::folder::load(&folder, Split::Test)?.slice(0, Some(MNIST_IMAGES))?),
+        None => println!("NOT RUN: no MNIST images are compared, because MIDGE_DATA names no folder"),
     }
     let count: usize = cases.iter().map(Dataset::len).sum();
     bytes.extend(u32::try_from(count)?.to_le_bytes());

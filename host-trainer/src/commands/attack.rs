@@ -119,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     // What is finished is shown, however the work ended.
     if arguments.json {
-        print_json(&report)?;
+        print_json(super::json::ATTACK, &report)?;
     } else {
         print(&report, attack);
     }

@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         tables,
     };
     if arguments.json {
-        return print_json(&report);
+        return print_json(super::json::CAMERA, &report);
     }
     print(&report, weights.dtype);
     Ok(())

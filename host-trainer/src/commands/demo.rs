@@ -1,17 +1,20 @@
 //! `midge demo`
 
+use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use midge_core::attack::Target;
 use serde::Serialize;
 
-use super::{ModelArguments, eps, percent, print_json};
+use super::{ModelArguments, eps, json, percent, print_json};
 use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::attack::is_fooled;
 use crate::evaluation::{Attack, Attacked, Evaluation, Method, Robustness, attack_all, check_fit, evaluate};
+use crate::files::write_atomically;
 use crate::picture::{self, Example, View};
 use crate::report::examples::example;
 use crate::terminal;
@@ -24,9 +27,9 @@ pub(crate) struct Arguments {
     /// Largest changes of a pixel, in units of [0, 1]; pictures show the middle one
     #[arg(long, value_parser = eps::parse_list, default_value = "0.1,0.2,0.3", value_name = "E")]
     eps: Vec<eps::List>,
-    /// Picture to write
-    #[arg(long, default_value = "midge-demo.png", value_name = "FILE")]
-    out: PathBuf,
+    /// Picture to write [default: midge-demo.png, or the next free name if another picture is there]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Print JSON instead of tables: clean, attacks, picture
     #[arg(long)]
     json: bool,
@@ -35,9 +38,9 @@ pub(crate) struct Arguments {
 impl Default for Arguments {
     fn default() -> Self {
         Self {
-            model: ModelArguments { model: "plain".into() },
+            model: ModelArguments { model: OsString::from("plain").into() },
             eps: eps::parse_list("0.1,0.2,0.3").into_iter().collect(),
-            out: "midge-demo.png".into(),
+            out: None,
             json: false,
         }
     }
@@ -81,14 +84,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         runs.push(one_attack(&weights, &digits, attack, &eps, i)?);
     }
     let examples: Vec<Example> = runs.iter().flat_map(|run| run.examples.iter().cloned()).collect();
-    picture::save_png(&picture::draw("midge", &examples), &arguments.out)?;
+    let picture = picture::png(&picture::draw("midge", &examples))?;
+    let path = arguments.out.clone().map_or_else(|| free_name(&picture), Ok)?;
     if arguments.json {
+        write_atomically(&path, &picture)?;
         let attacks = runs.iter().map(|run| AttackReport { attack: run.attack.name(), results: &run.results });
-        return print_json(&Report { clean, attacks: attacks.collect(), picture: arguments.out.display().to_string() });
+        let report = Report { clean, attacks: attacks.collect(), picture: path.display().to_string() };
+        return print_json(json::DEMO, &report);
     }
+    // The figures are of use even where the picture cannot be written.
     print(&weights, &clean, &runs);
-    println!("\npicture: {}", arguments.out.display());
+    write_atomically(&path, &picture)?;
+    println!("\npicture: {}", path.display());
     Ok(())
+}
+
+/// A name in the current folder that no other file has; a file of the same bytes is no other.
+fn free_name(picture: &[u8]) -> Result<PathBuf> {
+    let names = (1..=1000).map(|n| if n == 1 { "midge-demo.png".into() } else { format!("midge-demo-{n}.png") });
+    let is_free = |path: &PathBuf| match std::fs::read(path) {
+        Ok(bytes) => bytes == picture,
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    };
+    names.map(PathBuf::from).find(is_free).context("there are 1000 pictures here already; --out FILE names another")
 }
 
 /// Attacks all digits at every eps; examples at the middle one, from another place in the list for each attack.

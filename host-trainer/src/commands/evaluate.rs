@@ -27,14 +27,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.robust.is_wanted() {
         let report = arguments.robust.measure(&arguments.test, &weights, &data, result)?;
         if arguments.json {
-            print_json(&report)?
+            print_json(super::json::ROBUST, &report)?
         } else {
             report.print()
         }
         return arguments.robust.verdict(&report);
     }
     if arguments.json {
-        return print_json(&result);
+        return print_json(super::json::EVALUATE, &result);
     }
     println!("model     {} ({})", arguments.test.model_name(), weights.dtype);
     println!("data      {}", data.name);

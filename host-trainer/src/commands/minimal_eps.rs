@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         images,
     };
     if arguments.json {
-        return print_json(&report);
+        return print_json(super::json::MINIMAL_EPS, &report);
     }
     print(&report);
     Ok(())

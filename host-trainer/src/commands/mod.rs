@@ -1,73 +1,46 @@
 //! The `midge` command: one file a subcommand.
+//!
+//! [`command_line`] reads the command line and says how it ends, see [`exit`]; here is what several subcommands share.
 
 mod attack;
 mod attack_arguments;
 mod attack_file;
 mod camera;
+mod command_line;
 mod convert;
 mod demo;
 mod eps;
 mod evaluate;
 pub mod exit;
+mod json;
 mod minimal_eps;
 mod report;
 mod robust;
+mod shell;
 mod summary;
 mod train;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
-use clap::{Parser, Subcommand};
-use serde::Serialize;
+use anyhow::{Context, Result, bail, ensure};
+use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser, ValueParserFactory};
 
 use crate::bundled;
 use crate::data::{self, Dataset, Source, Split};
 use crate::evaluation::check_fit;
+use crate::names;
 use crate::weights::Weights;
-
-/// Trains small CNNs, attacks them, and exports them to microcontrollers.
-#[derive(Debug, Parser)]
-#[command(name = "midge", version, about, max_term_width = 100)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    /// Threads to use; results do not depend on it [default: all cores]
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<usize>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Show the bundled model recognise the bundled digits, and then misread them (the default)
-    Demo(demo::Arguments),
-    /// Train a network
-    Train(train::Arguments),
-    /// Measure loss and accuracy on the test set; with --robust, the worst case over many attacks
-    Evaluate(evaluate::Arguments),
-    /// Measure accuracy under attack
-    Attack(attack::Arguments),
-    /// Find the smallest change of the pixels that fools the model, image by image
-    MinimalEps(minimal_eps::Arguments),
-    /// See which adversarial images survive 8-bit pixels, blur, noise, brightness and a shift
-    Camera(camera::Arguments),
-    /// Measure one model or two and write a page with all figures, plots and examples
-    Report(report::Arguments),
-    /// List layers and parameters, and what they take of flash and RAM
-    Summary(summary::Arguments),
-    /// Store a model with another type of weights
-    Export(convert::Export),
-    /// Turn a PyTorch state_dict into a model
-    Import(convert::Import),
-}
+pub use command_line::{command, run};
+use json::print_json;
 
 /// Where images come from.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DataArguments {
     /// Folder of the MNIST files, or "synthetic" for digits that midge draws [default: $MIDGE_DATA, else the cache, downloaded]
     #[arg(long, value_name = "DIR")]
-    data: Option<String>,
+    data: Option<OsString>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -75,29 +48,86 @@ pub(crate) struct DataArguments {
 
 impl DataArguments {
     pub(crate) fn load(&self, split: Split) -> Result<Dataset> {
-        Ok(data::load(&Source::from_option(self.data.as_deref(), self.seed), split)?)
+        let data = data::load(&Source::from_option(self.data.as_deref(), self.seed), split)?;
+        let [height, width, channels] = data.shape;
+        detail!("data: {}, {} images of {height}x{width}x{channels}", data.name, data.len());
+        Ok(data)
+    }
+}
+
+/// A `--model` option: a file, whose path need not be text, or the name of a bundled model.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelName {
+    path: PathBuf,
+    shown: String,
+}
+
+impl From<OsString> for ModelName {
+    fn from(word: OsString) -> Self {
+        Self { shown: word.to_string_lossy().into_owned(), path: word.into() }
+    }
+}
+
+impl ValueParserFactory for ModelName {
+    type Parser = ValueParser;
+
+    fn value_parser() -> ValueParser {
+        ValueParser::new(OsStringValueParser::new().map(Self::from))
+    }
+}
+
+impl ModelName {
+    /// For people; a byte that is no text is replaced.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The file, if it is one.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A bundled model by name, standard input for `-`, or a file; a file of such a name is read with `./` before it.
+    pub(crate) fn load(&self) -> Result<Weights> {
+        let weights = self.read()?;
+        detail!("model: {}, {}, {}", self.shown, weights.dtype, weights.network);
+        Ok(weights)
+    }
+
+    fn read(&self) -> Result<Weights> {
+        if let Some(weights) = self.path.to_str().and_then(bundled::model) {
+            return weights;
+        }
+        if self.shown == "-" {
+            let mut bytes = Vec::new();
+            io::stdin().read_to_end(&mut bytes).context("standard input: cannot be read")?;
+            return Weights::from_bytes(&bytes).context("standard input: not a midge model");
+        }
+        let missing = self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if missing {
+            let known = bundled::MODELS.map(|(name, _)| name);
+            let hint = names::hint(&self.shown, known);
+            bail!("{}: no such file, nor one of the bundled models {}{hint}", self.shown, known.join(", "));
+        }
+        Weights::load(&self.path)
     }
 }
 
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArguments {
-    /// Model file, or the name of a bundled model: plain, robust
+    /// Model file, - for standard input, or the name of a bundled model: plain, robust
     #[arg(long, default_value = "plain", value_name = "MODEL")]
-    model: String,
+    model: ModelName,
 }
 
 impl ModelArguments {
-    /// A bundled model by name, or a file; a file of that name goes first only if it looks like a path.
     pub(crate) fn load(&self) -> Result<Weights> {
-        match bundled::model(&self.model) {
-            Some(weights) => weights,
-            None => {
-                let path = PathBuf::from(&self.model);
-                let known = bundled::MODELS.map(|(name, _)| name).join(", ");
-                Weights::load(&path).with_context(|| format!("--model takes a file or a bundled model: {known}"))
-            }
-        }
+        self.model.load()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.model.shown()
     }
 }
 
@@ -112,8 +142,13 @@ pub(crate) struct TestArguments {
     #[arg(long, default_value_t = 0, value_name = "I")]
     offset: usize,
     /// Number of images [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = from_one)]
     limit: Option<usize>,
+}
+
+/// Reads a number of images.
+fn from_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or("expected a whole number from 1".into())
 }
 
 impl TestArguments {
@@ -126,7 +161,7 @@ impl TestArguments {
     }
 
     pub(crate) fn model_name(&self) -> &str {
-        &self.model.model
+        self.model.name()
     }
 
     pub(crate) fn seed(&self) -> u64 {
@@ -134,46 +169,7 @@ impl TestArguments {
     }
 }
 
-/// Prints a value as JSON on standard output.
-pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
-}
-
 /// `0.9774` as `97.74 %`; nothing can be said of 0 of 0.
 pub(crate) fn percent(fraction: impl Into<Option<f64>>) -> String {
     fraction.into().map_or("-".into(), |fraction| format!("{:.2} %", 100.0 * fraction))
-}
-
-/// Runs the command line.
-pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    let result =
-        set_threads(cli.threads).and_then(|()| match cli.command.unwrap_or(Command::Demo(Default::default())) {
-            Command::Demo(arguments) => demo::run(&arguments),
-            Command::Train(arguments) => train::run(&arguments),
-            Command::Evaluate(arguments) => evaluate::run(&arguments),
-            Command::Attack(arguments) => attack::run(&arguments),
-            Command::MinimalEps(arguments) => minimal_eps::run(&arguments),
-            Command::Camera(arguments) => camera::run(&arguments),
-            Command::Report(arguments) => report::run(&arguments),
-            Command::Summary(arguments) => summary::run(&arguments),
-            Command::Export(arguments) => convert::export(&arguments),
-            Command::Import(arguments) => convert::import(&arguments),
-        });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("midge: {error:#}");
-            exit::Exit::of(&error).into()
-        }
-    }
-}
-
-fn set_threads(threads: Option<usize>) -> Result<()> {
-    if let Some(threads) = threads {
-        ensure!(threads > 0, "--threads must be at least 1");
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("threads cannot be started")?;
-    }
-    Ok(())
 }

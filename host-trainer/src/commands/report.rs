@@ -1,11 +1,11 @@
 //! `midge report`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{DataArguments, ModelArguments, eps, print_json};
+use super::{DataArguments, ModelName, eps, print_json};
 use crate::bundled;
 use crate::data::Split;
 use crate::evaluation::check_fit;
@@ -17,7 +17,7 @@ use crate::training::{checkpoint, history};
 pub(crate) struct Arguments {
     /// Model file, or the name of a bundled model: plain, robust; given twice, both stand side by side
     #[arg(long, default_value = "plain", value_name = "MODEL")]
-    model: Vec<String>,
+    model: Vec<ModelName>,
     /// Folder to write: index.html, every plot as SVG and PNG, the images as PNG; a report that is there is replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let page = page::layout(&report)?;
     let path = folder.write(&page.html, &page.files)?;
     if arguments.json {
-        return print_json(&report);
+        return print_json(super::json::REPORT, &report);
     }
     println!("{}", path.display());
     Ok(())
@@ -90,7 +90,7 @@ impl Arguments {
 
     /// The models, with names that differ.
     fn subjects(&self) -> Result<Vec<Subject>> {
-        let mut subjects = self.model.iter().map(|model| subject(model)).collect::<Result<Vec<_>>>()?;
+        let mut subjects = self.model.iter().map(subject).collect::<Result<Vec<_>>>()?;
         if let [a, b] = &mut subjects[..]
             && a.name == b.name
         {
@@ -104,9 +104,9 @@ impl Arguments {
     }
 }
 
-fn subject(source: &str) -> Result<Subject> {
-    let weights = ModelArguments { model: source.to_string() }.load()?;
-    let path = Path::new(source);
+fn subject(model: &ModelName) -> Result<Subject> {
+    let weights = model.load()?;
+    let (path, source) = (model.path(), model.shown());
     let bundled = bundled::MODELS.iter().any(|(name, _)| *name == source);
     let beside = (!bundled).then(|| checkpoint::path(path));
     let training = history::of_run(&weights, beside.as_deref()).with_context(|| source.to_string())?;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::exit::CheckFailed;
-use super::{ModelArguments, TestArguments, eps, percent};
+use super::{ModelName, TestArguments, eps, percent};
 use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::gates::{Gate, Point, Verdict};
@@ -37,7 +37,7 @@ pub(crate) struct RobustArguments {
     restarts: usize,
     /// Also try images made with this model [default: another bundled model, if there is one]
     #[arg(long, value_name = "MODEL", requires = "robust")]
-    transfer_from: Option<String>,
+    transfer_from: Option<ModelName>,
     /// End with exit status 3 if a check fails
     #[arg(long, requires = "robust")]
     check: bool,
@@ -151,10 +151,11 @@ impl RobustArguments {
         let Some(name) = &self.transfer_from else {
             return Ok(bundled::other_than(weights)?.map(|(name, other)| (name.to_string(), other)));
         };
-        let other = ModelArguments { model: name.clone() }.load().context("--transfer-from")?;
+        let other = name.load().context("--transfer-from")?;
+        let name = name.shown();
         ensure!(other.has_shape_of(weights), "--transfer-from {name}: other images or classes than the model's");
         ensure!(other.tensors != weights.tensors, "--transfer-from {name}: is the model itself");
-        Ok(Some((name.clone(), other)))
+        Ok(Some((name.to_string(), other)))
     }
 }
 

@@ -31,8 +31,8 @@ struct Summary {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let weights = arguments.model.load()?;
-    let summary = summarise(&arguments.model.model, &weights)?;
-    if arguments.json { print_json(&summary) } else { print(&summary) }
+    let summary = summarise(arguments.model.name(), &weights)?;
+    if arguments.json { print_json(super::json::SUMMARY, &summary) } else { print(&summary) }
 }
 
 fn summarise(name: &str, weights: &Weights) -> Result<Summary> {

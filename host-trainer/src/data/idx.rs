@@ -10,15 +10,14 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
-use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-/// The first two bytes of every gzip stream.
-pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+use super::gzip::unpack;
+use crate::files::write_with;
 
 /// The largest payload accepted, in bytes; twenty times the MNIST training images.
 pub const MAX_PAYLOAD: u64 = 1 << 30;
@@ -73,9 +72,6 @@ pub enum Problem {
     /// More data than the sizes ask for; the expected bytes.
     #[error("expected {0} bytes of data, found more")]
     Oversized(u64),
-    /// A label is not a digit; its index and value.
-    #[error("expected labels 0 to 9, found {1} at index {0}")]
-    LabelRange(usize, u8),
     /// The label file of a pair does not hold one label per image.
     #[error("expected {0} labels, one per image, found {1}")]
     CountMismatch(usize, usize),
@@ -106,7 +102,7 @@ pub fn read_images(path: &Path) -> Result<Images, IdxError> {
     file.and_then(images_from).map_err(|problem| problem.at(path))
 }
 
-/// Reads a label file, plain or gzip; every label is 0 to 9.
+/// Reads a label file, plain or gzip. Which labels are right depends on the model, so all are taken.
 ///
 /// # Errors
 /// Any [`Problem`] but [`Problem::CountMismatch`].
@@ -130,9 +126,7 @@ pub fn images_from(reader: impl Read) -> Result<Images, Problem> {
 /// # Errors
 /// As [`read_labels`].
 pub fn labels_from(reader: impl Read) -> Result<Vec<u8>, Problem> {
-    let (_, labels) = read_idx::<1>(reader)?;
-    check_labels(&labels)?;
-    Ok(labels)
+    Ok(read_idx::<1>(reader)?.1)
 }
 
 /// Writes images atomically, as gzip when the name ends in `.gz`.
@@ -147,33 +141,9 @@ pub fn write_images(path: &Path, images: &Images) -> Result<(), IdxError> {
 /// Writes labels atomically, as gzip when the name ends in `.gz`.
 ///
 /// # Errors
-/// As [`write_images`], and a label above 9.
+/// As [`write_images`].
 pub fn write_labels(path: &Path, labels: &[u8]) -> Result<(), IdxError> {
-    let written = check_labels(labels).and_then(|()| write_idx(path, [labels.len()], labels));
-    written.map_err(|problem| problem.at(path))
-}
-
-/// Looks at the first two bytes and unpacks gzip on the fly; other streams pass unchanged. The
-/// flag is true for gzip.
-///
-/// # Errors
-/// Whatever reading those two bytes gives.
-pub fn unpack<'a>(mut reader: impl Read + 'a) -> io::Result<(Box<dyn Read + 'a>, bool)> {
-    let mut head = Vec::with_capacity(2);
-    reader.by_ref().take(2).read_to_end(&mut head)?;
-    let gzip = head == GZIP_MAGIC;
-    let whole = BufReader::new(Cursor::new(head).chain(reader));
-    Ok(match gzip {
-        true => (Box::new(MultiGzDecoder::new(whole)), true),
-        false => (Box::new(whole), false),
-    })
-}
-
-fn check_labels(labels: &[u8]) -> Result<(), Problem> {
-    match labels.iter().enumerate().find(|(_, label)| **label > 9) {
-        Some((index, &label)) => Err(Problem::LabelRange(index, label)),
-        None => Ok(()),
-    }
+    write_idx(path, [labels.len()], labels).map_err(|problem| problem.at(path))
 }
 
 /// The payload size in bytes that the header's sizes ask for.
@@ -238,37 +208,30 @@ fn stream_problem(error: io::Error, gzip: bool) -> Problem {
     }
 }
 
-/// A reader of `path` sees the old file or the whole new one: the bytes go to a temporary
-/// neighbour that takes the name once it is on disk.
 fn write_idx<const N: usize>(path: &Path, dims: [usize; N], data: &[u8]) -> Result<(), Problem> {
     // A size that does not fit saturates, and is then far above the limit.
     let dims = dims.map(|size| u32::try_from(size).unwrap_or(u32::MAX));
     check_length(check_dims(&dims)?, data.len() as u64)?;
     let mut head = vec![0, 0, TYPE_U8, N as u8];
     head.extend(dims.iter().flat_map(|d| d.to_be_bytes()));
-    let folder = path.parent().unwrap_or(path);
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; this one becomes an ordinary file under the umask.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temp = builder.suffix(".tmp").tempfile_in(folder)?;
-    if path.as_os_str().as_encoded_bytes().ends_with(b".gz") {
-        let mut gzip = GzEncoder::new(&mut temp, Compression::default());
-        gzip.write_all(&head)?;
-        gzip.write_all(data)?;
-        gzip.finish()?;
-    } else {
-        temp.write_all(&head)?;
-        temp.write_all(data)?;
-    }
-    temp.as_file().sync_all()?;
-    temp.persist(path).map_err(io::Error::from)?;
-    Ok(())
+    let gzip = path.as_os_str().as_encoded_bytes().ends_with(b".gz");
+    Ok(write_with(path, |file| {
+        if gzip {
+            let mut gzip = GzEncoder::new(file, Compression::default());
+            gzip.write_all(&head)?;
+            gzip.write_all(data)?;
+            return gzip.finish().map(drop);
+        }
+        file.write_all(&head)?;
+        file.write_all(data)
+    })?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::gzip::MAGIC;
+    use std::io::Cursor;
 
     fn header(dims: &[u32]) -> Vec<u8> {
         let mut bytes = vec![0, 0, TYPE_U8, dims.len() as u8];
@@ -296,7 +259,7 @@ mod tests {
             assert_eq!(read_images(&path).unwrap(), sample());
             write_labels(&path, &[0, 9]).unwrap();
             assert_eq!(read_labels(&path).unwrap(), [0, 9]);
-            let packed = std::fs::read(&path).unwrap().starts_with(&GZIP_MAGIC);
+            let packed = std::fs::read(&path).unwrap().starts_with(&MAGIC);
             assert_eq!(packed, name.ends_with(".gz"));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
@@ -346,8 +309,8 @@ mod tests {
         // The product is 2^64, which is zero in 64 bits.
         assert!(images(header(&[1 << 31, 1 << 31, 4])).contains("found sizes"));
         assert!(images([header(&[1, 1, 1]), vec![0; 2]].concat()).contains("1 bytes of data"));
-        let labels = [header(&[3]), vec![1, 9, 10]].concat();
-        assert!(matches!(labels_from(&labels[..]), Err(Problem::LabelRange(2, 10))));
+        let labels = [header(&[3]), vec![1, 9, 255]].concat();
+        assert_eq!(labels_from(&labels[..]).unwrap(), [1, 9, 255]);
     }
 
     #[test]
@@ -368,8 +331,8 @@ mod tests {
         let path = folder.path().join("none");
         let error = read_labels(&path).unwrap_err().to_string();
         assert!(error.starts_with(path.to_str().unwrap()));
-        let error = write_labels(&path, &[1, 11]).unwrap_err();
-        assert!(matches!(error.problem, Problem::LabelRange(1, 11)));
+        let error = write_labels(&path, &[]).unwrap_err();
+        assert!(matches!(error.problem, Problem::ZeroDimension(_)));
         let mut wrong = sample();
         wrong.shape[0] = 3;
         let error = write_images(&path, &wrong).unwrap_err();

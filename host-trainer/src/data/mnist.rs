@@ -1,18 +1,19 @@
-//! The four MNIST files: found in a folder, or fetched once into the user's cache.
+//! The four MNIST files, fetched once into the user's cache.
 //!
 //! A download goes to a `.part` file, which the next attempt continues, whichever mirror or run
 //! makes it. Only content whose unpacked SHA-256 is right gets its final name.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use super::{DataError, Dataset, Split, idx};
+use super::folder::{self, find};
+use super::{DataError, Dataset, Split, gzip};
 
 /// Mirrors of the gzip files, tried in this order unless `MIDGE_MIRRORS` names others.
 pub const MIRRORS: [&str; 2] =
@@ -45,28 +46,16 @@ pub const FILES: [[Known<'static>; 2]; 2] = [
     ],
 ];
 
-/// Loads a split from a folder that holds the files under their usual names, plain or `.gz`.
-///
-/// # Errors
-/// [`DataError::Missing`] with all names tried, or [`DataError::Idx`].
-pub fn from_folder(folder: &Path, split: Split) -> Result<Dataset, DataError> {
-    let [images, labels] = FILES[split as usize].map(|known| find(folder, known.name));
-    let (images, labels) = (images?, labels?);
-    let name = format!("MNIST {} ({})", split.name(), folder.display());
-    let pixels = idx::read_images(&images)?;
-    Dataset::from_idx(&pixels, idx::read_labels(&labels)?, &labels, name)
-}
-
 /// Loads a split from the user's cache after fetching what is missing there.
 ///
 /// # Errors
-/// Any error of [`fetch`] or [`from_folder`], or [`DataError::NoCache`].
+/// Any error of [`fetch`] or [`folder::load`], or [`DataError::NoCache`].
 pub fn from_cache(split: Split) -> Result<Dataset, DataError> {
     let base = etcetera::choose_base_strategy().map_err(|e| DataError::NoCache(e.to_string()))?;
-    let folder = base.cache_dir().join("midge").join("mnist");
+    let cache = base.cache_dir().join("midge").join("mnist");
     let mirrors = mirrors(std::env::var("MIDGE_MIRRORS").ok().as_deref());
-    fetch(&mirrors, &folder, &FILES[split as usize])?;
-    from_folder(&folder, split)
+    fetch(&mirrors, &cache, &FILES[split as usize])?;
+    folder::load(&cache, split)
 }
 
 fn mirrors(variable: Option<&str>) -> Vec<String> {
@@ -75,19 +64,13 @@ fn mirrors(variable: Option<&str>) -> Vec<String> {
     if own.is_empty() { MIRRORS.map(String::from).into() } else { own }
 }
 
-pub(super) fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
-    let names = [name.to_string(), format!("{name}.gz")];
-    let found = names.iter().map(|n| folder.join(n)).find(|path| path.is_file());
-    found.ok_or_else(|| DataError::Missing { folder: folder.into(), tried: names.join(", ") })
-}
-
 /// Makes sure `folder` holds `files`, taking each missing one from the first of `mirrors` (base
 /// addresses) that delivers it whole. Other processes doing the same are waited for.
 ///
 /// # Errors
 /// [`DataError::Download`] if no mirror delivers, [`DataError::Io`] if the folder is unusable.
 pub fn fetch(mirrors: &[String], folder: &Path, files: &[Known<'_>]) -> Result<(), DataError> {
-    if files.iter().all(|known| find(folder, known.name).is_ok()) {
+    if files.iter().all(|known| find(folder, known.name).is_some()) {
         return Ok(());
     }
     fs::create_dir_all(folder).map_err(DataError::io(folder))?;
@@ -96,7 +79,7 @@ pub fn fetch(mirrors: &[String], folder: &Path, files: &[Known<'_>]) -> Result<(
     // A file system without locks only loses the protection against a second process.
     let _ = lock.lock();
     for known in files {
-        if find(folder, known.name).is_err() {
+        if find(folder, known.name).is_none() {
             fetch_one(mirrors, folder, known)?;
         }
     }
@@ -220,8 +203,8 @@ fn save(
 
 /// A bar with the remaining time on a terminal, one plain line otherwise.
 fn progress(url: &str, total: Option<u64>) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        eprintln!("downloading {url}");
+    if !crate::progress::is_drawn() {
+        note!("downloading {url}");
         return ProgressBar::hidden();
     }
     let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
@@ -239,9 +222,12 @@ fn verify(part: &Path, known: &Known<'_>, again: bool) -> Result<bool, Failure> 
 }
 
 /// Whether the unpacked content is as it should be: if so, whether the file is gzip, else how it
-/// differs. The outer error is that of opening the file.
-pub(super) fn compare(path: &Path, known: &Known<'_>) -> io::Result<Result<bool, String>> {
-    let (content, gzip) = idx::unpack(File::open(path)?)?;
+/// differs.
+///
+/// # Errors
+/// The outer error is that of opening the file.
+pub fn compare(path: &Path, known: &Known<'_>) -> io::Result<Result<bool, String>> {
+    let (content, gzip) = gzip::unpack(File::open(path)?)?;
     let mut bytes = Vec::new();
     let unpacked = content.take(known.bytes + 1).read_to_end(&mut bytes);
     let sum: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();

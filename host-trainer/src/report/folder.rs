@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::files::write_atomically;
+use crate::files::{check_writable, write_atomically};
 
 /// Name of the page.
 pub const PAGE: &str = "index.html";
@@ -34,8 +34,8 @@ impl Folder {
         let shown = path.display();
         ensure!(!path.exists() || path.is_dir(), "{shown}: expected a folder, found a file");
         std::fs::create_dir_all(path).with_context(|| format!("{shown}: cannot be created"))?;
-        tempfile::tempfile_in(path).with_context(|| format!("{shown}: cannot be written"))?;
         let page = path.join(PAGE);
+        check_writable(&page)?;
         if page.exists() {
             let text = std::fs::read(&page).with_context(|| format!("{}: cannot be read", page.display()))?;
             let ours = String::from_utf8_lossy(&text).contains(MARK);

@@ -33,6 +33,6 @@ impl Stages {
         let seconds = self.start.elapsed().as_secs_f64() * left / past;
         let eta = if past > 0.0 { format!("  ETA {seconds:.0}s") } else { String::new() };
         self.done += 1;
-        eprintln!("[{}/{}] {what}{eta}", self.done, self.costs.len());
+        note!("[{}/{}] {what}{eta}", self.done, self.costs.len());
     }
 }

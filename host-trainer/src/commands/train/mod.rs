@@ -3,11 +3,10 @@
 mod arguments;
 mod run;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 pub(crate) use arguments::Arguments;
@@ -16,6 +15,7 @@ use run::Run;
 use super::{percent, print_json};
 use crate::data::{Dataset, Split};
 use crate::evaluation::{Evaluation, evaluate};
+use crate::files::check_writable;
 use crate::progress;
 use crate::training::adversarial::Method;
 use crate::training::validation::{Validation, validate};
@@ -90,14 +90,6 @@ fn load(arguments: &Arguments) -> Result<Images> {
     }
 }
 
-/// Finds out before an hour of work, not after it, that a file cannot be written.
-fn check_writable(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::tempfile_in(folder).map(drop).with_context(|| format!("{}: cannot be written", path.display()))?;
-    ensure!(!path.is_dir(), "{}: is a folder", path.display());
-    Ok(())
-}
-
 fn one_epoch(
     run: &mut Run,
     images: &Images,
@@ -155,7 +147,7 @@ fn finish(arguments: &Arguments, run: &Run, test: &Dataset, reports: &[Report]) 
         if let Some(best) = best {
             report["best_epoch"] = best.into();
         }
-        return print_json(&report);
+        return print_json(super::json::TRAIN, &report);
     }
     if reports.is_empty() {
         println!("{path} already has {} epochs", run.done());
