@@ -27,8 +27,9 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-// In the order of the data flow.
+mod aligned;
 pub mod attack;
+pub mod camera;
 mod element;
 mod error;
 mod layers;
@@ -42,6 +43,7 @@ mod simd;
 mod span;
 mod text;
 
+pub use aligned::Aligned;
 pub use element::Element;
 pub use error::Error;
 pub use half::f16;
