@@ -9,7 +9,7 @@
 //!
 //! Every processor computes the same bits. The arithmetic is +, -, * and / of f32 in a fixed order, a square root that is
 //! rounded correctly, and the exponential, logarithm, sine and cosine of crate `micromath`, which are made of the former.
-//! No platform's mathematical library takes part, and no fused multiply-add. Those functions are good to about 0.001:
+//! No platform's mathematical library takes part, and no fused multiply-add. Those functions are good to about 0.002:
 //! enough for a camera, too little for a loss.
 //!
 //! ```
