@@ -1,4 +1,5 @@
-//! Puts the board's `memory.x` where the linker finds it, and widens the bundled model to f32 for the benchmark.
+//! Puts the board's `memory.x` where the linker finds it, widens the bundled model to f32 for the benchmark, and takes
+//! the self-test's pictures on the host.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,10 @@ use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
+#[path = "src/selftest_cameras.rs"]
+mod cameras;
+
+const DIGITS: &str = "../host-trainer/assets/digits-images.idx3-ubyte";
 const MODEL: &str = "../host-trainer/assets/plain.safetensors";
 
 /// Cargo feature and linker script of each board.
@@ -30,12 +35,30 @@ fn main() {
     fs::copy(&script, out.join("memory.x")).unwrap_or_else(|error| panic!("{script}: {error}"));
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rerun-if-changed={script}");
-    println!("cargo::rerun-if-changed={MODEL}");
+    for input in [MODEL, DIGITS, "src/selftest_cameras.rs"] {
+        println!("cargo::rerun-if-changed={input}");
+    }
     if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
         // Names of interrupt handlers; the emulated boards use none, and drivers bring those of the real ones.
         fs::write(out.join("device.x"), "").expect("OUT_DIR can be written to");
         fs::write(out.join("plain-f32.safetensors"), widen(Path::new(MODEL))).expect("OUT_DIR can be written to");
+        fs::write(out.join("pictures.rs"), format!("{:?}", pictures(Path::new(DIGITS))))
+            .expect("OUT_DIR can be written to");
     }
+}
+
+/// The checksum of each camera's pictures of the bundled digits.
+fn pictures(path: &Path) -> [u32; cameras::CAMERAS.len()] {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let pixels: Vec<f32> = bytes[16..].iter().map(|byte| f32::from(*byte) / 255.0).collect();
+    let shape = midge_core::MNIST_CNN.input();
+    let buffer_len = cameras::CAMERAS.iter().map(|camera| camera.buffer_len(shape)).max();
+    let (mut picture, mut buffer) = (vec![0.0; shape.len()], vec![0.0; buffer_len.unwrap_or(0)]);
+    cameras::CAMERAS.map(|camera| {
+        pixels.chunks_exact(shape.len()).enumerate().fold(cameras::START, |sum, image| {
+            cameras::add(sum, &camera, image, &mut picture, &mut buffer).expect("the cameras' options are in range")
+        })
+    })
 }
 
 /// The same model with f32 weights.

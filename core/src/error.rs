@@ -34,6 +34,15 @@ pub enum Error {
         /// Its value.
         value: f32,
     },
+    /// An option outside its range, or NaN.
+    Range {
+        /// Which option.
+        what: &'static str,
+        /// Its value.
+        value: f32,
+        /// The smallest and the largest value.
+        range: &'static [f32; 2],
+    },
     /// An attack of zero steps.
     NoSteps,
     /// An attack of zero starts.
@@ -66,6 +75,9 @@ impl core::fmt::Display for Error {
             Self::Pixel { index, value } => write!(f, "pixel {index} is {value}: expected a value from 0 to 1"),
             Self::Class { class, classes } => write!(f, "class {class}: expected 0 to {}", classes.saturating_sub(1)),
             Self::Option { what, value } => write!(f, "{what} is {value}: expected a finite number, not negative"),
+            Self::Range { what, value, range } => {
+                write!(f, "{what} is {value}: expected a number from {} to {}", range[0], range[1])
+            }
             Self::NoSteps => f.write_str("an attack needs at least one step"),
             Self::NoRestarts => f.write_str("an attack needs at least one start"),
             Self::BatchRestarts { restarts } => {

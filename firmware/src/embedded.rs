@@ -1,18 +1,16 @@
 //! What is stored in flash: the bundled models and digits.
 
-use midge_core::{Element, MNIST_CNN, Model, Network, f16};
-
-/// Bytes at an address that every element type can be read from.
-#[repr(C, align(8))]
-struct Aligned<T: ?Sized>(T);
+#[cfg(feature = "emulated")]
+use midge_core::Aligned;
+use midge_core::{Element, MNIST_CNN, Model, Network, f16, include_model};
 
 #[cfg(not(all(feature = "one-model", feature = "robust")))]
-static PLAIN: &Aligned<[u8]> = &Aligned(*include_bytes!("../../host-trainer/assets/plain.safetensors"));
+static PLAIN: &[u8] = include_model!("../../host-trainer/assets/plain.safetensors");
 #[cfg(any(not(feature = "one-model"), feature = "robust"))]
-static ROBUST: &Aligned<[u8]> = &Aligned(*include_bytes!("../../host-trainer/assets/robust.safetensors"));
+static ROBUST: &[u8] = include_model!("../../host-trainer/assets/robust.safetensors");
 
 /// Name, network and file of each model. Both networks need the same memory.
-const FILES: &[(&str, &Network, &Aligned<[u8]>)] = &[
+const FILES: &[(&str, &Network, &[u8])] = &[
     #[cfg(not(all(feature = "one-model", feature = "robust")))]
     ("plain", &MNIST_CNN, PLAIN),
     #[cfg(any(not(feature = "one-model"), feature = "robust"))]
@@ -29,7 +27,7 @@ static F32: Aligned<[u8; include_bytes!(concat!(env!("OUT_DIR"), "/plain-f32.saf
 /// Model `index` of [`MODELS`] with its name; the plain one comes first.
 pub fn model(index: usize) -> (&'static str, Model<'static, f16>) {
     let (name, network, file) = FILES[index];
-    (name, open(network, &file.0))
+    (name, open(network, file))
 }
 
 /// The plain model with f32 weights: too large for the flash of most boards.

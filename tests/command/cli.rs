@@ -255,6 +255,15 @@ fn the_camera_destroys_some_adversarial_images() {
     // A picture moved out of its frame is read as blank paper, whatever it was.
     let gone = run(&["--shift", "28"]);
     assert!(gone["tables"][0]["rows"][6]["clean_accuracy"]["count"].as_u64().unwrap() < 10, "{gone}");
+    // A tone curve and a turn have rows of their own; digits on their heads are not read.
+    let turned = run(&["--rotation", "180", "--gamma", "1.5", "--blur", "1e-30"]);
+    let rows = turned["tables"][0]["rows"].as_array().unwrap();
+    let named =
+        |name: &str| rows.iter().find(|row| row["transformation"] == name).unwrap_or_else(|| panic!("{turned}"));
+    let clean = |name: &str| named(name)["clean_accuracy"]["count"].as_u64().unwrap();
+    assert_eq!((rows.len(), clean("none"), clean("gamma 1.5")), (10, 20, 20), "{turned}");
+    assert!(clean("rotation 180") < 10 && clean("screen and camera") < 10, "{turned}");
+    assert_eq!(rows[2]["still_fool"], rows[0]["still_fool"], "a blur of nothing changed something");
     export(folder.path());
     let report = run(&["--model", "m"]);
     let types: Vec<&str> = report["tables"].as_array().unwrap().iter().filter_map(|t| t["dtype"].as_str()).collect();
@@ -344,6 +353,14 @@ fn mistakes_get_a_message_and_leave_no_file() {
         (&["minimal-eps", "--attack", "fgsm", "--max-eps", "0.001"], "--max-eps"),
         (&["camera", "--attack", "fgsm", "--eps", "0.1", "--noise", "-1"], "--noise"),
         (&["camera", "--attack", "fgsm", "--eps", "nan"], "--eps"),
+        (
+            &["camera", "--attack", "fgsm", "--eps", "0.1", "--blur", "101"],
+            "--blur is 101: expected a number from 0 to 100",
+        ),
+        (&["camera", "--attack", "fgsm", "--eps", "0.1", "--brightness", "-0.1"], "--brightness"),
+        (&["camera", "--attack", "fgsm", "--eps", "0.1", "--gamma", "0"], "--gamma"),
+        (&["camera", "--attack", "fgsm", "--eps", "0.1", "--rotation", "nan"], "--rotation"),
+        (&["camera", "--attack", "fgsm", "--eps", "0.1", "--shift", "18446744073709551615"], "--shift"),
         (&["train", "--out", "x", "--lr", "-3"], "--lr"),
         (
             &["train", "--out", "x", "--data", "synthetic", "--network", "input(28,27,1) flatten dense(units=10)"],

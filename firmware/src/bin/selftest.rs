@@ -1,6 +1,7 @@
 //! Compares this processor's results with the host's: logits, input gradients and attacks, of the plain model with f32
 //! and f16 weights and of the robust one. The runner writes what the host computes to `selftest.bin`
-//! (`run/src/expected.rs`). Exit code 1 if anything is off.
+//! (`run/src/expected.rs`). A camera's pictures must be the host's bit for bit; `build.rs` took those. Exit code 1 if
+//! anything is off.
 #![no_std]
 #![no_main]
 
@@ -12,6 +13,8 @@ use static_cell::StaticCell;
 
 #[path = "../selftest_attacks.rs"]
 mod attacks;
+#[path = "../selftest_cameras.rs"]
+mod cameras;
 
 const PIXELS: usize = MNIST_CNN.input().len();
 const CLASSES: usize = MNIST_CNN.classes();
@@ -143,6 +146,24 @@ fn read(file: &mut File, case: &mut Case) {
     }
 }
 
+/// The checksum of each camera's pictures on the host.
+const PICTURES: [u32; cameras::CAMERAS.len()] = include!(concat!(env!("OUT_DIR"), "/pictures.rs"));
+
+/// Whether all cameras take the host's pictures.
+fn same_pictures(Buffers { case, adversarial: picture, work }: &mut Buffers) -> Result<bool, Error> {
+    let mut differ = 0;
+    for (camera, expected) in cameras::CAMERAS.iter().zip(PICTURES) {
+        let mut sum = cameras::START;
+        for index in 0..embedded::DIGITS {
+            embedded::digit(index, &mut case.image);
+            sum = cameras::add(sum, camera, (index, &case.image), picture, work)?;
+        }
+        differ += usize::from(sum != expected);
+    }
+    defmt::println!("selftest cameras={} digits={} differ={}", PICTURES.len(), embedded::DIGITS, differ);
+    Ok(differ == 0)
+}
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let _ = board::init();
@@ -175,5 +196,8 @@ fn main() -> ! {
         good &= index > 0 || of_wide.report(name, "f32");
         good &= of_narrow.report(name, "f16");
     }
-    board::exit(i32::from(!good))
+    match same_pictures(buffers) {
+        Ok(same) => board::exit(i32::from(!(good && same))),
+        Err(error) => panic!("{}", defmt::Display2Format(&error)),
+    }
 }

@@ -4,15 +4,12 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use midge_core::attack::Outcome;
-use midge_core::{Error, MNIST_CNN, Model, f16};
+use midge_core::{Aligned, Error, MNIST_CNN, Model, f16};
 
 #[path = "interrupts.rs"]
 mod interrupts;
 
 const PIXELS: usize = MNIST_CNN.input().len();
-
-#[repr(C, align(8))]
-struct Aligned<T: ?Sized>(T);
 
 /// Not counted as code.
 static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../host-trainer/assets/plain.safetensors"));

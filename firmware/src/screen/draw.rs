@@ -8,6 +8,7 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use embedded_graphics::text::{Alignment, Baseline, Text, TextStyleBuilder};
 use heapless::String;
+use micromath::F32;
 
 use super::{Attacked, CLASSES, Layout, MARGIN, SIDE, Scene, View};
 use crate::board::TICK;
@@ -22,7 +23,6 @@ const TEXT: Rgb565 = rgb(235, 235, 230);
 const QUIET: Rgb565 = rgb(140, 146, 158);
 const RIGHT: Rgb565 = rgb(90, 200, 120);
 const WRONG: Rgb565 = rgb(250, 96, 80);
-const BEFORE: Rgb565 = rgb(92, 100, 116);
 
 /// Draws over whatever was there what is known before an attack.
 ///
@@ -35,37 +35,32 @@ pub fn draw_scene<D: DrawTarget<Color = Rgb565>>(display: &mut D, scene: &Scene<
     // Texts that do not fit are cut; these always fit.
     let _ = write!(text, "{}  eps {:.2}", scene.attack, scene.eps);
     let font = if layout.is_narrow() { &ascii::FONT_6X13_BOLD } else { &ascii::FONT_7X13_BOLD };
-    write(display, &text, (Point::new(MARGIN, 5), Alignment::Left), font, TEXT)?;
-    enlarged(display, &layout, 0, scene.image)?;
-    text.clear();
-    let _ = write!(text, "digit {}", scene.label);
-    caption(display, &layout, (0, 0), "clean", QUIET)?;
-    caption(display, &layout, (0, 1), &text, RIGHT)
+    write(display, &text, (Point::new(MARGIN, 3), Alignment::Left), font, TEXT)
 }
 
-/// Adds what became of model number `index` of a digit of class `label`.
+/// Adds the row of a model that was attacked on a digit of class `label`.
 ///
 /// # Errors
 /// Those of the display.
 pub fn draw_attacked<D: DrawTarget<Color = Rgb565>>(
     display: &mut D,
-    index: usize,
+    row: usize,
     label: usize,
     attacked: &Attacked<'_>,
 ) -> Result<(), D::Error> {
     let layout = Layout::new(display.bounding_box().size);
-    let column = index + 1;
     cost(display, &layout, attacked.ticks)?;
-    enlarged(display, &layout, column, attacked.adversarial)?;
-    caption(display, &layout, (column, 0), attacked.model, QUIET)?;
-    reading(display, &layout, (column, 1), &attacked.after, label)?;
-    bars(display, &layout, column, label, attacked)?;
-    // Under the clean image, what the model reads there.
-    let line = 2 + 2 * index as i32;
-    let mut text = String::<24>::new();
-    let _ = write!(text, "{} reads", attacked.model);
-    caption(display, &layout, (0, line), &text, QUIET)?;
-    reading(display, &layout, (0, line + 1), &attacked.before, label)
+    let mut model = String::<24>::new();
+    let _ = write!(model, "{}, clean", attacked.model);
+    for (column, (head, cell)) in [&*model, "attacked", "through a lens"].into_iter().zip(attacked.cells).enumerate() {
+        let font = if layout.is_narrow() { &ascii::FONT_5X8 } else { &ascii::FONT_6X10 };
+        let at = Point::new(layout.center(column), layout.head(row));
+        write(display, head, (at, Alignment::Center), font, QUIET)?;
+        enlarged(display, &layout, (row, column), cell.image)?;
+        reading(display, &layout, (row, column), &cell.view, label)?;
+        bars(display, &layout, (row, column), &cell.view, label)?;
+    }
+    Ok(())
 }
 
 /// Right or wrong.
@@ -89,81 +84,71 @@ fn write<D: DrawTarget<Color = Rgb565>>(
 fn cost<D: DrawTarget<Color = Rgb565>>(display: &mut D, layout: &Layout, ticks: u64) -> Result<(), D::Error> {
     let mut text = String::<32>::new();
     let _ = write!(text, "{:>6.1} M {TICK}", ticks as f32 / 1e6);
-    let at = Point::new(layout.size.width as i32 - MARGIN, 7);
+    let at = Point::new(layout.size.width as i32 - MARGIN, 5);
     write(display, &text, (at, Alignment::Right), &ascii::FONT_6X10, QUIET)
 }
 
-/// An image in a column.
+/// An image, each pixel a square.
 fn enlarged<D: DrawTarget<Color = Rgb565>>(
     display: &mut D,
     layout: &Layout,
-    column: usize,
+    cell: (usize, usize),
     image: &[f32],
 ) -> Result<(), D::Error> {
     let side = layout.scale * SIDE;
     let source = |y: u32, x: u32| (y / layout.scale * SIDE + x / layout.scale) as usize;
     let grey = |i: usize| Gray8::new((image.get(i).copied().unwrap_or(0.0) * 255.0 + 0.5) as u8).into();
     let colors = (0..side).flat_map(|y| (0..side).map(move |x| (y, x))).map(|(y, x)| grey(source(y, x)));
-    display.fill_contiguous(&layout.image(column), colors)
+    display.fill_contiguous(&layout.image(cell), colors)
 }
 
 /// The class that is read, and how surely.
 fn reading<D: DrawTarget<Color = Rgb565>>(
     display: &mut D,
     layout: &Layout,
-    place: (usize, i32),
+    (row, column): (usize, usize),
     view: &View,
     label: usize,
 ) -> Result<(), D::Error> {
     let mut text = String::<24>::new();
     let confidence = view.probabilities.get(view.class).copied().unwrap_or(0.0);
     let _ = write!(text, "\"{}\" {:.1} %", view.class, 100.0 * confidence);
-    caption(display, layout, place, &text, verdict(view, label))
+    let font = if layout.is_narrow() { &ascii::FONT_6X13_BOLD } else { &ascii::FONT_7X13_BOLD };
+    let at = Point::new(layout.center(column), layout.reading(row));
+    write(display, &text, (at, Alignment::Center), font, verdict(view, label))
 }
 
-/// A line of text under the image of a column.
-fn caption<D: DrawTarget<Color = Rgb565>>(
-    display: &mut D,
-    layout: &Layout,
-    (column, line): (usize, i32),
-    text: &str,
-    color: Rgb565,
-) -> Result<(), D::Error> {
-    let at = Point::new(layout.center(column), layout.line(line));
-    let font = if layout.is_narrow() { &ascii::FONT_6X10 } else { &ascii::FONT_7X13_BOLD };
-    write(display, text, (at, Alignment::Center), font, color)
-}
-
-/// For each class a bar before and one after; the true class is marked.
+/// A bar for each class; the true class is marked.
 fn bars<D: DrawTarget<Color = Rgb565>>(
     display: &mut D,
     layout: &Layout,
-    column: usize,
+    cell: (usize, usize),
+    view: &View,
     label: usize,
-    attacked: &Attacked<'_>,
 ) -> Result<(), D::Error> {
-    let area = layout.bars(column);
+    let area = layout.bars(cell);
     let pitch = area.size.width as i32 / CLASSES as i32;
     // Divided evenly, with what is left over on both sides.
     let left = area.top_left.x + (area.size.width as i32 - pitch * CLASSES as i32) / 2;
     let bottom = area.top_left.y + area.size.height as i32;
-    let width = (pitch - 1) / 2;
-    let bar = |x: i32, probability: f32| {
-        let height = (probability * area.size.height as f32 + 0.5) as i32;
+    for (class, probability) in view.probabilities.into_iter().enumerate() {
+        let x = left + class as i32 * pitch;
+        let height = (part(probability) * area.size.height as f32 + 0.5) as i32;
         // One line even for nothing, to stand on.
         let height = height.clamp(1, area.size.height as i32);
-        Rectangle::new(Point::new(x, bottom - height), Size::new(width as u32, height as u32))
-    };
-    for class in 0..CLASSES {
-        let x = left + class as i32 * pitch;
-        let color = if class == label { RIGHT } else { WRONG };
-        display.fill_solid(&bar(x, attacked.before.probabilities[class]), BEFORE)?;
-        display.fill_solid(&bar(x + width, attacked.after.probabilities[class]), color)?;
+        let bar = Rectangle::new(Point::new(x, bottom - height), Size::new(pitch as u32 - 1, height as u32));
+        display.fill_solid(&bar, if class == label { RIGHT } else { WRONG })?;
         let mut digit = String::<4>::new();
         let _ = write!(digit, "{class}");
         let color = if class == label { RIGHT } else { QUIET };
-        let at = Point::new(x + width, bottom + 3);
+        let at = Point::new(x + pitch / 2, bottom + 2);
         write(display, &digit, (at, Alignment::Center), &ascii::FONT_5X8, color)?;
     }
     Ok(())
+}
+
+/// The height of a bar, of 1: logarithmic, a quarter for each factor of 10.
+fn part(probability: f32) -> f32 {
+    const LEAST: f32 = 1e-4;
+    if probability <= LEAST { 0.0 } else { F32(probability / LEAST).ln().0 / F32(1.0 / LEAST).ln().0 }
 }

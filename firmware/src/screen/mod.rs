@@ -1,5 +1,5 @@
-//! The demo's picture: the clean image and, for each model, the adversarial image and the ten probabilities before and
-//! after.
+//! The demo's picture: a row for each model, in it the clean image, the adversarial one and what a camera makes of that,
+//! each with the ten probabilities.
 
 mod draw;
 
@@ -32,10 +32,15 @@ pub struct Scene<'a> {
     pub attack: &'a str,
     /// Largest change of a pixel.
     pub eps: f32,
-    /// The true class.
-    pub label: usize,
-    /// The clean image, row by row.
+}
+
+/// An image and what the model made of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Cell<'a> {
+    /// Row by row.
     pub image: &'a [f32],
+    /// The model's view of it.
+    pub view: View,
 }
 
 /// What became of one model.
@@ -43,17 +48,13 @@ pub struct Scene<'a> {
 pub struct Attacked<'a> {
     /// The model's name.
     pub model: &'a str,
-    /// The adversarial image.
-    pub adversarial: &'a [f32],
-    /// The clean image as the model sees it.
-    pub before: View,
-    /// The adversarial image as the model sees it.
-    pub after: View,
+    /// The clean image, the adversarial one, and that through a lens.
+    pub cells: [Cell<'a>; COLUMNS],
     /// What the attack took, in units of [`TICK`](crate::board::TICK).
     pub ticks: u64,
 }
 
-/// Where things are, for a screen of at least 240 x 240 pixels: a column for the clean image and one for each model.
+/// Where things are, for a screen of at least 240 x 240 pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Layout {
     /// Screen pixels of an image's pixel.
@@ -61,21 +62,30 @@ struct Layout {
     size: Size,
     /// Width of a column.
     column: i32,
+    /// Height of a row.
+    row: i32,
 }
 
-const COLUMNS: i32 = MODELS as i32 + 1;
+/// Number of images of a model.
+const COLUMNS: usize = 3;
 const MARGIN: i32 = 6;
 const GAP: i32 = 10;
-const TITLE: i32 = 24;
-const LINE: i32 = 15;
-const LABELS: i32 = 10;
+const TITLE: i32 = 20;
+/// Height of the line over an image.
+const HEAD: i32 = 11;
+/// Height of the line under an image.
+const READING: i32 = 14;
+/// Height of the digits under the bars.
+const LABELS: i32 = 13;
+/// The least height of the bars.
+const BARS: i32 = 16;
 
 impl Layout {
     fn new(size: Size) -> Self {
-        let column = (size.width as i32 - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS;
-        // The image takes less than half of the height.
-        let side = (column as u32).min(size.height * 9 / 20);
-        Self { scale: (side / SIDE).max(1), size, column }
+        let column = (size.width as i32 - 2 * MARGIN - (COLUMNS as i32 - 1) * GAP) / COLUMNS as i32;
+        let row = (size.height as i32 - TITLE) / MODELS as i32;
+        let side = column.min(row - HEAD - READING - BARS - LABELS);
+        Self { scale: (side.max(0) as u32 / SIDE).max(1), size, column, row }
     }
 
     /// Whether texts need the narrow fonts.
@@ -91,19 +101,24 @@ impl Layout {
         self.left(column) + self.column / 2
     }
 
-    fn image(&self, column: usize) -> Rectangle {
-        let side = self.scale * SIDE;
-        Rectangle::new(Point::new(self.center(column) - side as i32 / 2, TITLE), Size::new_equal(side))
+    /// Top of a row's texts over its images.
+    fn head(&self, row: usize) -> i32 {
+        TITLE + row as i32 * self.row
     }
 
-    /// Top of line `line` under the image.
-    fn line(&self, line: i32) -> i32 {
-        TITLE + (self.scale * SIDE) as i32 + 4 + line * LINE
+    fn image(&self, (row, column): (usize, usize)) -> Rectangle {
+        let side = self.scale * SIDE;
+        Rectangle::new(Point::new(self.center(column) - side as i32 / 2, self.head(row) + HEAD), Size::new_equal(side))
+    }
+
+    /// Top of the texts under the images.
+    fn reading(&self, row: usize) -> i32 {
+        self.head(row) + HEAD + (self.scale * SIDE) as i32 + 1
     }
 
     /// The bars without their labels.
-    fn bars(&self, column: usize) -> Rectangle {
-        let (top, bottom) = (self.line(2) + 4, self.size.height as i32 - LABELS - MARGIN);
+    fn bars(&self, (row, column): (usize, usize)) -> Rectangle {
+        let (top, bottom) = (self.reading(row) + READING - 1, self.head(row + 1) - LABELS);
         Rectangle::new(Point::new(self.left(column), top), Size::new(self.column as u32, (bottom - top).max(10) as u32))
     }
 }

@@ -1,6 +1,7 @@
 //! `midge camera`
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
+use midge_core::camera::Camera;
 use serde::Serialize;
 
 use super::attack_arguments::{AttackArguments, Selected, describe, select};
@@ -33,6 +34,12 @@ pub(crate) struct Arguments {
     /// Pixels that the image moves down and to the right
     #[arg(long, default_value_t = 1, value_name = "N")]
     shift: usize,
+    /// Exponent of the display's tone curve, 0.1 to 10; above 1 grey gets darker
+    #[arg(long, default_value_t = 1.0, value_name = "X", allow_negative_numbers = true)]
+    gamma: f32,
+    /// Degrees by which the image turns counter-clockwise, -180 to 180
+    #[arg(long, default_value_t = 0.0, value_name = "X", allow_negative_numbers = true)]
+    rotation: f32,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -70,12 +77,11 @@ struct Report<'a> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let attack = arguments.attack.attack(arguments.test.seed())?;
-    for (what, value) in
-        [("--blur", arguments.blur), ("--noise", arguments.noise), ("--brightness", arguments.brightness)]
-    {
-        ensure!(value.is_finite() && value >= 0.0, "{what} is {value}: expected a finite number, not negative");
+    let brightness = arguments.brightness;
+    ensure!(brightness >= 0.0, "--brightness is {brightness}: expected a number from 0 to 100");
+    for (_, transform) in transformations(arguments) {
+        transform.camera.check().map_err(|error| anyhow!("--{error}"))?;
     }
-    ensure!(arguments.blur <= 100.0, "--blur is {}: expected at most 100 pixels", arguments.blur);
     let (weights, data) = arguments.test.load()?;
     let all = data.len();
     let labels: Vec<usize> = (0..all).map(|i| data.label(i)).collect();
@@ -103,29 +109,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The transformations, each by itself and then all together: the display rounds, the image moves and blurs on its way,
-/// the sensor adds brightness and noise and rounds again.
+/// The transformations, each by itself and then all together: the display rounds and has another tone curve, the image
+/// turns, moves and blurs on its way, the sensor adds brightness and noise and rounds again. A tone curve and a turn are
+/// there only if they are asked for.
 fn transformations(arguments: &Arguments) -> Vec<(String, Transform)> {
-    let Arguments { blur, noise, brightness, shift, .. } = *arguments;
-    let noisy = Transform::Noise(noise, arguments.test.seed());
-    let camera = Transform::Chain(vec![
-        Transform::EightBit,
-        Transform::Shift(shift),
-        Transform::Blur(blur),
-        Transform::Brightness(brightness),
-        noisy.clone(),
-        Transform::Sensor,
-    ]);
-    vec![
-        ("none".into(), Transform::Chain(Vec::new())),
-        ("8 bits".into(), Transform::EightBit),
-        (format!("blur {blur}"), Transform::Blur(blur)),
-        (format!("noise {noise}"), noisy),
-        (format!("brightness +{brightness}"), Transform::Brightness(brightness)),
-        (format!("brightness -{brightness}"), Transform::Brightness(-brightness)),
-        (format!("shift {shift}"), Transform::Shift(shift)),
-        ("screen and camera".into(), camera),
-    ]
+    let Arguments { blur, noise, brightness, shift, gamma, rotation, .. } = *arguments;
+    let none = Camera::NONE;
+    let moved = Camera { down: shift as f32, right: shift as f32, ..none };
+    let seed = arguments.test.seed();
+    let row = |name: String, camera: Camera| (name, Transform { display: false, camera, seed });
+    let mut rows = vec![
+        row("none".into(), none),
+        ("8 bits".into(), Transform { display: true, camera: none, seed }),
+        row(format!("blur {blur}"), Camera { blur, ..none }),
+        row(format!("noise {noise}"), Camera { noise, ..none }),
+        row(format!("brightness +{brightness}"), Camera { brightness, ..none }),
+        row(format!("brightness -{brightness}"), Camera { brightness: -brightness, ..none }),
+        row(format!("shift {shift}"), moved),
+    ];
+    if gamma != none.gamma {
+        rows.push(row(format!("gamma {gamma}"), Camera { gamma, ..none }));
+    }
+    if rotation != none.rotation {
+        rows.push(row(format!("rotation {rotation}"), Camera { rotation, ..none }));
+    }
+    let camera = Camera { blur, noise, brightness, gamma, rotation, eight_bit: true, ..moved };
+    rows.push(("screen and camera".into(), Transform { display: true, camera, seed }));
+    rows
 }
 
 fn table(arguments: &Arguments, attack: Attack, weights: &Weights, data: &Dataset) -> Result<Table> {
