@@ -46,7 +46,9 @@ pub fn initialise(network: Network, seed: u64) -> Weights {
         let mut generator = generator(seed, info.layer as u64);
         let len = info.shape.iter().product();
         let (fan_in, fan_out) = match (network.layers().get(info.layer), info.shape.as_slice()) {
-            (Some(Layer::Conv2d { .. }), [o, ky, kx, i]) => (ky * kx * i, ky * kx * o),
+            (Some(Layer::Conv2d { .. }), [rows, columns, inputs, filters]) => {
+                (rows * columns * inputs, rows * columns * filters)
+            }
             (_, [inputs, units]) => (*inputs, *units),
             _ => return tensor(&vec![0.0; len]),
         };
@@ -66,4 +68,46 @@ pub(super) fn shuffled(samples: usize, seed: u64, epoch: usize) -> Vec<usize> {
         order.swap(i, below(&mut generator, i + 1));
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use midge_core::MNIST_CNN;
+
+    use super::*;
+
+    #[test]
+    fn weights_have_the_variance_of_glorot() {
+        let valid =
+            "input(9,8,3) conv2d(filters=40,kernel=5,stride=2,padding=valid) relu flatten dense(units=7,bias=true)";
+        // Layers with weights: fan in and fan out, by hand.
+        let mnist = [(0, 9, 288), (3, 288, 576), (7, 3136, 256), (9, 256, 10)];
+        let wide = [(0, 75, 1000), (3, 240, 7)];
+        for (network, fans) in [(MNIST_CNN, &mnist[..]), (valid.parse().unwrap(), &wide)] {
+            let infos = tensor_infos(&network);
+            for seed in 1..=3 {
+                let weights = initialise(network, seed);
+                let tensors = infos.iter().zip(&weights.tensors);
+                for (info, tensor) in tensors.clone().filter(|(info, _)| info.name.ends_with("bias")) {
+                    assert!(tensor.iter().all(|b| *b == 0.0), "{}", info.name);
+                }
+                let tensors = tensors.filter(|(info, _)| info.name.ends_with("weight"));
+                let found: Vec<_> = tensors.map(|(info, tensor)| (info.layer, tensor)).collect();
+                assert_eq!(found.len(), fans.len());
+                for ((layer, tensor), (expected_layer, fan_in, fan_out)) in found.iter().zip(fans) {
+                    assert_eq!(layer, expected_layer);
+                    let sums = tensor.iter().fold([0.0; 2], |[s, q], w| [s + f64::from(*w), q + f64::from(w * w)]);
+                    let [mean, square] = sums.map(|sum| sum / tensor.len() as f64);
+                    let variance = 2.0 / f64::from(fan_in + fan_out);
+                    // Five standard deviations of the estimates; the fourth moment of a uniform number is 1.8 variances^2.
+                    let deviations = 5.0 / (tensor.len() as f64).sqrt();
+                    assert!(mean.abs() < deviations * variance.sqrt(), "layer {layer}: mean {mean}");
+                    let off = (square / variance - 1.0).abs();
+                    assert!(off < deviations * 0.8f64.sqrt(), "layer {layer}: {square}, expected {variance}");
+                    let limit = (3.0 * variance).sqrt() as f32;
+                    assert!(tensor.iter().all(|w| w.abs() <= 1.000_001 * limit), "layer {layer}: beyond {limit}");
+                }
+            }
+        }
+    }
 }
