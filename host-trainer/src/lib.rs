@@ -11,6 +11,7 @@ pub mod files;
 pub mod import;
 pub mod picture;
 pub mod progress;
+pub mod random;
 pub mod report;
 pub mod summary;
 pub mod terminal;

@@ -5,6 +5,7 @@ use midge_core::{Layer, Network};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
+use crate::random::{below, unit};
 use crate::weights::{DType, Weights, tensor, tensor_infos};
 
 /// Where the streams of the epochs begin, behind those of the layers.
@@ -19,11 +20,6 @@ pub(super) enum Purpose {
     Shift = 1 << 30,
 }
 
-/// A uniform number in [0, 1) with 24 bits, all that an f32 can tell apart there.
-fn uniform(generator: &mut Xoshiro256PlusPlus) -> f32 {
-    (generator.next_u64() >> 40) as f32 / (1u64 << 24) as f32
-}
-
 /// A generator for one purpose: `stream` keeps the draws for one layer or epoch apart from those for the others.
 fn generator(seed: u64, stream: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(seed.rotate_left(32) ^ stream)
@@ -32,11 +28,6 @@ fn generator(seed: u64, stream: u64) -> Xoshiro256PlusPlus {
 /// The seed of an epoch's first sample; the following ones have the following seeds, whatever batch they are in.
 pub(super) fn epoch_seed(seed: u64, purpose: Purpose, epoch: usize) -> u64 {
     generator(seed, purpose as u64 + epoch as u64).next_u64()
-}
-
-/// A uniform whole number below `end`, from the high half of a 128-bit product: its bias is about `end / 2^64`.
-pub(super) fn below(generator: &mut Xoshiro256PlusPlus, end: usize) -> usize {
-    ((u128::from(generator.next_u64()) * end as u128) >> 64) as usize
 }
 
 /// Initial weights: uniform in `+-sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, equation 16), biases zero.
@@ -53,7 +44,7 @@ pub fn initialise(network: Network, seed: u64) -> Weights {
             _ => return tensor(&vec![0.0; len]),
         };
         let limit = (6.0 / (fan_in + fan_out) as f32).sqrt();
-        let values: Vec<f32> = (0..len).map(|_| (2.0 * uniform(&mut generator) - 1.0) * limit).collect();
+        let values: Vec<f32> = (0..len).map(|_| (2.0 * unit(&mut generator) - 1.0) * limit).collect();
         tensor(&values)
     });
     let tensors = tensors.collect();
