@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED};
 use midge_trainer::data::idx::{Images, write_images, write_labels};
-use midge_trainer::weights::Weights;
+use midge_trainer::weights::{DType, Weights};
 
 use super::{SMALL, error, json, ok};
 
@@ -175,6 +175,12 @@ fn a_model_is_replaced_only_by_force() {
     let message = error(folder.path(), &train);
     assert!(message.contains("m.checkpoint: is there already"), "{message}");
     error(folder.path(), &[&train[..], &["--force", "--resume"]].concat());
+    // A history that is not one is found before the work, not after it.
+    let mut weights = Weights::load(&path("m.checkpoint")).unwrap();
+    weights.metadata.insert("training.history".into(), "1 0.5;".into());
+    weights.save(&path("m"), DType::F32).unwrap();
+    let message = error(folder.path(), &[&train[..9], &["--epochs", "2", "--resume"]].concat());
+    assert!(message.contains("m: was not written by midge train"), "{message}");
 }
 
 #[test]

@@ -70,8 +70,10 @@ impl Run {
         ensure!(weights.dtype == DType::F32, "{name}: exported as {}, training needs f32", weights.dtype);
         let same = asked.is_none_or(|asked| asked == weights.network);
         ensure!(same, "{name}: holds another architecture than --network");
-        let known = weights.metadata.get(EPOCHS).is_some_and(|n| n.parse::<usize>().is_ok());
-        ensure!(known, "{name}: was not written by midge train");
+        let note = |key| weights.metadata.get(key);
+        let last = note(HISTORY).and_then(|text| history::parse(text)?.last().map(|entry| entry.epoch.epoch));
+        let done = note(EPOCHS).and_then(|n| n.parse().ok());
+        ensure!(last.is_some() && last == done, "{name}: was not written by midge train");
         Ok(training)
     }
 
