@@ -16,6 +16,7 @@ pub mod import;
 pub mod names;
 pub mod picture;
 pub mod progress;
+pub mod random;
 pub mod report;
 pub mod summary;
 pub mod terminal;

@@ -10,10 +10,11 @@
 //! sine, no logarithm), so machines agree bit for bit whatever their maths library.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use rand_xoshiro::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::{Dataset, unit};
+use crate::random;
 
 /// Height and width of a drawing in pixels.
 pub const SIDE: usize = 28;
@@ -110,7 +111,7 @@ impl Dice {
 
     /// Uniform in 0 to 1, from 24 random bits.
     fn unit(&mut self) -> f32 {
-        (self.0.next_u64() >> 40) as f32 / (1u32 << 24) as f32
+        random::unit(&mut self.0)
     }
 
     /// Roughly normal with mean 0 and deviation 1, never beyond 3.5: four uniforms added up.

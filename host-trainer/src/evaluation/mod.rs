@@ -43,6 +43,8 @@ pub struct Evaluation {
     pub correct: usize,
     /// Number of images.
     pub samples: usize,
+    /// Whether all images or nearly all get the same answer, although they are of several classes.
+    pub constant: bool,
 }
 
 /// Loss and accuracy of a model on a data set.
@@ -56,18 +58,36 @@ pub fn evaluate(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Re
         let logits = attacker.logits(part.len(), |i| data.image(part[i]))?.chunks(classes);
         let result = |(index, logits): (&usize, &[f32])| {
             let label = data.label(*index);
-            (loss::cross_entropy(logits, label), loss::argmax(logits) == label)
+            (loss::cross_entropy(logits, label), loss::argmax(logits))
         };
         Ok(part.iter().zip(logits).map(result).collect())
     })?;
-    let correct = results.iter().filter(|(_, correct)| *correct).count();
+    let answers = || results.iter().map(|(_, answer)| *answer);
+    let correct = answers().enumerate().filter(|(index, answer)| data.label(*index) == *answer).count();
     let loss: f64 = results.iter().map(|(loss, _)| f64::from(*loss)).sum();
     Ok(Evaluation {
         loss: loss / data.len() as f64,
         accuracy: fraction(correct, data.len()),
         correct,
         samples: data.len(),
+        constant: is_constant(answers(), &data.labels),
     })
+}
+
+/// Whether at most 1 in 50 of `answers` differs from the most frequent one for each of `labels` that does.
+pub(crate) fn is_constant(answers: impl Iterator<Item = usize>, labels: &[u8]) -> bool {
+    let labels = others(labels.iter().map(|label| usize::from(*label)));
+    labels > 0 && 50 * others(answers) <= labels
+}
+
+/// How many of `classes` are not the most frequent one.
+fn others(classes: impl Iterator<Item = usize>) -> usize {
+    let mut counts: Vec<usize> = Vec::new();
+    for class in classes {
+        counts.resize(counts.len().max(class + 1), 0);
+        counts[class] += 1;
+    }
+    counts.iter().sum::<usize>() - counts.iter().max().unwrap_or(&0)
 }
 
 /// The images must have the model's shape, the labels be among its classes, and there must be one.
@@ -93,4 +113,22 @@ pub fn check_fit(weights: &Weights, data: &Dataset) -> Result<()> {
         bail!("{}: label {label}, but the model has {classes} classes", data.name);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constant_answer_is_told_from_images_of_one_class() {
+        let constant = |answers: &[usize], labels: &[u8]| is_constant(answers.iter().copied(), labels);
+        assert!(constant(&[3; 4], &[3, 1, 3, 3]) && constant(&[0, 0], &[0, 1]));
+        assert!(!constant(&[3; 4], &[3; 4]) && !constant(&[3; 4], &[1; 4]) && !constant(&[1, 0], &[0, 1]));
+        assert!(!constant(&[], &[]) && !constant(&[5], &[4]));
+        // 50 of 100 labels are another class.
+        let labels: Vec<u8> = (0..100).map(|i| i % 2).collect();
+        let answers = |others: usize| (0..100).map(move |i| usize::from(i < others));
+        assert!(is_constant(answers(1), &labels) && !is_constant(answers(2), &labels));
+        assert!(is_constant(answers(99), &labels));
+    }
 }

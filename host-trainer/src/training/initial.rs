@@ -5,6 +5,7 @@ use midge_core::{Layer, Network};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
+use crate::random::{below, unit};
 use crate::weights::{DType, Weights, tensor, tensor_infos};
 
 /// Where the streams of the epochs begin, behind those of the layers.
@@ -19,11 +20,6 @@ pub(super) enum Purpose {
     Shift = 1 << 30,
 }
 
-/// A uniform number in [0, 1) with 24 bits, all that an f32 can tell apart there.
-fn uniform(generator: &mut Xoshiro256PlusPlus) -> f32 {
-    (generator.next_u64() >> 40) as f32 / (1u64 << 24) as f32
-}
-
 /// A generator for one purpose: `stream` keeps the draws for one layer or epoch apart from those for the others.
 fn generator(seed: u64, stream: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(seed.rotate_left(32) ^ stream)
@@ -34,11 +30,6 @@ pub(super) fn epoch_seed(seed: u64, purpose: Purpose, epoch: usize) -> u64 {
     generator(seed, purpose as u64 + epoch as u64).next_u64()
 }
 
-/// A uniform whole number below `end`, from the high half of a 128-bit product: its bias is about `end / 2^64`.
-pub(super) fn below(generator: &mut Xoshiro256PlusPlus, end: usize) -> usize {
-    ((u128::from(generator.next_u64()) * end as u128) >> 64) as usize
-}
-
 /// Initial weights: uniform in `+-sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, equation 16), biases zero.
 /// Every layer draws from a stream of its own, whatever the layers before it need.
 pub fn initialise(network: Network, seed: u64) -> Weights {
@@ -46,12 +37,14 @@ pub fn initialise(network: Network, seed: u64) -> Weights {
         let mut generator = generator(seed, info.layer as u64);
         let len = info.shape.iter().product();
         let (fan_in, fan_out) = match (network.layers().get(info.layer), info.shape.as_slice()) {
-            (Some(Layer::Conv2d { .. }), [o, ky, kx, i]) => (ky * kx * i, ky * kx * o),
+            (Some(Layer::Conv2d { .. }), [rows, columns, inputs, filters]) => {
+                (rows * columns * inputs, rows * columns * filters)
+            }
             (_, [inputs, units]) => (*inputs, *units),
             _ => return tensor(&vec![0.0; len]),
         };
         let limit = (6.0 / (fan_in + fan_out) as f32).sqrt();
-        let values: Vec<f32> = (0..len).map(|_| (2.0 * uniform(&mut generator) - 1.0) * limit).collect();
+        let values: Vec<f32> = (0..len).map(|_| (2.0 * unit(&mut generator) - 1.0) * limit).collect();
         tensor(&values)
     });
     let tensors = tensors.collect();
@@ -66,4 +59,46 @@ pub(super) fn shuffled(samples: usize, seed: u64, epoch: usize) -> Vec<usize> {
         order.swap(i, below(&mut generator, i + 1));
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use midge_core::MNIST_CNN;
+
+    use super::*;
+
+    #[test]
+    fn weights_have_the_variance_of_glorot() {
+        let valid =
+            "input(9,8,3) conv2d(filters=40,kernel=5,stride=2,padding=valid) relu flatten dense(units=7,bias=true)";
+        // Layers with weights: fan in and fan out, by hand.
+        let mnist = [(0, 9, 288), (3, 288, 576), (7, 3136, 256), (9, 256, 10)];
+        let wide = [(0, 75, 1000), (3, 240, 7)];
+        for (network, fans) in [(MNIST_CNN, &mnist[..]), (valid.parse().unwrap(), &wide)] {
+            let infos = tensor_infos(&network);
+            for seed in 1..=3 {
+                let weights = initialise(network, seed);
+                let tensors = infos.iter().zip(&weights.tensors);
+                for (info, tensor) in tensors.clone().filter(|(info, _)| info.name.ends_with("bias")) {
+                    assert!(tensor.iter().all(|b| *b == 0.0), "{}", info.name);
+                }
+                let tensors = tensors.filter(|(info, _)| info.name.ends_with("weight"));
+                let found: Vec<_> = tensors.map(|(info, tensor)| (info.layer, tensor)).collect();
+                assert_eq!(found.len(), fans.len());
+                for ((layer, tensor), (expected_layer, fan_in, fan_out)) in found.iter().zip(fans) {
+                    assert_eq!(layer, expected_layer);
+                    let sums = tensor.iter().fold([0.0; 2], |[s, q], w| [s + f64::from(*w), q + f64::from(w * w)]);
+                    let [mean, square] = sums.map(|sum| sum / tensor.len() as f64);
+                    let variance = 2.0 / f64::from(fan_in + fan_out);
+                    // Five standard deviations of the estimates; the fourth moment of a uniform number is 1.8 variances^2.
+                    let deviations = 5.0 / (tensor.len() as f64).sqrt();
+                    assert!(mean.abs() < deviations * variance.sqrt(), "layer {layer}: mean {mean}");
+                    let off = (square / variance - 1.0).abs();
+                    assert!(off < deviations * 0.8f64.sqrt(), "layer {layer}: {square}, expected {variance}");
+                    let limit = (3.0 * variance).sqrt() as f32;
+                    assert!(tensor.iter().all(|w| w.abs() <= 1.000_001 * limit), "layer {layer}: beyond {limit}");
+                }
+            }
+        }
+    }
 }

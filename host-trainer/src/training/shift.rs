@@ -5,7 +5,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
-use super::initial::below;
+use crate::random::below;
 
 /// A shift of at most `largest` rows down or up and columns right or left, each with the same probability.
 pub(super) fn draw(largest: usize, seed: u64) -> [isize; 2] {

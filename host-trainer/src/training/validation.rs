@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Epoch;
 use super::adversarial::Adversarial;
 use crate::data::Dataset;
-use crate::evaluation::{check_fit, fraction};
+use crate::evaluation::{check_fit, fraction, is_constant};
 use crate::weights::Weights;
 
 /// Images that one thread takes together.
@@ -28,11 +28,20 @@ pub struct Validation {
     pub pgd_accuracy: f64,
     /// Number of images.
     pub held_out: usize,
+    /// Whether all clean images or nearly all get the same answer, although they are of several classes.
+    #[serde(skip)]
+    pub constant: bool,
 }
 
 impl Validation {
+    /// Whether this can be the best epoch, after the best so far. A constant answer never is: no attack changes it, so it
+    /// would beat a network that has learnt something but nothing of the attack yet.
+    pub fn is_best(&self, before: Option<&Self>, adversarial: bool) -> bool {
+        !self.constant && before.is_none_or(|before| self.is_better_than(before, adversarial))
+    }
+
     /// More right after adversarial training under attack, else on clean images; the other accuracy decides between equals.
-    pub fn is_better_than(&self, other: &Self, adversarial: bool) -> bool {
+    fn is_better_than(&self, other: &Self, adversarial: bool) -> bool {
         let key = |v: &Self| match adversarial {
             true => (v.pgd_accuracy, v.clean_accuracy),
             false => (v.clean_accuracy, v.pgd_accuracy),
@@ -61,28 +70,33 @@ pub fn validate(weights: &Weights, data: &Dataset, eps: f32, seed: u64) -> Resul
     let (pixels, classes) = (network.input().len(), network.classes());
     let batch = Batch::inference(network, PART);
     let parts = data.images.par_chunks(PART * pixels).enumerate();
-    let counts = parts.map_init(
+    let answers = parts.map_init(
         || (vec![0.0; perturb_len(network, PART).max(batch.buffer_len())], vec![0.0; PART * pixels]),
         |(buffer, adversarial), (part, images)| {
             let labels: Vec<usize> = (0..images.len() / pixels).map(|i| data.label(part * PART + i)).collect();
-            let correct = |images: &[f32], buffer: &mut [f32]| -> Result<usize, Error> {
+            let answers = |images: &[f32], buffer: &mut [f32]| -> Result<Vec<usize>, Error> {
                 batch.forward(&model, labels.len(), |i| &images[i * pixels..][..pixels], buffer)?;
-                let logits = batch.logits(buffer).chunks(classes);
-                Ok(logits.zip(&labels).filter(|(logits, label)| loss::argmax(logits) == **label).count())
+                Ok(batch.logits(buffer).chunks(classes).take(labels.len()).map(loss::argmax).collect())
             };
-            let clean = correct(images, buffer)?;
+            let clean = answers(images, buffer)?;
             let adversarial = &mut adversarial[..images.len()];
             let pgd = Pgd::with_steps(eps, STEPS, seed.wrapping_add((part * PART) as u64));
             let mut walks: Vec<_> = Walk::all(pixels, images, adversarial).collect();
             let goals: Vec<_> = labels.iter().map(|label| Goal::Away(*label)).collect();
             pgd.perturb_batch(&model, &mut walks, &goals, buffer)?;
-            Ok([clean, correct(adversarial, buffer)?])
+            Ok((clean, answers(adversarial, buffer)?))
         },
     );
-    let counts: Result<Vec<[usize; 2]>, Error> = counts.collect();
-    let [clean, pgd] = counts?.iter().fold([0, 0], |sum, count| [sum[0] + count[0], sum[1] + count[1]]);
-    let share = |count| fraction(count, data.len());
-    Ok(Validation { clean_accuracy: share(clean), pgd_accuracy: share(pgd), held_out: data.len() })
+    let answers = answers.collect::<Result<Vec<_>, Error>>()?;
+    let (clean, pgd): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    let (clean, pgd) = (clean.concat(), pgd.concat());
+    let right = |answers: &[usize]| answers.iter().zip(&data.labels).filter(|(a, b)| **a == usize::from(**b)).count();
+    Ok(Validation {
+        clean_accuracy: fraction(right(&clean), data.len()),
+        pgd_accuracy: fraction(right(&pgd), data.len()),
+        held_out: data.len(),
+        constant: is_constant(clean.into_iter(), &data.labels),
+    })
 }
 
 #[cfg(test)]
@@ -90,7 +104,7 @@ mod tests {
     use super::*;
     use crate::training::adversarial::Method;
 
-    const FOOLED: Validation = Validation { clean_accuracy: 0.98, pgd_accuracy: 0.02, held_out: 100 };
+    const FOOLED: Validation = Validation { clean_accuracy: 0.98, pgd_accuracy: 0.02, held_out: 100, constant: false };
 
     #[test]
     fn a_collapse_is_told_from_a_warm_up_and_from_a_network_that_reads_nothing() {
@@ -109,9 +123,31 @@ mod tests {
 
     #[test]
     fn the_better_epoch_is_the_one_that_the_training_is_for() {
-        let robust = Validation { clean_accuracy: 0.97, pgd_accuracy: 0.9, held_out: 100 };
-        assert!(robust.is_better_than(&FOOLED, true) && !FOOLED.is_better_than(&robust, true));
-        assert!(FOOLED.is_better_than(&robust, false) && !robust.is_better_than(&FOOLED, false));
-        assert!(!robust.is_better_than(&robust, true) && !robust.is_better_than(&robust, false));
+        let robust = Validation { clean_accuracy: 0.97, pgd_accuracy: 0.9, ..FOOLED };
+        assert!(robust.is_best(Some(&FOOLED), true) && !FOOLED.is_best(Some(&robust), true));
+        assert!(FOOLED.is_best(Some(&robust), false) && !robust.is_best(Some(&FOOLED), false));
+        assert!(!robust.is_best(Some(&robust), true) && !robust.is_best(Some(&robust), false));
+        assert!(robust.is_best(None, true) && robust.is_best(None, false));
+    }
+
+    #[test]
+    fn a_constant_answer_is_never_the_best() {
+        let constant = Validation { clean_accuracy: 0.11, pgd_accuracy: 0.11, constant: true, ..FOOLED };
+        for adversarial in [true, false] {
+            assert!(!constant.is_best(None, adversarial) && !constant.is_best(Some(&FOOLED), adversarial));
+        }
+    }
+
+    #[test]
+    fn zero_weights_give_a_constant_answer() {
+        let network: midge_core::Network = "input(28,28,1) flatten dense(units=10)".parse().unwrap();
+        let mut weights = crate::training::initialise(network, 1);
+        let data = crate::data::synthetic::dataset(1, 70, 0);
+        assert!(!validate(&weights, &data, 0.1, 1).unwrap().constant);
+        weights.tensors[0].fill(0.0);
+        let found = validate(&weights, &data, 0.1, 1).unwrap();
+        assert_eq!((found.clean_accuracy, found.pgd_accuracy, found.constant), (0.1, 0.1, true));
+        let zeros = crate::data::Dataset { labels: vec![0; 70], ..data };
+        assert!(!validate(&weights, &zeros, 0.1, 1).unwrap().constant, "the only answer there is");
     }
 }

@@ -70,6 +70,9 @@ pub(crate) struct Arguments {
     /// Go on with the epochs that --out does not have yet
     #[arg(long)]
     pub(super) resume: bool,
+    /// Replace --out if it is there already
+    #[arg(long, conflicts_with = "resume")]
+    pub(super) force: bool,
     /// Print JSON: epochs, test, model
     #[arg(long)]
     pub(super) json: bool,

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod run;
+mod trouble;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +12,16 @@ use serde::Serialize;
 
 pub(crate) use arguments::Arguments;
 use run::Run;
+use trouble::Trouble;
 
 use super::{percent, print_json};
 use crate::data::{Dataset, Split};
 use crate::evaluation::{Evaluation, evaluate};
 use crate::files::check_writable;
 use crate::progress;
-use crate::training::adversarial::Method;
+use crate::training::history::decimals;
 use crate::training::validation::{Validation, validate};
-use crate::training::{Epoch, Recipe, train_epoch};
+use crate::training::{Epoch, Recipe, checkpoint, train_epoch};
 use crate::weights::Weights;
 
 /// One line of the report.
@@ -31,8 +33,8 @@ struct Report {
     test_accuracy: f64,
     #[serde(flatten)]
     validation: Option<Validation>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    collapsed: Option<bool>,
+    #[serde(flatten)]
+    trouble: Trouble,
 }
 
 /// The images of a run.
@@ -44,10 +46,11 @@ struct Images {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe()?;
+    check_replaceable(arguments)?;
     let mut run = Run::start(arguments, &recipe)?;
     check_writable(&arguments.out)?;
     let images = load(arguments)?;
-    run.check_images(&images, arguments.eps())?;
+    run.check_origin(&images, arguments.eps())?;
     run.complete()?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
@@ -71,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         };
         run.keep(&report)?;
         if !arguments.json {
-            print(&report, recipe.adversarial.map(|adversarial| adversarial.method));
+            print(&report, &recipe, run.training.weights.network.classes());
         }
         reports.push(report);
     }
@@ -90,6 +93,18 @@ fn load(arguments: &Arguments) -> Result<Images> {
     }
 }
 
+/// A model is not replaced by mistake, nor the checkpoint of a run that was interrupted.
+fn check_replaceable(arguments: &Arguments) -> Result<()> {
+    if arguments.resume || arguments.force {
+        return Ok(());
+    }
+    for path in [&arguments.out, &checkpoint::path(&arguments.out)] {
+        let is_kept = path.metadata().is_ok_and(|found| found.is_file() && found.len() > 0);
+        ensure!(!is_kept, "{}: is there already; --resume goes on with it, --force replaces it", path.display());
+    }
+    Ok(())
+}
+
 fn one_epoch(
     run: &mut Run,
     images: &Images,
@@ -103,18 +118,20 @@ fn one_epoch(
     bar.finish_and_clear();
     let Some(result) = result? else { return Ok(None) };
     let weights = &run.training.weights;
-    let Evaluation { loss, accuracy, .. } = evaluate(weights, test, &indicatif::ProgressBar::hidden())?;
+    let evaluation = evaluate(weights, test, &indicatif::ProgressBar::hidden())?;
     let validation = held_out.as_ref().map(|data| validate(weights, data, eps, recipe.seed)).transpose()?;
-    let collapsed = validation.zip(recipe.adversarial).map(|(v, a)| v.has_collapsed(&a, &result));
-    Ok(Some(Report { epoch: result, test_loss: loss, test_accuracy: accuracy, validation, collapsed }))
+    let trouble = Trouble::of((&result, &evaluation, validation.as_ref()), recipe, weights.network.classes());
+    let Evaluation { loss: test_loss, accuracy: test_accuracy, .. } = evaluation;
+    Ok(Some(Report { epoch: result, test_loss, test_accuracy, validation, trouble }))
 }
 
-fn print(report: &Report, method: Option<Method>) {
+fn print(report: &Report, recipe: &Recipe, classes: usize) {
     let Epoch { epoch, loss, accuracy } = report.epoch;
     println!(
-        "epoch {epoch}  loss {loss:.4}  accuracy {}   test loss {:.4}  test accuracy {}{}",
+        "epoch {epoch}  loss {}  accuracy {}   test loss {}  test accuracy {}{}",
+        decimals(loss, 4),
         percent(accuracy),
-        report.test_loss,
+        decimals(report.test_loss, 4),
         percent(report.test_accuracy),
         report.validation.map_or(String::new(), |validation| format!(
             "   held out: clean {}  PGD {}",
@@ -122,15 +139,8 @@ fn print(report: &Report, method: Option<Method>) {
             percent(validation.pgd_accuracy)
         ))
     );
-    if let (Some(true), Some(method)) = (report.collapsed, method) {
-        let remedy = match method {
-            Method::Fgsm => "--adversarial fast or pgd",
-            Method::Fast => "a smaller --alpha or --adversarial pgd",
-            Method::Pgd | Method::Trades => "more --steps or a smaller --alpha",
-        };
-        println!(
-            "epoch {epoch} has collapsed: the network resists the attack that it is trained on, but not PGD; try {remedy}"
-        );
+    for line in report.trouble.lines(epoch, recipe, classes) {
+        println!("{line}");
     }
 }
 
@@ -152,8 +162,13 @@ fn finish(arguments: &Arguments, run: &Run, test: &Dataset, reports: &[Report]) 
     if reports.is_empty() {
         println!("{path} already has {} epochs", run.done());
     }
-    if let Some(best) = best {
-        println!("epoch {best} is the best on held-out images{}", if run.adversarial { ", under PGD" } else { "" });
+    let under = if run.adversarial { ", under PGD" } else { "" };
+    match best {
+        Some(best) => println!("epoch {best} is the best on held-out images{under}"),
+        None if arguments.holds_out() => {
+            println!("no epoch is the best: each gives the same answer to all held-out images or nearly all")
+        }
+        None => {}
     }
     println!("test accuracy {}  ({} of {})", percent(result.accuracy), result.correct, result.samples);
     println!("{path}");

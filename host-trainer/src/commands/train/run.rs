@@ -4,24 +4,23 @@
 //! epoch instead of the last, needs a checkpoint too. That is written first: if the program ends between the two files,
 //! the next resume finds in the checkpoint that its epoch was the best, and writes the model file.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED, Network};
 
 use super::{Arguments, Images, Report};
-use crate::training::history::{BEST, DATA, EPOCHS, Entry, HISTORY, RECIPE};
+use crate::training::history::{self, BEST, DATA, EPOCHS, Entry, HISTORY, IMAGES, RECIPE};
 use crate::training::validation::Validation;
-use crate::training::{Recipe, Training, checkpoint, initialise};
+use crate::training::{Recipe, Training, checkpoint, identity, initialise};
 use crate::weights::{DType, Weights};
 
 /// What a run has so far.
 pub(super) struct Run {
     pub(super) training: Training,
     recipe: String,
-    /// Name of the training images, without the folder.
-    data: String,
+    /// What must be the same for a run to go on: metadata key and value.
+    origin: Vec<(&'static str, String)>,
     out: PathBuf,
     checkpoint: Option<PathBuf>,
     /// Whether the best epoch is that under attack.
@@ -41,14 +40,14 @@ impl Run {
         let mut run = Self {
             training: Training::new(initialise(asked.unwrap_or(usual), recipe.seed), &recipe.optimiser),
             recipe: recipe.describe(),
-            data: String::new(),
+            origin: Vec::new(),
             out,
             checkpoint,
             adversarial: recipe.adversarial.is_some(),
             best: None,
         };
         if arguments.resume && run.newest().exists() {
-            run.training = run.resume(asked, recipe)?;
+            run.training = run.load(asked, recipe)?;
             run.best = run.training.weights.metadata.get(BEST).and_then(|line| parse_best(line));
         } else if arguments.resume && run.out.exists() {
             anyhow::bail!("{}: not there, and this run cannot go on without it", run.newest().display());
@@ -61,17 +60,8 @@ impl Run {
         self.checkpoint.as_deref().unwrap_or(&self.out)
     }
 
-    fn resume(&self, asked: Option<Network>, recipe: &Recipe) -> Result<Training> {
+    fn load(&self, asked: Option<Network>, recipe: &Recipe) -> Result<Training> {
         let name = self.newest().display();
-        let metadata = |metadata: &BTreeMap<String, String>| -> Result<()> {
-            let known = metadata.get(EPOCHS).is_some_and(|n| n.parse::<usize>().is_ok());
-            ensure!(known, "{name}: was not written by midge train");
-            let before = metadata.get(RECIPE).map_or("", String::as_str);
-            // What follows is the number of images.
-            let same = before.starts_with(&format!("{} images=", self.recipe));
-            ensure!(same, "{name}: was trained with {before}; this run has {}", self.recipe);
-            Ok(())
-        };
         let training = match &self.checkpoint {
             Some(path) => checkpoint::load(path, &recipe.optimiser)?,
             None => Training::new(Weights::load(&self.out)?, &recipe.optimiser),
@@ -80,7 +70,10 @@ impl Run {
         ensure!(weights.dtype == DType::F32, "{name}: exported as {}, training needs f32", weights.dtype);
         let same = asked.is_none_or(|asked| asked == weights.network);
         ensure!(same, "{name}: holds another architecture than --network");
-        metadata(&weights.metadata)?;
+        let note = |key| weights.metadata.get(key);
+        let last = note(HISTORY).and_then(|text| history::parse(text)?.last().map(|entry| entry.epoch.epoch));
+        let done = note(EPOCHS).and_then(|n| n.parse().ok());
+        ensure!(last.is_some() && last == done, "{name}: was not written by midge train");
         Ok(training)
     }
 
@@ -89,8 +82,7 @@ impl Run {
         if self.done() == 0 {
             return Ok(());
         }
-        let is_newest = self.best.is_none_or(|(epoch, _)| epoch == self.done());
-        if self.checkpoint.is_some() && is_newest {
+        if self.checkpoint.is_some() && self.has_newest() {
             self.training.weights.save(&self.out, DType::F32)?;
         }
         let out = self.out.display();
@@ -98,23 +90,36 @@ impl Run {
         Ok(())
     }
 
-    /// A checkpoint goes on only with the images that it began with.
-    pub(super) fn check_images(&mut self, images: &Images, eps: f32) -> Result<()> {
-        self.data = images.train.name.split(" (").next().unwrap_or_default().to_string();
-        self.recipe += &format!(" images={}", images.train.len());
-        if let Some(held_out) = &images.held_out {
-            self.recipe += &format!(" held-out={} validation-eps={eps}", held_out.len());
+    /// Notes recipe and images; a run that goes on must have begun with the same.
+    pub(super) fn check_origin(&mut self, images: &Images, eps: f32) -> Result<()> {
+        let Images { train, held_out, .. } = images;
+        let mut recipe = format!("{} images={}", self.recipe, train.len());
+        if let Some(held_out) = held_out {
+            recipe += &format!(" held-out={} validation-eps={eps}", held_out.len());
         }
-        if let (Some(path), Some(before)) = (&self.checkpoint, self.training.weights.metadata.get(RECIPE)) {
-            let same = *before == self.recipe;
-            ensure!(same, "{}: was trained with {before}; this run has {}", path.display(), self.recipe);
+        // Without the folder.
+        let data = train.name.split(" (").next().unwrap_or_default().to_string();
+        self.origin = vec![(RECIPE, recipe), (DATA, data), (IMAGES, identity::of([train].into_iter().chain(held_out)))];
+        if self.done() == 0 {
+            return Ok(());
         }
+        let metadata = &self.training.weights.metadata;
+        let unknown = String::from("unknown");
+        let before = self.origin.iter().map(|(key, _)| metadata.get(*key).unwrap_or(&unknown).as_str());
+        let before = before.collect::<Vec<_>>().join(", ");
+        let now = self.origin.iter().map(|(_, now)| now.as_str()).collect::<Vec<_>>().join(", ");
+        ensure!(before == now, "{}: was trained with {before}; this run has {now}", self.newest().display());
         Ok(())
     }
 
     /// Epochs that the weights have seen.
     pub(super) fn done(&self) -> usize {
         self.training.weights.metadata.get(EPOCHS).and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether the model file is to hold the last epoch: no epoch was better.
+    fn has_newest(&self) -> bool {
+        self.best.is_none_or(|(epoch, _)| epoch == self.done())
     }
 
     /// The epoch in the model file, if that is the best one.
@@ -129,23 +134,21 @@ impl Run {
         let held_out = report.validation.map(|validation| [validation.clean_accuracy, validation.pgd_accuracy]);
         let entry = Entry { epoch, test_loss, test_accuracy, held_out };
         let metadata = &mut self.training.weights.metadata;
-        let mut is_best = true;
-        if let Some(validation) = report.validation {
-            is_best = self.best.is_none_or(|(_, best)| validation.is_better_than(&best, self.adversarial));
-            if is_best {
-                self.best = Some((epoch.epoch, validation));
-                metadata.insert(BEST.into(), format_best(epoch.epoch, &validation));
-            }
+        if let Some(validation) = report.validation
+            && validation.is_best(self.best.as_ref().map(|(_, best)| best), self.adversarial)
+        {
+            self.best = Some((epoch.epoch, validation));
+            metadata.insert(BEST.into(), format_best(epoch.epoch, &validation));
         }
-        metadata.insert(DATA.into(), self.data.clone());
+        metadata.extend(self.origin.iter().map(|(key, value)| (key.to_string(), value.clone())));
         metadata.insert(EPOCHS.into(), epoch.epoch.to_string());
-        metadata.insert(RECIPE.into(), self.recipe.clone());
-        metadata.entry(HISTORY.into()).or_default().push_str(&entry.to_text());
+        let before = metadata.get(HISTORY).map_or("", String::as_str);
+        metadata.insert(HISTORY.into(), history::push(before, entry, self.best.map(|(epoch, _)| epoch))?);
         match &self.checkpoint {
             Some(path) => checkpoint::save(&self.training, path)?,
             None => self.remove_checkpoint()?,
         }
-        if is_best { self.training.weights.save(&self.out, DType::F32) } else { Ok(()) }
+        if self.has_newest() { self.training.weights.save(&self.out, DType::F32) } else { Ok(()) }
     }
 
     /// Another run's: `--resume` would bring that run's model back.
@@ -162,7 +165,7 @@ impl Run {
 
 /// Exact, so that a resumed run compares as the uninterrupted one.
 fn format_best(epoch: usize, validation: &Validation) -> String {
-    let Validation { clean_accuracy, pgd_accuracy, held_out } = validation;
+    let Validation { clean_accuracy, pgd_accuracy, held_out, .. } = validation;
     format!("{epoch} {clean_accuracy:e} {pgd_accuracy:e} {held_out}")
 }
 
@@ -171,5 +174,6 @@ fn parse_best(line: &str) -> Option<(usize, Validation)> {
     let epoch = words.next()?.parse().ok()?;
     let clean_accuracy = words.next()?.parse().ok()?;
     let pgd_accuracy = words.next()?.parse().ok()?;
-    Some((epoch, Validation { clean_accuracy, pgd_accuracy, held_out: words.next()?.parse().ok()? }))
+    let held_out = words.next()?.parse().ok()?;
+    Some((epoch, Validation { clean_accuracy, pgd_accuracy, held_out, constant: false }))
 }
