@@ -6,6 +6,7 @@
 pub mod bundled;
 pub mod commands;
 pub mod data;
+pub mod drawing;
 pub mod evaluation;
 pub mod files;
 pub mod import;

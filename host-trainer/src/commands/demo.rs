@@ -12,6 +12,7 @@ use crate::bundled;
 use crate::data::Dataset;
 use crate::evaluation::attack::is_fooled;
 use crate::evaluation::{Attack, Attacked, Evaluation, Method, Robustness, attack_all, check_fit, evaluate};
+use crate::files::write_atomically;
 use crate::picture::{self, Example, View};
 use crate::report::examples::example;
 use crate::terminal;
@@ -82,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         runs.push(one_attack(&weights, &digits, attack, &arguments.eps, i)?);
     }
     let examples: Vec<Example> = runs.iter().flat_map(|run| run.examples.iter().cloned()).collect();
-    picture::save_png(&picture::draw("midge", &examples), &arguments.out)?;
+    write_atomically(&arguments.out, &picture::draw("midge", &examples)?.png()?)?;
     if arguments.json {
         let attacks = runs.iter().map(|run| AttackReport { attack: run.attack.name(), results: &run.results });
         return print_json(&Report { clean, attacks: attacks.collect(), picture: arguments.out.display().to_string() });

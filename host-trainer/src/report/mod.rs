@@ -10,7 +10,7 @@ pub mod page;
 mod plots;
 mod stages;
 
-pub use plots::register_font;
+pub use crate::drawing::register_font;
 
 use serde::Serialize;
 
