@@ -142,7 +142,8 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
     /// Text whose lines are centred on `y`.
     fn text(&self, text: &str, at: (i32, i32), (size, colour): (i32, RGBColor), side: HPos) -> Drawn<DB> {
         let style = ("sans-serif", SCALE * size).into_font().color(&colour).pos(Pos::new(side, VPos::Center));
-        self.0.draw(&Text::new(text, (SCALE * at.0, SCALE * at.1), style))
+        // plotters centres the box of a font, whose letters stand in its upper part.
+        self.0.draw(&Text::new(text, (SCALE * at.0, SCALE * at.1 + size / 3), style))
     }
 
     fn rectangle(&self, (x, y): (i32, i32), (width, height): (i32, i32), colour: RGBColor) -> Drawn<DB> {
@@ -328,9 +329,15 @@ mod tests {
     #[test]
     fn any_number_and_size_of_images_fits() {
         for shape in [[28, 28, 1], [1, 1, 1], [3, 7, 3], [1, 900, 1], [200, 300, 1]] {
-            let height = |count| draw("title", &vec![example(shape, 2, None); count]).unwrap().height();
-            assert!([0, 1, 8, 9, 40].into_iter().all(|count| height(count) < 2400), "{shape:?}");
+            for count in [0, 1, 8, 9, 40] {
+                let examples = vec![example(shape, 2, None); count];
+                assert!(Layout::new(&examples).size().1 < 2400, "{count} of {shape:?}");
+            }
+            let size = Layout::new(&[example(shape, 2, None)]).size();
+            let picture = draw("title", &[example(shape, 2, None)]).unwrap();
+            assert_eq!((picture.width() as i32, picture.height() as i32), size);
         }
+        assert!(draw("title", &[]).is_ok() && draw("", &vec![example([2, 2, 1], 2, Some(3)); 9]).is_ok());
     }
 
     #[test]
@@ -349,7 +356,9 @@ mod tests {
     #[test]
     fn colours_tell_right_wrong_and_target() {
         let cases = [(1, None, RIGHT), (2, None, WRONG), (2, Some(2), TARGET), (3, Some(2), WRONG)];
-        assert!(cases.iter().all(|(after, target, colour)| verdicts(&example([1; 3], *after, *target)) == (RIGHT, *colour)));
+        assert!(
+            cases.iter().all(|(after, target, colour)| verdicts(&example([1; 3], *after, *target)) == (RIGHT, *colour))
+        );
         assert_eq!([diverging(0.0), diverging(f32::NAN)], [[255; 3]; 2]);
     }
 
