@@ -92,12 +92,11 @@ flip_link() { command -v flip-link > /dev/null || cargo install --locked flip-li
 
 # The firmware on emulated boards: the same results as on the host, no panic, no more code, RAM or instructions.
 firmware() (
+    rustup target add "${targets[@]}"
     flip_link
     # With the build that `cargo run` in this folder uses too.
-    cargo test --release --target host-tuple --package midge-run
+    cargo test --profile runner --target host-tuple --package midge-run
     cd firmware
-    # Its targets come with its rust-toolchain.toml.
-    rustup show active-toolchain
     cargo fmt -- --check
     cargo clippy --release --bins -- -D warnings
     # All at once: each is linked by one core, for a while. The first two do not link if the core can reach a panic.
@@ -118,6 +117,7 @@ firmware() (
 
 # The real boards: everything has to fit.
 boards() (
+    rustup target add "${targets[@]}"
     flip_link
     cd firmware
     cargo clippy --release --no-default-features --features pico2 --target thumbv8m.main-none-eabihf --bins -- -D warnings
@@ -132,4 +132,4 @@ for job in "$@"; do
     "$job"
     echo "== $job took $SECONDS s"
 done
-for what in "${not_run[@]}"; do echo "NOT RUN: $what"; done
+for what in ${not_run[@]+"${not_run[@]}"}; do echo "NOT RUN: $what"; done

@@ -1,5 +1,5 @@
 //! What the sources of the core keep to: each file imports only from its own floor and from those below, no file reaches
-//! itself through imports, and the build script knows a Cortex-M from its relatives.
+//! itself through imports, and the build script knows a Cortex-M from its relatives. And rustup knows the firmware's targets.
 
 #[path = "../core/build.rs"]
 #[allow(dead_code, reason = "cargo calls its main")]
@@ -289,6 +289,20 @@ fn circles_are_found() {
     assert_eq!(three.upward(), ["model imports loss", "network imports model::inner"]);
     let root = imports(&[("error", "use crate::Thing;"), ("lib", "pub struct Thing;")]);
     assert_eq!(root.upward(), ["error imports lib"]);
+}
+
+#[test]
+fn rustup_fetches_every_target_that_the_firmware_is_built_for() {
+    let firmware = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware");
+    let text = |name: &str| fs::read_to_string(firmware.join(name)).unwrap();
+    let (toolchain, config, readme) = (text("rust-toolchain.toml"), text(".cargo/config.toml"), text("README.md"));
+    let words = [config, readme].join(" ");
+    let words = words.split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c));
+    let targets: BTreeSet<_> = words.filter(|word| word.starts_with("thumb")).collect();
+    assert!(targets.len() >= 2, "{targets:?}");
+    for target in targets {
+        assert!(toolchain.contains(&format!("{target:?}")), "{target} is not in firmware/rust-toolchain.toml");
+    }
 }
 
 #[test]
