@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks; `./ci.sh JOB ...` runs only the named ones: fmt clippy docs no_std demo test
+# All checks; `./ci.sh JOB ...` runs only the named ones: fmt clippy docs no_std licences demo test miri fuzz
 # arm firmware boards.
 # Needs rustup. With MIDGE_DATA naming a folder of MNIST files, the tests also run on real digits.
 set -euo pipefail
@@ -7,9 +7,79 @@ cd "$(dirname "$0")"
 
 targets=(thumbv6m-none-eabi thumbv7em-none-eabihf thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf)
 
+# Says what was left out; the end of the run repeats it.
+not_run=()
+not_run() {
+    not_run+=("$1")
+    echo "NOT RUN: $1"
+}
+
 fmt() { cargo fmt --all -- --check; }
 clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
 docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
+
+# The core for every target. Its only feature, `std`, is for hosts and covered by the other jobs.
+no_std() {
+    rustup target add "${targets[@]}"
+    for target in "${targets[@]}"; do
+        cargo clippy -p midge-core --target "$target" -- -D warnings
+    done
+}
+
+# Every dependency comes from crates.io under a licence that asks for no more than its text.
+licences() {
+    mkdir -p target
+    local known='MIT|Apache-2.0|BSD-2-Clause|BSD-3-Clause|0BSD|ISC|Zlib|Unicode-3.0|Unlicense|CC0-1.0|BSL-1.0'
+    # For parts of a runner or of drivers, none of which is in what a user of the core ships.
+    local tools='MPL-2.0'
+    for manifest in Cargo.toml firmware/Cargo.toml; do
+        cargo tree --locked --manifest-path $manifest --workspace --all-features --target all \
+            --edges normal,build,dev --prefix none --format '{l} | {p}' > target/licences
+        # What is joined by AND has to be known part by part, of what is joined by OR one is enough.
+        awk -F ' [|] ' -v known="(^|[^A-Za-z0-9.-])($known|$tools)([^A-Za-z0-9.-]|\$)" '
+            NF { count++; parts = split($1, part, " AND "); found = parts > 0
+              for (i in part) if (part[i] !~ known) found = 0
+              if (!found) { print "licence " $1 ": " $2; bad = 1 } }
+            END { if (count < 50) { print "only " count + 0 " packages were listed"; bad = 1 }
+                  exit bad }' target/licences
+        if grep -n '^source = ' "${manifest%toml}lock" | grep -v '"registry+https://github.com/rust-lang/crates.io-index"'; then
+            echo "${manifest%toml}lock: a dependency that is not from crates.io"
+            return 1
+        fi
+    done
+}
+
+# The README's first command, from a folder that it may write to.
+demo() { cargo run --release -- demo --out target/midge-demo.png; }
+
+# Everything in a debug build, whose checks find more; then, on real digits, the tables that take too long there.
+test() {
+    cargo test
+    cargo test --release -p midge-trainer --test oracle
+}
+
+# The core's unit tests in an interpreter that sees undefined behaviour.
+miri() {
+    if cargo +nightly miri --version > /dev/null 2>&1; then
+        cargo +nightly miri test -p midge-core --features std --lib
+    else
+        not_run "Miri; rustup toolchain install nightly --component miri,rust-src"
+    fi
+}
+
+# Each fuzz target for a short while.
+fuzz() {
+    if [ ! -d tests/fuzz ]; then
+        not_run "fuzzing; there is no tests/fuzz"
+    elif ! cargo +nightly fuzz --version > /dev/null 2>&1; then
+        not_run "fuzzing; rustup toolchain install nightly, and cargo install cargo-fuzz"
+    else
+        for name in $(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do
+            cargo +nightly fuzz run --fuzz-dir tests/fuzz "$name" -- -max_total_time=30
+        done
+    fi
+}
+
 # The kernels with NEON, on an emulated processor; `apt install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross`.
 arm() (
     rustup target add aarch64-unknown-linux-gnu
@@ -18,29 +88,14 @@ arm() (
     cargo test --release --target aarch64-unknown-linux-gnu -p midge-core --features std --test reference
 )
 
-# Everything in a debug build, whose checks find more; then, on real digits, the tables that take too long there.
-test() {
-    cargo test
-    cargo test --release -p midge-trainer --test oracle
-}
-
-# The core for every target. Its only feature, `std`, is for hosts and covered by the other jobs.
-no_std() {
-    rustup target add "${targets[@]}"
-    for target in "${targets[@]}"; do
-        cargo clippy -p midge-core --release --target "$target" -- -D warnings
-    done
-}
-
-# The README's first command, from a folder that it may write to.
-demo() { cargo run --release -- demo --out target/midge-demo.png; }
+flip_link() { command -v flip-link > /dev/null || cargo install --locked flip-link; }
 
 # The firmware on emulated boards: the same results as on the host, no panic, no more code, RAM or instructions.
 firmware() (
     rustup target add "${targets[@]}"
-    command -v flip-link > /dev/null || cargo install --locked flip-link
+    flip_link
     # With the build that `cargo run` in this folder uses too.
-    cargo test --release --target host-tuple --package midge-run
+    cargo test --profile runner --target host-tuple --package midge-run
     cd firmware
     cargo fmt -- --check
     cargo clippy --release --bins -- -D warnings
@@ -63,17 +118,18 @@ firmware() (
 # The real boards: everything has to fit.
 boards() (
     rustup target add "${targets[@]}"
-    command -v flip-link > /dev/null || cargo install --locked flip-link
+    flip_link
     cd firmware
     cargo clippy --release --no-default-features --features pico2 --target thumbv8m.main-none-eabihf --bins -- -D warnings
     cargo build --release --no-default-features --features pico2 --target thumbv8m.main-none-eabihf --bins
     cargo build --release --no-default-features --features nucleo-h743zi --bins
 )
 
-if [ $# -eq 0 ]; then set -- fmt clippy docs no_std demo test arm firmware boards; fi
+if [ $# -eq 0 ]; then set -- fmt clippy docs no_std licences demo test miri fuzz arm firmware boards; fi
 for job in "$@"; do
     echo "== $job"
     SECONDS=0
     "$job"
     echo "== $job took $SECONDS s"
 done
+for what in ${not_run[@]+"${not_run[@]}"}; do echo "NOT RUN: $what"; done

@@ -2,8 +2,8 @@
 //! with f16 weights in place; on the bundled digits and on dense random images. And training.
 //!
 //! ```text
-//! cargo bench --bench core                   everything, some minutes
-//! cargo bench --bench core -- f32/digits/1/  one image, digits, f32
+//! cargo bench -p midge-benches --bench core                   everything, some minutes
+//! cargo bench -p midge-benches --bench core -- f32/digits/1/  one image, digits, f32
 //! ```
 
 use std::hint::black_box;

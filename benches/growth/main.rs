@@ -2,7 +2,7 @@
 //! beside what this machine can do at most, measured in the same run.
 //!
 //! ```text
-//! cargo bench --bench growth                 prints a table; writes benches/growth.tsv and benches/growth.svg
+//! cargo bench -p midge-benches --bench growth     prints a table; writes benches/growth.tsv and benches/growth.svg
 //! ```
 
 mod limits;
@@ -56,7 +56,7 @@ fn run() -> anyhow::Result<()> {
     series.width()?;
     series.size()?;
     print(&series.rows, limit);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     write_atomically(&folder.join("growth.tsv"), tsv(&series.rows, limit).as_bytes())?;
     write_atomically(&folder.join("growth.svg"), plot::draw(&series.rows, limit)?.as_bytes())
 }

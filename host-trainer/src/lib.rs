@@ -10,6 +10,7 @@ pub mod output;
 pub mod bundled;
 pub mod commands;
 pub mod data;
+pub mod drawing;
 pub mod evaluation;
 pub mod files;
 pub mod import;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
-use aligned_vec::{AVec, ConstAlign};
 use anyhow::{Context, Result, bail};
 use half::f16;
 use midge_core::{
@@ -55,12 +55,48 @@ pub struct TensorInfo {
     pub shape: Vec<usize>,
 }
 
+/// Numbers in a cache line.
+const LINE: usize = 16;
+
+/// A cache line.
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
 /// Numbers that start with a cache line, where vectors are loaded fastest.
-pub type Tensor = AVec<f32, ConstAlign<64>>;
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// The last line is filled up with zeros.
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Tensor {
+    /// The numbers.
+    pub fn as_slice(&self) -> &[f32] {
+        self
+    }
+}
+
+impl Deref for Tensor {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl DerefMut for Tensor {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
 
 /// A tensor of these values.
 pub fn tensor(values: &[f32]) -> Tensor {
-    Tensor::from_slice(64, values)
+    let mut tensor = Tensor { lines: vec![Line([0.0; LINE]); values.len().div_ceil(LINE)], len: values.len() };
+    tensor.copy_from_slice(values);
+    tensor
 }
 
 /// A network with weights in f32, whatever the file stores: arithmetic is f32 anyway, and every f16 is an f32.

@@ -2,11 +2,13 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::expected;
 use crate::log::Log;
 use crate::screen;
 
@@ -17,6 +19,8 @@ pub(crate) struct Run<'a> {
     pub cpu: &'a str,
     /// Folder for every picture on the screen.
     pub screens: Option<&'a Path>,
+    /// A program that runs longer is ended.
+    pub time_limit: Duration,
 }
 
 impl Run<'_> {
@@ -28,7 +32,7 @@ impl Run<'_> {
         let mut command = Command::new("qemu-system-arm");
         command.args(["-machine", self.machine, "-cpu", self.cpu, "-nographic", "-monitor", "none", "-serial", "none"]);
         if is_selftest {
-            expected::write(&folder.path().join("selftest.bin"))?;
+            write_expected(&folder.path().join("selftest.bin"))?;
         } else {
             // One nanosecond per instruction: the emulated timers count instructions, at a third of the speed.
             command.args(["-icount", "shift=0"]);
@@ -36,23 +40,65 @@ impl Run<'_> {
         command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]);
         // Files that the program reads and writes are in the working directory.
         command.arg(elf).current_dir(folder.path()).stdout(Stdio::piped()).stdin(Stdio::null());
-        let mut child =
+        let child =
             command.spawn().context("qemu-system-arm does not start; is the package qemu-system-arm installed?")?;
-        let mut output = child.stdout.take().context("no output")?;
-        let mut bytes = [0; 4096];
-        loop {
-            match output.read(&mut bytes)? {
-                0 => break,
-                n => log.receive(&bytes[..n]),
-            }
-        }
-        let code = exit_code(child.wait()?);
+        let code = exit_code(watch(child, self.time_limit, |bytes| log.receive(bytes))?);
         let last = Path::new("midge-screen.png");
         let pictures = screen::save(&folder.path().join("midge-screen.bin"), last, self.screens)?;
         if pictures > 0 {
             println!("screen: {} (the last of {pictures} pictures)", last.display());
         }
         Ok(code)
+    }
+}
+
+/// Has the host compute what the self-test compares with.
+fn write_expected(path: &Path) -> Result<()> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.args(["run", "--quiet", "--release", "--package", "midge-trainer", "--example", "expected", "--"]);
+    // There cargo builds for the host, with what was built for midge itself.
+    command.arg(path).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    // A folder is named from where the user is.
+    if let Some(data) = std::env::var_os("MIDGE_DATA").filter(|data| Path::new(data).exists()) {
+        command.env("MIDGE_DATA", std::path::absolute(data)?);
+    }
+    ensure!(command.status().context("cargo does not start")?.success(), "no results of the host to compare with");
+    Ok(())
+}
+
+/// Hands on what a process writes until it ends. One that does not end within `limit` is killed.
+fn watch(mut child: Child, limit: Duration, mut receive: impl FnMut(&[u8])) -> Result<ExitStatus> {
+    let deadline = Instant::now() + limit;
+    let mut output = child.stdout.take().context("no output")?;
+    let (sender, chunks) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(n @ 1..) = output.read(&mut bytes) {
+            if sender.send(bytes[..n].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut open = true;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            child.wait()?;
+            bail!("the program did not end within {} seconds and was stopped (--time-limit)", limit.as_secs_f64());
+        }
+        if open {
+            match chunks.recv_timeout(left) {
+                Ok(bytes) => receive(&bytes),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => open = false,
+            }
+        } else if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        } else {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -64,4 +110,33 @@ pub(crate) fn flash(elf: &Path, chip: &str) -> Result<ExitCode> {
 
 fn exit_code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn watched(command: &str, limit: Duration) -> (Result<ExitStatus>, usize, Duration) {
+        let (started, mut received) = (Instant::now(), 0);
+        let child = Command::new("sh").args(["-c", command]).stdout(Stdio::piped()).spawn().unwrap();
+        let result = watch(child, limit, |bytes| received += bytes.len());
+        (result, received, started.elapsed())
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_stopped_and_reported() {
+        // Silent, never silent, and one that has closed its output.
+        for hang in ["exec sleep 600", "exec yes", "exec sleep 600 >&-"] {
+            let (result, _, time) = watched(hang, Duration::from_millis(300));
+            let message = result.unwrap_err().to_string();
+            assert!(message.contains("within 0.3 seconds") && message.contains("--time-limit"), "{message}");
+            assert!(time < Duration::from_secs(60), "{hang}: {time:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_ends_gives_all_of_its_output_and_its_exit_code() {
+        let (result, received, _) = watched("head -c 100000 /dev/zero; exit 3", Duration::from_secs(60));
+        assert_eq!((result.unwrap().code(), received), (Some(3), 100_000));
+    }
 }

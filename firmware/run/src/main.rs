@@ -3,47 +3,79 @@
 
 mod board;
 mod emulator;
-mod expected;
 mod log;
 mod results;
 mod screen;
 mod size;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use lexopt::prelude::*;
 
 use board::{Board, Place};
 
-/// Runs midge's firmware on the board it was built for
-#[derive(Debug, Parser)]
+const HELP: &str = "\
+Runs midge's firmware on the board it was built for
+
+Usage: midge-run ELF [OPTIONS]; with cargo: cargo run --release --bin PROGRAM -- [OPTIONS]
+
+  --screens FOLDER      write every picture on the screen to this folder, not only the last to midge-screen.png
+  --record FILE         write the benchmark's results to this file
+  --check FILE          fail if the benchmark's results are worse than those in this file
+  --flash BYTES         print what the program takes of flash besides its model instead of running it; fail if it is more
+  --time-limit SECONDS  end a program that runs longer in the emulator [default: 1200]
+";
+
+#[derive(Debug)]
 struct Arguments {
-    /// The program, as cargo built it
+    /// The program, as cargo built it.
     elf: PathBuf,
-    /// Write every picture on the screen to this folder, not only the last to midge-screen.png
-    #[arg(long, value_name = "FOLDER")]
     screens: Option<PathBuf>,
-    /// Write the benchmark's results to this file
-    #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Print what the program takes of flash besides its model instead of running it; fail if it is more
-    #[arg(long, value_name = "BYTES")]
-    flash: Option<u64>,
-    /// Fail if the benchmark's results are worse than those in this file
-    #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
+    flash: Option<u64>,
+    time_limit: Duration,
+}
+
+impl Arguments {
+    /// Reads the command line; nothing if it asks for help.
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Option<Self>> {
+        let mut parser = lexopt::Parser::from_args(words);
+        let (mut elf, mut screens, mut record, mut check) = (None, None, None, None);
+        let (mut flash, mut time_limit) = (None, Duration::from_secs(1200));
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("screens") => screens = Some(parser.value()?.into()),
+                Long("record") => record = Some(parser.value()?.into()),
+                Long("check") => check = Some(parser.value()?.into()),
+                Long("flash") => flash = Some(parser.value()?.parse()?),
+                Long("time-limit") => time_limit = Duration::from_secs(parser.value()?.parse()?),
+                Short('h') | Long("help") => return Ok(None),
+                Value(path) if elf.is_none() => elf = Some(path.into()),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        let elf = elf.context("expected a program; --help lists the options")?;
+        Ok(Some(Self { elf, screens, record, check, flash, time_limit }))
+    }
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("midge-run: {error:#}");
-            ExitCode::FAILURE
+    let result = Arguments::parse(std::env::args_os().skip(1)).and_then(|arguments| match arguments {
+        Some(arguments) => run(&arguments),
+        None => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
         }
-    }
+    });
+    result.unwrap_or_else(|error| {
+        eprintln!("midge-run: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -56,8 +88,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let board = Board::of(&elf).with_context(|| format!("{name}: not a program of midge's firmware"))?;
     match board.place {
         Place::Qemu { cpu } => {
-            let run =
-                emulator::Run { elf: &arguments.elf, machine: board.name, cpu, screens: arguments.screens.as_deref() };
+            let Arguments { elf: program, screens, time_limit, .. } = arguments;
+            let (machine, screens) = (board.name, screens.as_deref());
+            let run = emulator::Run { elf: program, machine, cpu, screens, time_limit: *time_limit };
             let mut log = log::Log::new(&elf)?;
             let code = run.start(&mut log)?;
             if let Some(path) = &arguments.record {
@@ -69,5 +102,38 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             Ok(code)
         }
         Place::Probe { chip } => emulator::flash(&arguments.elf, chip),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Option<Arguments>> {
+        Arguments::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn options_may_stand_anywhere() {
+        let arguments = parse("program --flash 24576 --check=file --time-limit 5").unwrap().unwrap();
+        assert_eq!((arguments.elf, arguments.flash), ("program".into(), Some(24_576)));
+        assert_eq!((arguments.check, arguments.time_limit), (Some("file".into()), Duration::from_secs(5)));
+        assert_eq!(parse("program").unwrap().unwrap().time_limit, Duration::from_secs(1200));
+        assert!(parse("program --help").unwrap().is_none());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, part) in [
+            ("", "a program"),
+            ("program other", "other"),
+            ("program --fast", "--fast"),
+            ("program --flash", "--flash"),
+            ("program --flash many", "many"),
+            ("program --time-limit -1", "-1"),
+        ] {
+            let message = format!("{:#}", parse(line).unwrap_err());
+            assert!(message.contains(part), "{line}: {message}");
+        }
     }
 }

@@ -1,11 +1,38 @@
 //! Draws what a program sent to its display; the commands are described in `src/board/emulated_screen.rs`.
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use image::{Rgb, RgbImage};
 
 const MAGIC: &[u8] = b"midge screen";
+
+/// Red, green and blue.
+type Colour = [u8; 3];
+
+/// What the screen shows, row by row.
+#[derive(Debug, Clone)]
+struct Picture {
+    width: usize,
+    height: usize,
+    pixels: Vec<Colour>,
+}
+
+impl Picture {
+    fn black(width: usize, height: usize) -> Self {
+        Self { width, height, pixels: vec![[0; 3]; width * height] }
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        let file = BufWriter::new(File::create(path)?);
+        let mut encoder = png::Encoder::new(file, u32::try_from(self.width)?, u32::try_from(self.height)?);
+        encoder.set_color(png::ColorType::Rgb);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(self.pixels.as_flattened())?;
+        Ok(writer.finish()?)
+    }
+}
 
 /// Bytes not read yet.
 struct Reader<'a>(&'a [u8]);
@@ -23,20 +50,20 @@ impl Reader<'_> {
         Ok(u16::from_le_bytes(*first))
     }
 
-    fn color(&mut self) -> Result<Rgb<u8>> {
-        let color = self.u16()?;
-        let [r, g, b] = [color >> 11, color >> 5 & 63, color & 31];
+    fn colour(&mut self) -> Result<Colour> {
+        let colour = self.u16()?;
+        let [r, g, b] = [colour >> 11, colour >> 5 & 63, colour & 31];
         // All ones become 255.
-        Ok(Rgb([r * 255 / 31, g * 255 / 63, b * 255 / 31].map(|channel| channel as u8)))
+        Ok([r * 255 / 31, g * 255 / 63, b * 255 / 31].map(|channel| channel as u8))
     }
 }
 
 /// Every complete picture.
-fn replay(bytes: &[u8]) -> Result<Vec<RgbImage>> {
+fn replay(bytes: &[u8]) -> Result<Vec<Picture>> {
     let mut reader = Reader(bytes.strip_prefix(MAGIC).context("not what a display was sent")?);
     let (width, height) = (reader.u16()?, reader.u16()?);
     ensure!(width > 0 && height > 0, "a screen of {width} x {height} pixels");
-    let mut screen = RgbImage::new(width.into(), height.into());
+    let mut screen = Picture::black(width.into(), height.into());
     let mut pictures = Vec::new();
     while let Some(code) = reader.u8() {
         match code {
@@ -48,15 +75,15 @@ fn replay(bytes: &[u8]) -> Result<Vec<RgbImage>> {
     Ok(pictures)
 }
 
-fn window(reader: &mut Reader<'_>, screen: &mut RgbImage, solid: bool) -> Result<()> {
-    let [x, y, width, height] = [reader.u16()?, reader.u16()?, reader.u16()?, reader.u16()?].map(u32::from);
+fn window(reader: &mut Reader<'_>, screen: &mut Picture, solid: bool) -> Result<()> {
+    let [x, y, width, height] = [reader.u16()?, reader.u16()?, reader.u16()?, reader.u16()?].map(usize::from);
     let (right, bottom) = (x + width, y + height);
-    let inside = right <= screen.width() && bottom <= screen.height();
-    ensure!(inside, "a window up to {right},{bottom} on a screen of {} x {}", screen.width(), screen.height());
-    let one = if solid { Some(reader.color()?) } else { None };
+    let inside = right <= screen.width && bottom <= screen.height;
+    ensure!(inside, "a window up to {right},{bottom} on a screen of {} x {}", screen.width, screen.height);
+    let one = if solid { Some(reader.colour()?) } else { None };
     for row in y..bottom {
         for column in x..right {
-            screen.put_pixel(column, row, one.map_or_else(|| reader.color(), Ok)?);
+            screen.pixels[row * screen.width + column] = one.map_or_else(|| reader.colour(), Ok)?;
         }
     }
     Ok(())
@@ -67,7 +94,7 @@ fn window(reader: &mut Reader<'_>, screen: &mut RgbImage, solid: bool) -> Result
 pub(crate) fn save(sent: &Path, last: &Path, all: Option<&Path>) -> Result<usize> {
     let Ok(bytes) = std::fs::read(sent) else { return Ok(0) };
     let pictures = replay(&bytes).context("the display's commands")?;
-    let write = |picture: &RgbImage, path: PathBuf| {
+    let write = |picture: &Picture, path: PathBuf| {
         picture.save(&path).with_context(|| format!("{}: cannot be written", path.display()))
     };
     if let Some(picture) = pictures.last() {
@@ -96,12 +123,12 @@ mod tests {
     fn commands_draw() {
         let pictures = replay(&file([2, 2], &FILL)).unwrap();
         assert_eq!(pictures.len(), 1);
-        assert_eq!(pictures[0].get_pixel(0, 0), &Rgb([0, 0, 0]));
-        assert_eq!(pictures[0].get_pixel(1, 1), &Rgb([255, 255, 255]));
+        assert_eq!(pictures[0].pixels[0], [0, 0, 0]);
+        assert_eq!(pictures[0].pixels[3], [255, 255, 255]);
         let pixels = [1, 0, 0, 0, 0, 2, 0, 1, 0, 0x00, 0xf8, 0x1f, 0x00, 3];
         let pictures = replay(&file([2, 2], &pixels)).unwrap();
-        assert_eq!(pictures[0].get_pixel(0, 0), &Rgb([255, 0, 0]));
-        assert_eq!(pictures[0].get_pixel(1, 0), &Rgb([0, 0, 255]));
+        assert_eq!(pictures[0].pixels[0], [255, 0, 0]);
+        assert_eq!(pictures[0].pixels[1], [0, 0, 255]);
     }
 
     #[test]

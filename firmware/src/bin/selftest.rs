@@ -1,6 +1,6 @@
 //! Compares this processor's results with the host's: logits, input gradients and attacks, of the plain model with f32
 //! and f16 weights and of the robust one. The runner writes what the host computes to `selftest.bin`
-//! (`run/src/expected.rs`). A camera's pictures must be the host's bit for bit; `build.rs` took those. Exit code 1 if
+//! (`run/expected.rs`). A camera's pictures must be the host's bit for bit; `build.rs` took those. Exit code 1 if
 //! anything is off.
 #![no_std]
 #![no_main]

@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         runs.push(one_attack(&weights, &digits, attack, &eps, i)?);
     }
     let examples: Vec<Example> = runs.iter().flat_map(|run| run.examples.iter().cloned()).collect();
-    let picture = picture::png(&picture::draw("midge", &examples))?;
+    let picture = picture::draw("midge", &examples)?.png()?;
     let path = arguments.out.clone().map_or_else(|| free_name(&picture), Ok)?;
     if arguments.json {
         write_atomically(&path, &picture)?;

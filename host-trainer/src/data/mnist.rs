@@ -1,12 +1,13 @@
 //! The four MNIST files, fetched once into the user's cache.
 //!
-//! A download goes to a `.part` file, which the next attempt continues, whichever mirror or run
+//! The program `curl` downloads: it comes with every usual system and knows its certificates and proxies, and the pinned
+//! SHA-256 protects the content. A download goes to a `.part` file, which the next attempt continues, whichever mirror or run
 //! makes it. Only content whose unpacked SHA-256 is right gets its final name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use etcetera::BaseStrategy;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -109,6 +110,7 @@ fn fetch_one(mirrors: &[String], folder: &Path, known: &Known<'_>) -> Result<(),
             }
         }
     }
+    failures.push(format!("to fetch it by hand, save one of these addresses in {}", folder.display()));
     Err(DataError::Download { file: packed, failures })
 }
 
@@ -138,58 +140,97 @@ fn attempt(url: &str, part: &Path, known: &Known<'_>) -> Result<bool, Failure> {
     if have > limit {
         have = 0;
     }
-    let mut request = agent(url).get(url);
-    if have > 0 {
-        request = request.header("Range", format!("bytes={have}-"));
+    loop {
+        file.set_len(have).and_then(|()| file.seek(SeekFrom::Start(have))).map_err(local(part))?;
+        match transfer(curl("curl", url, have), (&mut file, part), have, limit, url)? {
+            Answer::Whole => return verify(part, known, have > 0),
+            // Nothing follows what is there: it is either complete or useless.
+            Answer::Refused(416) if have > 0 => return verify(part, known, true),
+            Answer::Refused(status) => return Err(remote(false)(format!("answered with status {status}"))),
+            Answer::NoRanges => have = 0,
+        }
     }
-    let response = request.call().map_err(|e| remote(false)(e.to_string()))?;
-    let range = response.headers().get("Content-Range").and_then(|v| v.to_str().ok());
-    let fits = range.is_some_and(|v| v.starts_with(&format!("bytes {have}-")));
-    match response.status().as_u16() {
-        206 if have > 0 && fits => {}
-        // The server ignores ranges and sends everything.
-        200 => have = 0,
-        // Nothing follows what is there: it is either complete or useless.
-        206 | 416 if have > 0 => return verify(part, known, true),
-        status => return Err(remote(false)(format!("answered with status {status}"))),
-    }
-    file.set_len(have).and_then(|()| file.seek(SeekFrom::Start(have))).map_err(local(part))?;
-    save(response.into_body(), (file, part), have, limit, url)?;
-    verify(part, known, have > 0)
 }
 
-fn agent(url: &str) -> ureq::Agent {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .accept_encoding("identity")
-        .timeout_connect(Some(Duration::from_secs(15)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
-        .timeout_per_read(Some(Duration::from_secs(30)))
-        .timeout_recv_body(Some(Duration::from_secs(1800)));
+/// How a server answered.
+enum Answer {
+    /// With all that was asked for.
+    Whole,
+    /// With everything, where only the rest was asked for.
+    NoRanges,
+    /// With this status.
+    Refused(u16),
+}
+
+/// A command that writes what follows byte `start` of `url` to its output.
+fn curl(program: &str, url: &str, start: u64) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--silent", "--show-error", "--fail", "--location", "--proto", "=http,https"]);
+    // At least a byte within 30 seconds, and everything within 30 minutes.
+    command.args(["--connect-timeout", "15", "--speed-limit", "1", "--speed-time", "30", "--max-time", "1800"]);
     // A mirror on this computer is not reached through a proxy.
-    let own = url.starts_with("http://127.") || url.starts_with("http://localhost");
-    let config = if own { config.proxy(None) } else { config };
-    config.build().into()
+    if url.starts_with("http://127.") || url.starts_with("http://localhost") {
+        command.args(["--noproxy", "*"]);
+    }
+    if start > 0 {
+        command.args(["--continue-at", &start.to_string()]);
+    }
+    command.args(["--url", url]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
-/// Writes the body to the file, which may reach `limit` bytes.
-fn save(
-    mut body: ureq::Body,
-    (mut file, part): (File, &Path),
+/// Runs the command and adds its output to the file, which holds `start` bytes and may reach `limit`.
+fn transfer(
+    mut command: Command,
+    (file, part): (&mut File, &Path),
     start: u64,
     limit: u64,
     url: &str,
-) -> Result<(), Failure> {
-    let bar = progress(url, body.content_length().map(|length| start.saturating_add(length)));
-    let (mut have, mut buffer) = (start, vec![0; 64 * 1024]);
-    let mut reader = body.as_reader();
-    loop {
+) -> Result<Answer, Failure> {
+    let needed = |error: io::Error| remote(false)(format!("needs the program curl, which does not start: {error}"));
+    let mut child = command.spawn().map_err(needed)?;
+    let mut output = child.stdout.take().ok_or_else(|| remote(false)("curl has no output".into()))?;
+    let saved = save(&mut output, (file, part), start, limit, url);
+    if saved.is_err() {
+        // It may have ended by itself.
+        let _ = child.kill();
+    }
+    let ended = child.wait_with_output().map_err(needed)?;
+    let have = saved?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    // Its exit codes: 22 is a status of 400 or more, 33 a server that cannot begin in the middle.
+    match ended.status.code() {
+        Some(0) => Ok(Answer::Whole),
+        Some(33) if start > 0 => Ok(Answer::NoRanges),
+        Some(22) if let Some(status) = status(&said) => Ok(Answer::Refused(status)),
         // What arrived is kept, so asking again makes progress.
-        let read = reader.read(&mut buffer);
+        _ => Err(remote(have > start)(format!("broke off at byte {have}: {}", said.trim()))),
+    }
+}
+
+/// The number in `curl: (22) The requested URL returned error: 404`.
+fn status(said: &str) -> Option<u16> {
+    said.rsplit_once("error: ")?.1.get(..3)?.parse().ok()
+}
+
+/// Writes the body to the file and gives its new length.
+fn save(
+    body: &mut impl Read,
+    (file, part): (&mut File, &Path),
+    start: u64,
+    limit: u64,
+    url: &str,
+) -> Result<u64, Failure> {
+    let bar = progress(url);
+    let (mut have, mut buffer) = (start, vec![0; 64 * 1024]);
+    loop {
+        let read = body.read(&mut buffer);
         let n = read.map_err(|e| remote(have > start)(format!("broke off at byte {have}: {e}")))?;
         if n == 0 {
             bar.finish_and_clear();
-            return file.sync_all().map_err(local(part));
+            file.sync_all().map_err(local(part))?;
+            return Ok(have);
         }
         have += n as u64;
         if have > limit {
@@ -201,16 +242,15 @@ fn save(
     }
 }
 
-/// A bar with the remaining time on a terminal, one plain line otherwise.
-fn progress(url: &str, total: Option<u64>) -> ProgressBar {
+/// Bytes and speed on a terminal, one plain line otherwise.
+fn progress(url: &str) -> ProgressBar {
     if !crate::progress::is_drawn() {
         note!("downloading {url}");
         return ProgressBar::hidden();
     }
-    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-    let look = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-    let bar = bar.with_message(url.to_string());
-    bar.with_style(ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let bar = ProgressBar::no_length().with_message(url.to_string());
+    let look = ProgressStyle::with_template("{msg} {spinner} {bytes} {bytes_per_sec}");
+    bar.with_style(look.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 /// As [`compare`], and deletes a wrong file.
@@ -252,7 +292,7 @@ mod tests {
     /// The offsets asked for, in order.
     type Log = Arc<Mutex<Vec<usize>>>;
     /// Status and extra header, the announced length, and the body for an offset.
-    type Answer = fn(usize) -> (String, usize, Vec<u8>);
+    type Reply = fn(usize) -> (String, usize, Vec<u8>);
 
     fn packed() -> Vec<u8> {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -260,7 +300,7 @@ mod tests {
         gzip.finish().unwrap()
     }
 
-    fn serve(answer: Answer) -> (String, Log) {
+    fn serve(answer: Reply) -> (String, Log) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/base/", listener.local_addr().unwrap());
         let log = Log::default();
@@ -300,12 +340,12 @@ mod tests {
         }
     }
 
-    const WHOLE: Answer = |_| good(0);
-    const MISSING: Answer = |_| ("404 Not Found".into(), 2, b"no".to_vec());
-    const SILENT: Answer = |_| (String::new(), 0, vec![]);
-    const ENDLESS: Answer = |_| ("200 OK".into(), 1 << 20, vec![7; 1 << 20]);
-    const CORRUPT: Answer = |_| ("200 OK".into(), 40, [&packed()[..20], &[0; 20]].concat());
-    const WRONG: Answer = |_| ("200 OK".into(), 5, b"other".to_vec());
+    const WHOLE: Reply = |_| good(0);
+    const MISSING: Reply = |_| ("404 Not Found".into(), 2, b"no".to_vec());
+    const SILENT: Reply = |_| (String::new(), 0, vec![]);
+    const ENDLESS: Reply = |_| ("200 OK".into(), 1 << 20, vec![7; 1 << 20]);
+    const CORRUPT: Reply = |_| ("200 OK".into(), 40, [&packed()[..20], &[0; 20]].concat());
+    const WRONG: Reply = |_| ("200 OK".into(), 5, b"other".to_vec());
 
     /// Breaks off after ten bytes unless asked to continue.
     fn halting(offset: usize) -> (String, usize, Vec<u8>) {
@@ -316,7 +356,7 @@ mod tests {
 
     /// Fetches with `part` already there; gives the result, the offsets asked of each mirror and
     /// the names left in the folder.
-    fn run(answers: &[Answer], part: &[u8]) -> (Result<(), DataError>, Vec<Vec<usize>>, Vec<String>) {
+    fn run(answers: &[Reply], part: &[u8]) -> (Result<(), DataError>, Vec<Vec<usize>>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         if !part.is_empty() {
             fs::write(folder.path().join("file.gz.part"), part).unwrap();
@@ -334,7 +374,7 @@ mod tests {
     }
 
     /// The mirrors, what the `.part` file holds at first, and the offsets each mirror is asked for.
-    type Case<'a> = (&'a [Answer], &'a [u8], &'a [&'a [usize]]);
+    type Case<'a> = (&'a [Reply], &'a [u8], &'a [&'a [usize]]);
 
     #[test]
     fn downloads_finish_whatever_the_server_does() {
@@ -346,7 +386,7 @@ mod tests {
             (&[good], &junk, &[&[30, 0]]),
             (&[good], &[&all[..], &junk].concat(), &[&[all.len() + 30, 0]]),
             (&[good], &huge, &[&[0]]),
-            (&[WHOLE], &all[..20], &[&[20]]),
+            (&[WHOLE], &all[..20], &[&[20, 0]]),
             (&[halting], &[], &[&[0, 10]]),
             (&[MISSING, good], &all[..20], &[&[20], &[20]]),
             (&[SILENT, good], &[], &[&[0], &[0]]),
@@ -371,6 +411,25 @@ mod tests {
             assert!(message.contains(part), "{part} is not in {message}");
         }
         assert_eq!(message.matches("http://127.0.0.1").count(), 4);
+        assert!(message.contains("by hand"), "{message}");
+    }
+
+    #[test]
+    fn without_curl_the_message_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("part");
+        let mut file = File::create(&part).unwrap();
+        let command = curl("no-such-program", "http://127.0.0.1:9/", 0);
+        let result = transfer(command, (&mut file, &part), 0, 10, "");
+        let Err(Failure::Remote { reason, again: false }) = result else { panic!("expected a failure") };
+        assert!(reason.contains("the program curl"), "{reason}");
+    }
+
+    #[test]
+    fn the_status_is_read_from_what_curl_says() {
+        assert_eq!(status("curl: (22) The requested URL returned error: 416\n"), Some(416));
+        assert_eq!(status("curl: (22) The requested URL returned error: 404 Not Found"), Some(404));
+        assert_eq!([status(""), status("error: no"), status("error: é")], [None; 3]);
     }
 
     #[test]

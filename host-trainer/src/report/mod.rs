@@ -14,6 +14,6 @@ mod plots;
 pub mod settings;
 mod stages;
 
+pub use crate::drawing::register_font;
 pub use figures::{AttackRow, Bin, Curve, Figures, Matrix, Minimal, Report, Robust};
-pub use plots::register_font;
 pub use settings::{Settings, Subject};

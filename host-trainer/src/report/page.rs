@@ -1,11 +1,8 @@
 //! The page: the template `report.html`, filled with the same figures that `--json` prints.
 
-use std::io::Cursor;
-
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use image::{ImageFormat, Rgb, RgbImage};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use plotters::style::RGBColor;
@@ -14,6 +11,7 @@ use serde::Serialize;
 use super::figures::{Figures, Report};
 use super::plots::{self, PALETTE};
 use super::settings::GRID_END;
+use crate::drawing::Picture;
 use crate::picture::{self, Example, View};
 use crate::summary::thousands;
 
@@ -111,7 +109,7 @@ fn show(figures: &Figures, report: &Report, letter: &'static str, files: &mut Ve
         files.push((format!("{name}-{letter}.png"), drawing.png));
     }
     shown.examples = figures.examples.iter().map(equation).collect::<Result<_>>()?;
-    files.push((format!("examples-{letter}.png"), png(&picture::draw(&figures.name, &figures.examples))?));
+    files.push((format!("examples-{letter}.png"), picture::draw(&figures.name, &figures.examples)?.png()?));
     Ok(shown)
 }
 
@@ -145,18 +143,12 @@ fn data_uri(
     [height, width, channels]: [usize; 3],
     paint: impl Fn([f32; 3]) -> [u8; 3],
 ) -> Result<String> {
-    let image = RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let start = (y as usize * width + x as usize) * channels;
+    let image = Picture::from_fn(width, height, |x, y| {
+        let start = (y * width + x) * channels;
         let value = |c: usize| values.get(start + c.min(channels - 1)).copied().unwrap_or(0.0);
-        Rgb(paint([0, 1, 2].map(value)))
+        paint([0, 1, 2].map(value))
     });
-    Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png(&image)?)))
-}
-
-fn png(image: &RgbImage) -> Result<Vec<u8>> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png)?;
-    Ok(bytes.into_inner())
+    Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(image.png()?)))
 }
 
 fn hex(RGBColor(r, g, b): RGBColor) -> String {

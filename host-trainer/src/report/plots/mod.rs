@@ -9,16 +9,11 @@ mod matrix;
 mod minimal;
 mod training;
 
-use std::io::Cursor;
-use std::sync::OnceLock;
-
-use anyhow::{Result, anyhow};
-use image::{ImageFormat, RgbImage, imageops};
-use plotters::coord::Shift;
+use anyhow::Result;
 use plotters::prelude::*;
-use plotters::style;
 
 use super::{Figures, Report};
+use crate::drawing::{Area, Drawn, Picture, paint, register_font};
 
 pub(crate) use accuracy::Accuracy;
 pub(crate) use matrix::MatrixPlot;
@@ -37,7 +32,7 @@ pub(crate) struct Paint {
     pub(crate) dark: RGBColor,
 }
 
-const fn paint(name: &'static str, light: RGBColor, dark: RGBColor) -> Paint {
+const fn of_theme(name: &'static str, light: RGBColor, dark: RGBColor) -> Paint {
     Paint { name, light, dark }
 }
 
@@ -53,19 +48,15 @@ pub(crate) const GREEN: RGBColor = RGBColor(0, 128, 96);
 
 /// All colours of all plots.
 pub(crate) const PALETTE: [Paint; 8] = [
-    paint("paper", PAPER, RGBColor(27, 31, 36)),
-    paint("ink", INK, RGBColor(230, 233, 237)),
-    paint("muted", MUTED, RGBColor(154, 164, 176)),
-    paint("grid", GRID, RGBColor(52, 58, 66)),
-    paint("blue", BLUE, RGBColor(86, 180, 233)),
-    paint("orange", ORANGE, RGBColor(240, 178, 60)),
-    paint("vermillion", VERMILLION, RGBColor(255, 126, 64)),
-    paint("green", GREEN, RGBColor(70, 204, 162)),
+    of_theme("paper", PAPER, RGBColor(27, 31, 36)),
+    of_theme("ink", INK, RGBColor(230, 233, 237)),
+    of_theme("muted", MUTED, RGBColor(154, 164, 176)),
+    of_theme("grid", GRID, RGBColor(52, 58, 66)),
+    of_theme("blue", BLUE, RGBColor(86, 180, 233)),
+    of_theme("orange", ORANGE, RGBColor(240, 178, 60)),
+    of_theme("vermillion", VERMILLION, RGBColor(255, 126, 64)),
+    of_theme("green", GREEN, RGBColor(70, 204, 162)),
 ];
-
-/// Where a backend draws.
-type Area<DB> = DrawingArea<DB, Shift>;
-type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 /// Something to draw.
 pub(crate) trait Plot {
@@ -103,19 +94,21 @@ pub(crate) fn draw(plot: &impl Plot) -> Result<Drawing> {
     let (width, height) = plot.size();
     let size @ (w, h) = (SCALE * width, SCALE * height);
     let mut svg = String::new();
-    render(plot, &SVGBackend::with_string(&mut svg, size).into_drawing_area())?;
+    paint(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), |area| on_paper(plot, area))?;
     // The file opens at the size of the page.
     svg = with_true_font_sizes(&svg).replacen(
         &format!("width=\"{w}\" height=\"{h}\""),
         &format!("width=\"{width}\" height=\"{height}\""),
         1,
     );
-    let mut image = RgbImage::new(w, h);
-    render(plot, &BitMapBackend::with_buffer(&mut image, size).into_drawing_area())?;
-    let small = imageops::thumbnail(&image, PNG_SCALE * width, PNG_SCALE * height);
-    let mut png = Cursor::new(Vec::new());
-    small.write_to(&mut png, ImageFormat::Png)?;
-    Ok(Drawing { svg, png: png.into_inner(), size })
+    let pixels = ((PNG_SCALE * width) as usize, (PNG_SCALE * height) as usize);
+    let picture = Picture::draw(pixels, (SCALE / PNG_SCALE) as usize, |area| on_paper(plot, area))?;
+    Ok(Drawing { svg, png: picture.png()?, size })
+}
+
+fn on_paper<DB: DrawingBackend>(plot: &impl Plot, area: &Area<DB>) -> Drawn<DB> {
+    area.fill(&PAPER)?;
+    plot.draw(area)
 }
 
 /// plotters-svg writes font sizes divided by 1.24, its bitmaps do not.
@@ -128,27 +121,6 @@ fn with_true_font_sizes(svg: &str) -> String {
         let size = size.parse::<f64>().map_or_else(|_| size.to_string(), |size| (1.24 * size).round().to_string());
         done + SIZE + &size + "\"" + rest
     })
-}
-
-fn render<DB: DrawingBackend>(plot: &impl Plot, area: &Area<DB>) -> Result<()> {
-    let draw = || -> Drawn<DB> {
-        area.fill(&PAPER)?;
-        plot.draw(area)?;
-        area.present()
-    };
-    draw().map_err(|error| anyhow!("a plot cannot be drawn: {error}"))
-}
-
-/// The font that text is measured with, and drawn in PNG files; in an SVG the reader's own sans-serif is used. It is
-/// Roboto Regular (Google, Apache 2.0), cut by fonttools' `pyftsubset` to Latin letters, without hints.
-///
-/// # Errors
-/// If the font is damaged.
-pub fn register_font() -> Result<()> {
-    static FONT: &[u8] = include_bytes!("../../../assets/roboto-regular.ttf");
-    static SOUND: OnceLock<bool> = OnceLock::new();
-    let sound = *SOUND.get_or_init(|| style::register_font("sans-serif", FontStyle::Normal, FONT).is_ok());
-    if sound { Ok(()) } else { Err(anyhow!("the built-in font is damaged")) }
 }
 
 /// All plots of a model, with the names of their files: those that exist.
