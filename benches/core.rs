@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use indicatif::ProgressBar;
-use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_core::attack::{Attack, Fgsm, MiFgsm, Otcm, Target};
 use midge_core::{Element, Error, MNIST_CNN, Model, f16};
 use midge_trainer::bundled;
 use midge_trainer::data::synthetic;

@@ -1,7 +1,7 @@
 //! The measurements.
 
 use anyhow::{Result, ensure};
-use midge_core::attack::{Fgsm, Goal, Walk, perturb_len};
+use midge_core::attack::{Attack, Fgsm, Walk, perturb_len};
 use midge_core::batch::Batch;
 use midge_core::{Error, Layer, Model, Network, Padding, Shape};
 use midge_trainer::data::synthetic;
@@ -183,10 +183,11 @@ fn all(model: &Model<'_, f32>, images: &Images, work: &str) -> Result<(), Error>
         let samples = part.len() / images.len;
         if work == "forward" {
             let batch = Batch::inference(network, samples);
-            return batch.forward(model, samples, |i| &part[i * images.len..][..images.len], buffer);
+            return batch.forward(model, samples, |i| &part[i * images.len..][..images.len], buffer).map(drop);
         }
-        let mut walks: Vec<Walk<'_>> = Walk::all(images.len, part, &mut adversarial[..part.len()]).collect();
-        Fgsm { eps: 0.1 }.perturb_batch(model, &mut walks, &vec![Goal::Away(3); samples], buffer)
+        let labels = vec![3; samples];
+        let walks = Walk::all_away(images.len, part, &labels, &mut adversarial[..part.len()]);
+        Fgsm { eps: 0.1 }.perturb_batch(model, &mut walks.collect::<Vec<_>>(), buffer)
     })
 }
 

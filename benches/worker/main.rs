@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use midge_core::attack::{Fgsm, Goal, MiFgsm, Walk, perturb_len};
+use midge_core::attack::{Attack, Fgsm, MiFgsm, Walk, perturb_len};
 use midge_core::batch::Batch;
 use midge_core::{Error, Model};
 use midge_trainer::data::Dataset;
@@ -80,8 +80,8 @@ fn forward(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
             return Ok(());
         }
         let batch = batch(labels.len());
-        batch.forward(model, labels.len(), |i| &images[i * PIXELS..][..PIXELS], buffer)?;
-        results.copy_from_slice(&batch.logits(buffer)[..results.len()]);
+        let pass = batch.forward(model, labels.len(), |i| &images[i * PIXELS..][..PIXELS], buffer)?;
+        results.copy_from_slice(pass.logits());
         Ok(())
     })
 }
@@ -90,7 +90,7 @@ fn gradient(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
     let batches = &Batches { size: 1, ..*batches };
     batches.map(
         PIXELS,
-        |_| model.network().fast_gradient_len(),
+        |_| model.gradient_len(),
         |image, labels, result, buffer| {
             result.copy_from_slice(model.input_gradient(image, labels[0], buffer)?.gradient);
             Ok(())
@@ -99,8 +99,8 @@ fn gradient(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
 }
 
 /// What an attack away from the labels starts with.
-fn walks<'a>(images: &'a [f32], labels: &[usize], results: &'a mut [f32]) -> (Vec<Walk<'a>>, Vec<Goal>) {
-    (Walk::all(PIXELS, images, results).collect(), labels.iter().map(|label| Goal::Away(*label)).collect())
+fn walks<'a>(images: &'a [f32], labels: &'a [usize], results: &'a mut [f32]) -> Vec<Walk<'a>> {
+    Walk::all_away(PIXELS, images, labels, results).collect()
 }
 
 fn fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
@@ -108,8 +108,7 @@ fn fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
         PIXELS,
         |samples| perturb_len(model.network(), samples),
         |images, labels, results, buffer| {
-            let (mut walks, goals) = walks(images, labels, results);
-            Fgsm { eps: EPS }.perturb_batch(model, &mut walks, &goals, buffer)
+            Fgsm { eps: EPS }.perturb_batch(model, &mut walks(images, labels, results), buffer)
         },
     )
 }
@@ -119,8 +118,7 @@ fn mi_fgsm(model: &Model<'_, f32>, batches: &Batches<'_>) -> Result<Vec<f32>> {
         PIXELS,
         |samples| perturb_len(model.network(), samples),
         |images, labels, results, buffer| {
-            let (mut walks, goals) = walks(images, labels, results);
-            MiFgsm::new(EPS).perturb_batch(model, &mut walks, &goals, buffer)
+            MiFgsm::new(EPS).perturb_batch(model, &mut walks(images, labels, results), buffer)
         },
     )
 }

@@ -1,7 +1,6 @@
 //! The layers of a model, and what it needs of a device's flash and RAM.
 
 use anyhow::Result;
-use midge_core::attack::Pgd;
 use midge_core::{Layer, Network, Shape};
 use serde::Serialize;
 
@@ -85,8 +84,8 @@ impl Memory {
             ram_bytes_fgsm: attack(network.gradient_len()),
             ram_bytes_otcm: attack(network.gradient_len()),
             ram_bytes_mi_fgsm: attack(network.attack_len()),
-            ram_bytes_pgd: attack(Pgd::new(0.0, 0).buffer_len(network)),
-            ram_bytes_pgd_restarts: attack(Pgd { restarts: 2, ..Pgd::new(0.0, 0) }.buffer_len(network)),
+            ram_bytes_pgd: attack(network.gradient_len()),
+            ram_bytes_pgd_restarts: attack(network.attack_len()),
         })
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use half::f16;
 use midge_core::{
-    Element, Header, Level, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Network, checksum,
+    Header, Level, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Network, Number, checksum,
 };
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};

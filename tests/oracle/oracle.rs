@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use indicatif::ProgressBar;
 use midge_core::Model;
-use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
+use midge_core::attack::{Attack as _, Fgsm, MiFgsm, Otcm, Target};
 use midge_trainer::bundled;
 use midge_trainer::data::{Dataset, Source, Split, folder, mnist};
 use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate};
@@ -107,7 +107,7 @@ fn logits_gradients_and_adversarial_images_are_those_of_the_reference() {
     assert_eq!(test.images, data.images);
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed).unwrap();
-    let mut buffer = vec![0.0; weights.network.attack_len()];
+    let mut buffer = vec![0.0; model.attack_len()];
     let (mut fgsm, mut otcm, mut mi_fgsm) = (vec![], vec![], vec![]);
     let (mut logit_difference, mut gradient_difference) = (0.0f32, 0.0f32);
     let largest = gradients.iter().fold(0.0f32, |a, g| a.max(g.abs()));
@@ -213,7 +213,7 @@ fn f16_in_place_is_the_rounded_model() {
         Model::<f16>::from_safetensors(&weights.network, &bytemuck::cast_slice(&words)[..bytes.len()]).unwrap();
     let mut transposed = vec![0.0; rounded.transposed_len()];
     let model = rounded.model(&mut transposed).unwrap();
-    let (mut a, mut b) = (vec![0.0; weights.network.gradient_len()], vec![0.0; weights.network.gradient_len()]);
+    let (mut a, mut b) = (vec![0.0; model.gradient_len()], vec![0.0; weights.network.gradient_len()]);
     for i in 0..100 {
         let expected = model.input_gradient(data.image(i), data.label(i), &mut a).unwrap();
         let found = in_place.input_gradient(data.image(i), data.label(i), &mut b).unwrap();

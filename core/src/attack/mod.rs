@@ -54,7 +54,6 @@ use self::batch::{NEVER, RunBatch, follow_loss};
 use self::step::{Starts, Step};
 use crate::error::Error;
 use crate::model::Model;
-use crate::network::Network;
 use crate::pass::Element;
 
 pub use any::AnyAttack;
@@ -89,10 +88,9 @@ pub trait Attack {
         None
     }
 
-    /// Elements of the buffer that an attack takes on a device, [`Network::gradient_len`] or [`Network::attack_len`]. (With
-    /// transposed weights it is [`Model::gradient_len`] or [`Model::attack_len`].)
-    fn buffer_len(&self, network: &Network) -> usize {
-        self.step().buffer_len(network, self.starts())
+    /// Elements of the buffer: [`Model::gradient_len`], and [`Model::attack_len`] with momentum or several starts.
+    fn buffer_len<T: Element>(&self, model: &Model<'_, T>) -> usize {
+        model.gradient_len() + self.step().kept_images(self.starts()) * model.network().input().len()
     }
 
     /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same

@@ -19,7 +19,7 @@ use crate::loss::Loss;
 /// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
 /// let (mut adversarial, mut buffer) = ([0.0; 2], [0.0; NETWORK.attack_len()]);
 /// let pgd = Pgd { restarts: 3, ..Pgd::new(0.2, 1) };
-/// assert_eq!(pgd.buffer_len(&NETWORK), NETWORK.attack_len());
+/// assert_eq!(pgd.buffer_len(&model), NETWORK.attack_len());
 /// let outcome = pgd.attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
 /// assert_eq!(outcome.after.class, 1);
 /// # Ok::<(), midge_core::Error>(())

@@ -6,7 +6,6 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use super::goal::Goal;
 use crate::error::{Error, check_option};
 use crate::loss::Loss;
-use crate::network::Network;
 
 /// The options of the step.
 #[doc(hidden)]
@@ -67,11 +66,6 @@ impl Step {
     /// Images that the buffer holds beside what a gradient needs: the momentum, or the nearest place so far.
     pub(super) fn kept_images(&self, starts: Option<Starts>) -> usize {
         usize::from(self.decay.is_some() || starts.is_some_and(|starts| starts.restarts > 1))
-    }
-
-    /// Elements of the buffer on a device.
-    pub(super) fn buffer_len(&self, network: &Network, starts: Option<Starts>) -> usize {
-        if self.kept_images(starts) > 0 { network.attack_len() } else { network.gradient_len() }
     }
 
     pub(super) fn check_options(&self) -> Result<(), Error> {

@@ -43,9 +43,9 @@ impl<'a> Walk<'a> {
         adversarial: &'a mut [f32],
     ) -> impl Iterator<Item = Self> + use<'a> {
         let pairs = images.chunks(pixels.max(1)).zip(adversarial.chunks_mut(pixels.max(1))).zip(labels);
-        pairs.zip(0..).map(|(((image, adversarial), label), seed)| {
-            Self::new(image, adversarial, Goal::Away(*label), seed)
-        })
+        pairs
+            .zip(0..)
+            .map(|(((image, adversarial), label), seed)| Self::new(image, adversarial, Goal::Away(*label), seed))
     }
 
     /// To the class that the clean image is least likely to be, apart from `label`

@@ -63,7 +63,7 @@ impl Results {
         let Job { weights, data, labels, .. } = *job;
         let mut transposed = vec![0.0; weights.transposed_len()];
         let model = weights.model(&mut transposed)?;
-        let mut buffer = vec![0.0; weights.network.fast_gradient_len()];
+        let mut buffer = vec![0.0; model.gradient_len()];
         let mut results = Self::default();
         for (i, attacked) in attacked.iter().enumerate() {
             let gradient = model.input_gradient(data.image(i), data.label(i), &mut buffer)?;

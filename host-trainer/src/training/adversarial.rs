@@ -11,7 +11,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use midge_core::attack::{Fgsm, Goal, Pgd, Walk};
+use midge_core::attack::{Attack, Fgsm, Pgd, Walk};
 use midge_core::batch::Batch;
 use midge_core::loss::Loss;
 use midge_core::{Error, Model};
@@ -73,16 +73,15 @@ impl Adversarial {
         let pgd = Pgd { eps, alpha, steps: self.steps, restarts: 1, seed, loss: Loss::CrossEntropy };
         let (network, count) = (model.network(), labels.len());
         let (pixels, classes) = (network.input().len(), network.classes());
-        let mut walks: Vec<_> = Walk::all(pixels, images, adversarial).collect();
-        let goals: Vec<_> = labels.iter().map(|label| Goal::Away(*label)).collect();
+        let mut walks: Vec<_> = Walk::all_away(pixels, images, labels, adversarial).collect();
         match self.method {
-            Method::Fgsm => Fgsm { eps }.perturb_batch(model, &mut walks, &goals, buffer),
-            Method::Fast | Method::Pgd => pgd.perturb_batch(model, &mut walks, &goals, buffer),
+            Method::Fgsm => Fgsm { eps }.perturb_batch(model, &mut walks, buffer),
+            Method::Fast | Method::Pgd => pgd.perturb_batch(model, &mut walks, buffer),
             Method::Trades => {
-                let batch = Batch::gradient(network, count);
-                batch.forward(model, count, |i| &images[i * pixels..][..pixels], buffer)?;
-                let clean: Vec<_> = batch.logits(buffer).chunks(classes).map(trades::log_softmax).collect();
-                let objective = |i: usize, logits: &[f32], gradient: &mut [f32]| {
+                let batch = Batch::inference(network, count);
+                let pass = batch.forward(model, count, |i| &images[i * pixels..][..pixels], buffer)?;
+                let clean: Vec<_> = pass.logits().chunks(classes).map(trades::log_softmax).collect();
+                let objective = |i: usize, _: &Walk<'_>, logits: &[f32], gradient: &mut [f32]| {
                     trades::kl_gradient(&clean[i], logits, gradient);
                 };
                 pgd.perturb_batch_along(model, &mut walks, objective, buffer)

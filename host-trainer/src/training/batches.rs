@@ -4,16 +4,16 @@
 //! groups, and every row of a dense layer is updated by one thread.
 
 use midge_core::attack::perturb_len;
-use midge_core::batch::Batch;
-use midge_core::{Error, Level, Model, loss};
+use midge_core::batch::{Batch, DenseRecord};
+use midge_core::{Error, Level, Model, Network, loss};
 use rayon::prelude::*;
 
 use super::adversarial::Method;
-use super::optimiser::Update;
+use super::optimiser::{Optimiser, Update};
 use super::recipe::Recipe;
 use super::{Training, shift, trades};
 use crate::data::Dataset;
-use crate::weights::{Weights, tensor_infos};
+use crate::weights::{Tensor, Weights, tensor_infos};
 
 /// Samples that share one sum of convolution gradients. Fixed, so that sums do not depend on the threads.
 const GROUP: usize = 4;
@@ -92,44 +92,43 @@ impl<'t> Trainer<'t> {
 
     /// One update; returns the sum of losses and the number of correct predictions.
     pub(super) fn step(&mut self, step: &Step<'_>) -> Result<(f64, usize), Error> {
-        let sums = self.passes(step)?;
-        self.training.state.updates += 1;
-        let count = self.training.state.updates;
-        let update = Update { learning_rate: step.learning_rate, samples: step.samples.len(), count };
-        self.update_convolutions(&update);
-        self.update_dense(&update);
+        let Self { training, recipe, data, transposed, part, parts, conv_gradients } = self;
+        let Training { weights: Weights { network, tensors, .. }, state } = &mut **training;
+        let network = &*network;
+        let (sums, records) = {
+            let tensors: Vec<&[f32]> = tensors.iter().map(|tensor| tensor.as_slice()).collect();
+            let model = Model::from_tensors(network, &tensors)?.with_transposed(Level::detect(), transposed)?;
+            let pass = Pass { network, model: &model, recipe, data, room: *part };
+            pass.all(step, parts, conv_gradients)?
+        };
+        state.updates += 1;
+        let (learning_rate, samples, count) = (step.learning_rate, step.samples.len(), state.updates);
+        let update = Update { learning_rate, samples, count };
+        let mut rule = Rule { optimiser: recipe.optimiser, update, tensors, moments: &mut state.moments };
+        rule.update_convolutions(network, &mut conv_gradients[..samples.div_ceil(GROUP)]);
+        rule.update_dense(network, &records);
         Ok(sums)
     }
+}
 
-    /// Forward and backward of every sample.
-    fn passes(&mut self, step: &Step<'_>) -> Result<(f64, usize), Error> {
-        let Weights { network, tensors, .. } = &self.training.weights;
-        let tensors: Vec<&[f32]> = tensors.iter().map(|tensor| tensor.as_slice()).collect();
-        let model = Model::from_tensors(network, &tensors)?;
-        let model = model.with_transposed(Level::detect(), &mut self.transposed)?;
-        let (recipe, data) = (self.recipe, self.data);
-        let gradients = self.conv_gradients.par_chunks_mut(self.part / GROUP);
-        let parts = step.samples.par_chunks(self.part).zip(&mut self.parts).zip(gradients).enumerate();
-        let results = parts.map(|(i, ((samples, part), gradients))| {
-            let pass = Pass { model: &model, recipe, data, room: self.part };
-            pass.run(&step.part(i * self.part, samples), part, gradients)
-        });
-        let results: Result<Vec<_>, Error> = results.collect();
-        // In the order of the samples, so that the sum does not depend on the parts.
-        let results = results?.into_iter().flatten();
-        Ok(results.fold((0.0, 0), |sums, (loss, correct)| (sums.0 + f64::from(loss), sums.1 + usize::from(correct))))
-    }
+/// An optimiser's update, and the weights that it changes.
+struct Rule<'t> {
+    optimiser: Optimiser,
+    update: Update,
+    tensors: &'t mut [Tensor],
+    moments: &'t mut [Vec<[f32; 2]>],
+}
 
-    fn update_convolutions(&mut self, update: &Update) {
-        let groups = update.samples.div_ceil(GROUP);
-        let Some((sum, others)) = self.conv_gradients[..groups].split_first_mut() else { return };
+impl Rule<'_> {
+    /// The convolutions' weights, by the sum of the gradients of all groups.
+    fn update_convolutions(&mut self, network: &Network, gradients: &mut [Vec<f32>]) {
+        let Some((sum, others)) = gradients.split_first_mut() else { return };
         for gradient in others {
             sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += *g);
         }
-        let Training { weights, state } = &mut *self.training;
         let mut rest = sum.as_slice();
-        let tensors = weights.tensors.iter_mut().zip(&mut state.moments);
-        for (info, (tensor, moments)) in tensor_infos(&weights.network).iter().zip(tensors) {
+        let tensors = self.tensors.iter_mut().zip(&mut *self.moments);
+        for (info, (tensor, moments)) in tensor_infos(network).iter().zip(tensors) {
             if rest.is_empty() {
                 break;
             }
@@ -140,36 +139,35 @@ impl<'t> Trainer<'t> {
             for (o, gradient) in gradient.chunks_exact(tensor.len() / filters).enumerate() {
                 ordered[o..].iter_mut().step_by(filters).zip(gradient).for_each(|(target, g)| *target = *g);
             }
-            self.recipe.optimiser.update(tensor, &ordered, moments, update);
+            self.optimiser.update(tensor, &ordered, moments, &self.update);
             rest = others;
         }
     }
 
-    fn update_dense(&mut self, update: &Update) {
-        let Training { weights: Weights { network, tensors, .. }, state } = &mut *self.training;
-        let (optimiser, views) = (self.recipe.optimiser, views(self.recipe));
-        let batch = Batch::training(network, self.part * views);
-        let counts = (0..update.samples).step_by(self.part).map(|first| self.part.min(update.samples - first) * views);
-        let parts: Vec<(usize, &[f32])> = counts.zip(self.parts.iter().map(|part| part.passes.as_slice())).collect();
-        let layers: Vec<_> = batch.dense_layers().collect();
-        let count: usize = layers.iter().map(|(_, _, bias)| 1 + usize::from(*bias)).sum();
-        let first = tensors.len() - count;
-        let mut tensors = tensors[first..].iter_mut().zip(&mut state.moments[first..]);
-        for (layer, (_, units, bias)) in layers.into_iter().enumerate() {
-            let Some((weights, moments)) = tensors.next() else { return };
+    /// The dense layers' weights, whose gradients are added up row by row from what the batches left.
+    fn update_dense(&mut self, network: &Network, records: &[DenseRecord<'_, '_>]) {
+        let Self { optimiser, update, .. } = *self;
+        let layers: Vec<_> = Batch::training(network, 1).dense_layers().collect();
+        let count: usize = layers.iter().map(|layer| 1 + usize::from(layer.has_bias())).sum();
+        let first = self.tensors.len() - count;
+        let mut tensors = self.tensors[first..].iter_mut().zip(&mut self.moments[first..]);
+        for layer in layers {
+            let (units, Some((weights, moments))) = (layer.units(), tensors.next()) else { return };
             chunks(weights, moments, ROWS * units).into_par_iter().enumerate().for_each_init(
                 || vec![0.0; ROWS * units],
                 |gradient, (chunk, (weights, moments))| {
                     let gradient = &mut gradient[..weights.len()];
                     gradient.fill(0.0);
-                    batch.add_dense_gradient(layer, &parts, chunk * ROWS, gradient);
-                    optimiser.update(weights, gradient, moments, update);
+                    layer.add_weight_gradient(records, chunk * ROWS, gradient);
+                    optimiser.update(weights, gradient, moments, &update);
                 },
             );
-            if bias && let Some((weights, moments)) = tensors.next() {
+            if layer.has_bias()
+                && let Some((weights, moments)) = tensors.next()
+            {
                 let mut gradient = vec![0.0; units];
-                batch.add_dense_bias_gradient(layer, &parts, &mut gradient);
-                optimiser.update(weights, &gradient, moments, update);
+                layer.add_bias_gradient(records, &mut gradient);
+                optimiser.update(weights, &gradient, moments, &update);
             }
         }
     }
@@ -186,7 +184,8 @@ fn chunks<'a>(
 }
 
 /// What the passes of all parts share.
-struct Pass<'a> {
+struct Pass<'n, 'a> {
+    network: &'n Network,
     model: &'a Model<'a, f32>,
     recipe: &'a Recipe,
     data: &'a Dataset,
@@ -194,10 +193,38 @@ struct Pass<'a> {
     room: usize,
 }
 
-impl Pass<'_> {
-    /// Loss of every sample and whether it is read correctly; leaves the gradients in the buffers.
-    fn run(&self, step: &Step<'_>, part: &mut Part, conv: &mut [Vec<f32>]) -> Result<Vec<(f32, bool)>, Error> {
-        let (network, views) = (self.model.network(), views(self.recipe));
+/// The loss of a sample, and whether it is read correctly.
+type Sample = (f32, bool);
+
+impl<'n> Pass<'n, '_> {
+    /// Forward and backward of every sample: the sum of losses and the number of correct predictions, and what the dense
+    /// layers' gradients need.
+    fn all<'b>(
+        &self,
+        step: &Step<'_>,
+        parts: &'b mut [Part],
+        gradients: &mut [Vec<f32>],
+    ) -> Result<((f64, usize), Vec<DenseRecord<'n, 'b>>), Error> {
+        let gradients = gradients.par_chunks_mut(self.room / GROUP);
+        let parts = step.samples.par_chunks(self.room).zip(parts).zip(gradients).enumerate();
+        let results = parts
+            .map(|(i, ((samples, part), gradients))| self.run(&step.part(i * self.room, samples), part, gradients));
+        let results: Result<Vec<_>, Error> = results.collect();
+        let (samples, records): (Vec<Vec<Sample>>, Vec<_>) = results?.into_iter().unzip();
+        // In the order of the samples, so that the sum does not depend on the parts.
+        let samples = samples.into_iter().flatten();
+        let sum = |sums: (f64, usize), (loss, correct)| (sums.0 + f64::from(loss), sums.1 + usize::from(correct));
+        Ok((samples.fold((0.0, 0), sum), records))
+    }
+
+    /// One part.
+    fn run<'b>(
+        &self,
+        step: &Step<'_>,
+        part: &'b mut Part,
+        conv: &mut [Vec<f32>],
+    ) -> Result<(Vec<Sample>, DenseRecord<'n, 'b>), Error> {
+        let (network, views) = (self.network, views(self.recipe));
         let labels: Vec<usize> = step.samples.iter().map(|i| self.data.label(*i)).collect();
         self.prepare(step, &labels, part)?;
         conv.iter_mut().for_each(|gradient| gradient.fill(0.0));
@@ -213,12 +240,11 @@ impl Pass<'_> {
             &images[sample * pixels..][..pixels]
         };
         let batch = Batch::training(network, self.room * views);
-        batch.forward(self.model, views * labels.len(), image, passes)?;
-        let (logits, gradient) = batch.logit_gradient(passes);
+        let mut pass = batch.forward(self.model, views * labels.len(), image, passes)?;
+        let (logits, gradient) = pass.logit_gradient();
         let rows = logits.chunks(views * classes).zip(gradient.chunks_mut(views * classes)).zip(&labels);
         let results = rows.map(|((logits, gradient), label)| self.loss(logits, *label, gradient)).collect();
-        batch.weight_gradient(self.model, views * labels.len(), passes, (conv, views * GROUP))?;
-        Ok(results)
+        Ok((results, pass.weight_gradient(conv, views * GROUP)?))
     }
 
     /// Shifts and attacks the images, where the recipe asks for it.
@@ -236,7 +262,7 @@ impl Pass<'_> {
     }
 
     /// Loss of one sample, and whether the last of its images is read correctly; fills the gradient of its logits.
-    fn loss(&self, logits: &[f32], label: usize, gradient: &mut [f32]) -> (f32, bool) {
+    fn loss(&self, logits: &[f32], label: usize, gradient: &mut [f32]) -> Sample {
         match self.recipe.adversarial {
             Some(attack) if attack.method == Method::Trades => {
                 let loss = trades::loss_and_gradient(logits, label, attack.beta, gradient);

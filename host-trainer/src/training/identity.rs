@@ -29,11 +29,8 @@ mod tests {
 
     #[test]
     fn the_identity_is_that_of_images_and_labels() {
-        let set = |images: &[f32], labels: &[u8], shape| Dataset {
-            images: images.to_vec(),
-            labels: labels.to_vec(),
-            shape,
-            name: "a set".into(),
+        let set = |images: &[f32], labels: &[u8], shape| {
+            Dataset::new(images.to_vec(), labels.to_vec(), shape, "a set".into())
         };
         let one = set(&[0.0, 1.0], &[3], [1, 2, 1]);
         // sha256sum of 01 00.. 02 00.. 01 00.. 01 00.. (8 bytes each), 00000000 0000803f, 03.

@@ -1,7 +1,7 @@
 //! Clean and PGD accuracy on a part of the training images that is kept for it: what tells the best epoch, and a collapse.
 
 use anyhow::Result;
-use midge_core::attack::{Goal, Pgd, Walk, perturb_len};
+use midge_core::attack::{Attack, Pgd, Walk, perturb_len};
 use midge_core::batch::Batch;
 use midge_core::{Error, loss};
 use rayon::prelude::*;
@@ -75,15 +75,14 @@ pub fn validate(weights: &Weights, data: &Dataset, eps: f32, seed: u64) -> Resul
         |(buffer, adversarial), (part, images)| {
             let labels: Vec<usize> = (0..images.len() / pixels).map(|i| data.label(part * PART + i)).collect();
             let answers = |images: &[f32], buffer: &mut [f32]| -> Result<Vec<usize>, Error> {
-                batch.forward(&model, labels.len(), |i| &images[i * pixels..][..pixels], buffer)?;
-                Ok(batch.logits(buffer).chunks(classes).take(labels.len()).map(loss::argmax).collect())
+                let pass = batch.forward(&model, labels.len(), |i| &images[i * pixels..][..pixels], buffer)?;
+                Ok(pass.logits().chunks(classes).map(loss::argmax).collect())
             };
             let clean = answers(images, buffer)?;
             let adversarial = &mut adversarial[..images.len()];
             let pgd = Pgd::with_steps(eps, STEPS, seed.wrapping_add((part * PART) as u64));
-            let mut walks: Vec<_> = Walk::all(pixels, images, adversarial).collect();
-            let goals: Vec<_> = labels.iter().map(|label| Goal::Away(*label)).collect();
-            pgd.perturb_batch(&model, &mut walks, &goals, buffer)?;
+            let mut walks: Vec<_> = Walk::all_away(pixels, images, &labels, adversarial).collect();
+            pgd.perturb_batch(&model, &mut walks, buffer)?;
             Ok((clean, answers(adversarial, buffer)?))
         },
     );
