@@ -216,7 +216,8 @@ fn copy(from: &[f32], to: &mut [f32]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
-/// The nearest value in [0, 1]. (`f32::clamp` would be calls on a device.)
+/// The nearest value in [0, 1].
+#[expect(clippy::manual_clamp, reason = "f32::clamp would be calls on a device")]
 fn clamp(x: f32) -> f32 {
     if x < 0.0 {
         0.0
