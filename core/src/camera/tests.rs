@@ -188,7 +188,10 @@ fn what_is_wrong_is_named() {
     assert_eq!(bright, Err(Error::Pixel { index: 2, value: 1.1 }));
     let error = Camera { blur: 1e9, ..Camera::NONE }.check().unwrap_err();
     assert_eq!(std::format!("{error}"), "blur is 1000000000: expected a number from 0 to 100");
-    assert!(photograph(Camera { blur: 1.0, ..Camera::NONE }, Shape::hwc(0, 3, 1), &[], 1).is_empty());
+    for (height, width, channels) in [(0, 3, 1), (0, usize::MAX, 2), (usize::MAX, usize::MAX, 0)] {
+        let camera = Camera { blur: 1.0, rotation: 1.0, ..Camera::NONE };
+        assert!(photograph(camera, Shape::hwc(height, width, channels), &[], 1).is_empty());
+    }
 }
 
 /// Numbers that a caller would and would not give.
