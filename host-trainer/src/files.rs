@@ -37,10 +37,11 @@ pub fn write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<
         }
         Place::Regular { path, old } => {
             let mut temporary = Temporary::beside(&path)?;
-            write(&mut temporary.file)?;
+            // Before there is anything that others must not read.
             if let Some(old) = old {
                 temporary.file.set_permissions(old)?;
             }
+            write(&mut temporary.file)?;
             temporary.file.sync_all()?;
             temporary.rename(&path)
         }

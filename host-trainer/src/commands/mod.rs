@@ -1,6 +1,6 @@
 //! The `midge` command: one file a subcommand.
 //!
-//! [`command_line`] reads the command line and says how it ends, see [`exit`]; here is what several subcommands share.
+//! `command_line` reads the command line and says how it ends, see [`exit`]; here is what several subcommands share.
 
 mod attack;
 mod attack_arguments;

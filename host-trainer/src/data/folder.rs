@@ -50,7 +50,11 @@ fn missing(folder: &Path, name: &str) -> DataError {
         Ok(_) => DataError::Missing { folder: shown, tried: file_names(name).join(", ") },
         Err(error) if error.kind() == ErrorKind::NotADirectory => DataError::NotAFolder(shown),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let hint = names::hint(&folder.to_string_lossy(), ["synthetic"]);
+            let hint = match names::closest(&folder.to_string_lossy(), ["synthetic", "mnist"]) {
+                Some("mnist") => "; without --data and MIDGE_DATA, MNIST is downloaded".into(),
+                Some(name) => format!("; did you mean {name:?}?"),
+                None => String::new(),
+            };
             DataError::NoFolder { folder: shown, hint }
         }
         Err(error) => DataError::io(folder)(error),
@@ -123,7 +127,9 @@ mod tests {
             let message = message(name);
             assert!(message.starts_with(path(name).to_str().unwrap()) && message.contains(expected), "{message}");
         }
-        let message = load(Path::new("synthetc"), Split::Test).unwrap_err().to_string();
-        assert!(message.ends_with("did you mean \"synthetic\"?"), "{message}");
+        for (name, hint) in [("synthetc", "did you mean \"synthetic\"?"), ("MNIST", "MNIST is downloaded")] {
+            let message = load(Path::new(name), Split::Test).unwrap_err().to_string();
+            assert!(message.ends_with(hint), "{message}");
+        }
     }
 }
