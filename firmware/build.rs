@@ -1,7 +1,6 @@
 //! Puts the board's `memory.x` where the linker finds it, widens the bundled model to f32 for the benchmark, and takes
 //! the self-test's pictures on the host.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -76,11 +75,12 @@ fn widen(path: &Path) -> Vec<u8> {
     };
     let network = midge_core::MNIST_CNN.to_string();
     let metadata = |crc: u32| {
-        HashMap::from([
+        let entries = [
             (midge_core::METADATA_FORMAT.into(), "midge-1".into()),
             (midge_core::METADATA_NETWORK.into(), network.clone()),
             (midge_core::METADATA_CHECKSUM.into(), format!("{crc:08x}")),
-        ])
+        ];
+        entries.into_iter().collect()
     };
     // The checksum covers the tensors as they lie in the file, so they are laid out once without it.
     let length: usize = wide.iter().map(|(_, _, data)| data.len()).sum();
