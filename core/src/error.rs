@@ -43,6 +43,11 @@ pub enum Error {
         /// The class.
         class: usize,
     },
+    /// A weight is infinite or NaN, or the weights are so large that values between the layers could overflow.
+    Weights {
+        /// Index of the layer.
+        layer: usize,
+    },
     /// The logits or the gradient overflowed.
     NotFinite {
         /// `logits` or `gradient`.
@@ -60,6 +65,9 @@ impl core::fmt::Display for Error {
             Self::NoSteps => f.write_str("an attack needs at least one step"),
             Self::NoRestarts => f.write_str("an attack needs at least one start"),
             Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
+            Self::Weights { layer } => {
+                write!(f, "layer {layer}: weights are infinite or NaN, or so large that its values could overflow")
+            }
             Self::NotFinite { what } => write!(f, "the {what} overflowed: infinite or NaN"),
         }
     }

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod data;
 pub mod evaluation;
 pub mod files;
+mod foreign;
 pub mod import;
 pub mod picture;
 pub mod progress;

@@ -105,7 +105,7 @@ impl<'t> Trainer<'t> {
     fn passes(&mut self, step: &Step<'_>) -> Result<(f64, usize), Error> {
         let Weights { network, tensors, .. } = &self.training.weights;
         let tensors: Vec<&[f32]> = tensors.iter().map(|tensor| tensor.as_slice()).collect();
-        let model = Model::from_tensors(network, &tensors)?;
+        let model = Model::from_changing_tensors(network, &tensors)?;
         let model = model.with_transposed(Level::detect(), &mut self.transposed)?;
         let (recipe, data) = (self.recipe, self.data);
         let gradients = self.conv_gradients.par_chunks_mut(self.part / GROUP);
