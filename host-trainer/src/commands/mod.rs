@@ -15,7 +15,7 @@ mod train;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -79,7 +79,7 @@ impl DataArguments {
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArguments {
-    /// Model file, or the name of a bundled model: plain, robust
+    /// Model file, - for standard input, or the name of a bundled model: plain, robust
     #[arg(long, default_value = "plain", value_name = "MODEL")]
     model: String,
 }
@@ -92,7 +92,9 @@ impl ModelArguments {
             None => {
                 let path = PathBuf::from(&self.model);
                 let known = bundled::MODELS.map(|(name, _)| name).join(", ");
-                Weights::load(&path).with_context(|| format!("--model takes a file or a bundled model: {known}"))
+                // The fault first, then the hint.
+                Weights::load(&path)
+                    .map_err(|error| anyhow!("{error:#} (--model takes a file or a bundled model: {known})"))
             }
         }
     }
