@@ -4,9 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use half::f16;
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
+use midge_core::{MNIST_CNN, Model, f16};
 
 #[path = "src/selftest_cameras.rs"]
 mod cameras;
@@ -63,28 +61,17 @@ fn pictures(path: &Path) -> [u32; cameras::CAMERAS.len()] {
 /// The same model with f32 weights.
 fn widen(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    let widen = |data: &[u8]| -> Vec<u8> {
-        let halves = data.chunks_exact(2).map(|pair| f16::from_le_bytes([pair[0], pair[1]]));
-        halves.flat_map(|half| half.to_f32().to_le_bytes()).collect()
-    };
-    let wide: Vec<_> = file.iter().map(|(name, view)| (name, view.shape().to_vec(), widen(view.data()))).collect();
-    let views = || {
-        wide.iter()
-            .map(|(name, shape, data)| (name, TensorView::new(Dtype::F32, shape.clone(), data).expect("sizes fit")))
-    };
-    let network = midge_core::MNIST_CNN.to_string();
-    let metadata = |crc: u32| {
-        let entries = [
-            (midge_core::METADATA_FORMAT.into(), "midge-1".into()),
-            (midge_core::METADATA_NETWORK.into(), network.clone()),
-            (midge_core::METADATA_CHECKSUM.into(), format!("{crc:08x}")),
-        ];
-        entries.into_iter().collect()
-    };
-    // The checksum covers the tensors as they lie in the file, so they are laid out once without it.
-    let length: usize = wide.iter().map(|(_, _, data)| data.len()).sum();
-    let draft = serialize(views(), Some(metadata(0))).expect("sizes fit");
-    let crc = midge_core::checksum(&network, &draft[draft.len() - length..]);
-    serialize(views(), Some(metadata(crc))).expect("sizes fit")
+    // At an address that every element type can be read from.
+    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+    let aligned = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()];
+    aligned.copy_from_slice(&bytes);
+    let model = Model::<f16>::from_safetensors(&MNIST_CNN, aligned);
+    let model = model.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let wide: Vec<Vec<f32>> =
+        model.tensors().map(|tensor| tensor.iter().map(|weight| weight.to_f32()).collect()).collect();
+    let tensors: Vec<&[f32]> = wide.iter().map(Vec::as_slice).collect();
+    let mut file = Vec::new();
+    let model = Model::from_tensors(&MNIST_CNN, &tensors).expect("the same weights");
+    model.write_safetensors(&[], &mut |bytes| file.extend_from_slice(bytes));
+    file
 }

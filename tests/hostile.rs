@@ -107,9 +107,131 @@ fn each_defect_has_its_error() {
     assert!(matches!(read::<f16>(&good), Err(ModelError::DType { expected: "F16", .. })));
     let longer = [good.as_slice(), &[0; 4]].concat();
     assert!(matches!(read::<f32>(&longer), Err(ModelError::Oversized { .. })));
+    let short = &good[..good.len() - 4];
+    assert!(matches!(read::<f32>(short), Err(ModelError::Truncated { expected, found }) if expected == found + 4));
     let huge = [&u64::MAX.to_le_bytes(), b"{}".as_slice()].concat();
     assert!(matches!(read::<f32>(&huge), Err(ModelError::HeaderLength { found: u64::MAX, .. })));
     assert!(matches!(Header::read(&[8, 0, 0, 0, 0, 0, 0, 0, 1]), Err(ModelError::Truncated { .. })));
+}
+
+/// A file with a sound checksum of tensors `0.weight` (36 numbers), `0.bias` (4), `4.weight` (108) and `4.bias` (3), in
+/// the order, at the places and with the names that `change` makes of the header's entries. They fill 604 bytes.
+fn laid_out(bytes: usize, change: impl Fn(&mut Vec<String>)) -> Vec<u8> {
+    let tensors = vec![0u8; bytes];
+    let crc = midge_core::checksum(&text(), &tensors);
+    let mut entries =
+        vec![format!(r#""__metadata__":{{"format":"midge-1","network":"{}","crc32":"{crc:08x}"}}"#, text())];
+    for (name, shape, from, to) in [
+        ("0.weight", "3,3,1,4", 0, 144),
+        ("0.bias", "4", 144, 160),
+        ("4.weight", "36,3", 160, 592),
+        ("4.bias", "3", 592, 604),
+    ] {
+        entries.push(entry(name, shape, from, to));
+    }
+    change(&mut entries);
+    let header = format!("{{{}}}", entries.join(","));
+    let header = format!("{header:<width$}", width = header.len().next_multiple_of(8));
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &tensors].concat()
+}
+
+fn entry(name: &str, shape: &str, from: usize, to: usize) -> String {
+    format!(r#""{name}":{{"dtype":"F32","shape":[{shape}],"data_offsets":[{from},{to}]}}"#)
+}
+
+/// The device's reader, the host's and the format's own library agree about what is no safetensors file.
+#[test]
+fn tensors_must_fill_the_file_once() {
+    let library = |file: &[u8]| safetensors::SafeTensors::deserialize(file).is_ok();
+    let sound = laid_out(604, |_| {});
+    assert!(read::<f32>(&sound).is_ok() && Weights::from_bytes(&sound).is_ok() && library(&sound));
+    let error = |bytes: usize, change: &dyn Fn(&mut Vec<String>)| {
+        let file = laid_out(bytes, change);
+        assert!(Weights::from_bytes(&file).is_err());
+        (read::<f32>(&file).unwrap_err(), library(&file))
+    };
+    // Overlap: the second tensor lies in the first.
+    let overlap = error(604, &|entries| entries[2] = entry("0.bias", "4", 0, 16));
+    assert_eq!(overlap, (ModelError::Offsets { expected: 16, found: 160 }, false));
+    let overlap = error(588, &|entries| {
+        entries[2] = entry("0.bias", "4", 128, 144);
+        entries[3] = entry("4.weight", "36,3", 144, 576);
+        entries[4] = entry("4.bias", "3", 576, 588);
+    });
+    assert_eq!(overlap, (ModelError::Offsets { expected: 144, found: 128 }, false));
+    // A gap, in the middle and at the start.
+    let gap = error(608, &|entries| entries[4] = entry("4.bias", "3", 596, 608));
+    assert_eq!(gap, (ModelError::Offsets { expected: 592, found: 596 }, false));
+    let gap = error(604, &|entries| entries[1] = entry("0.weight", "3,3,1,4", 4, 144));
+    assert_eq!(gap, (ModelError::Offsets { expected: 0, found: 4 }, false));
+    // One more, with bytes and without.
+    let extra = error(608, &|entries| entries.push(entry("x", "1", 604, 608)));
+    assert_eq!(extra, (ModelError::Extra { expected: 604, found: 608 }, true));
+    assert_eq!(error(604, &|entries| entries.push(entry("x", "0", 604, 604))).0, ModelError::Header);
+    // One twice: with bytes of its own, and with the same ones.
+    let twice = error(616, &|entries| entries.push(entry("4.bias", "3", 604, 616)));
+    assert_eq!(twice, (ModelError::Extra { expected: 604, found: 616 }, false));
+    assert!(matches!(
+        error(604, &|entries| entries.push(entry("4.bias", "3", 592, 604))).0,
+        ModelError::Offsets { .. }
+    ));
+    // The header in another order than the bytes: the format allows it, midge and every known writer do not.
+    assert!(matches!(error(604, &|entries| entries.swap(1, 2)).0, ModelError::Offsets { .. }));
+    // Ends before it starts; more bytes than the shape needs.
+    assert_eq!(error(604, &|entries| entries[1] = entry("0.weight", "3,3,1,4", 144, 0)), (ModelError::Header, false));
+    let long = error(604, &|entries| {
+        entries[3] = entry("4.weight", "36,3", 160, 588);
+        entries[4] = entry("4.bias", "3", 588, 604);
+    });
+    assert_eq!(long, (ModelError::TensorBytes { layer: 4 }, false));
+}
+
+#[test]
+fn a_key_that_stands_twice_is_an_error() {
+    let twice = |from: &str, to: &str| {
+        let file = laid_out(604, |entries| {
+            entries.iter_mut().for_each(|entry| *entry = entry.replace(from, to));
+        });
+        assert!(Weights::from_bytes(&file).is_err(), "{to}");
+        read::<f32>(&file).unwrap_err()
+    };
+    assert_eq!(twice(r#""format":"#, r#""format":"midge-1","format":"#), ModelError::Header);
+    assert_eq!(twice(r#""network":"#, r#""network":"x","network":"#), ModelError::Header);
+    assert_eq!(twice(r#""crc32":"#, r#""crc32":"0","crc32":"#), ModelError::Header);
+    assert_eq!(twice(r#""dtype":"#, r#""dtype":"F16","dtype":"#), ModelError::Header);
+    assert_eq!(twice(r#""shape":"#, r#""shape":[1],"shape":"#), ModelError::Header);
+    assert_eq!(twice(r#""data_offsets":"#, r#""data_offsets":[0,1],"data_offsets":"#), ModelError::Header);
+    // Four fields with one missing.
+    assert!(matches!(twice(r#""dtype":"F32","#, r#""shape":[1],"#), ModelError::DType { .. }));
+    let metadata = r#""__metadata__":{"format":"midge-1"},"__metadata__":"#;
+    assert_eq!(twice(r#""__metadata__":"#, metadata), ModelError::Header);
+}
+
+/// Free text is not the core's concern: what it takes the host takes.
+#[test]
+fn damaged_free_text_does_not_make_a_model_unreadable() {
+    let file = laid_out(604, |entries| {
+        entries[0] = entries[0].replace(r#""format""#, r#""a\q":"\ud800 \x","format""#);
+    });
+    assert!(read::<f32>(&file).is_ok());
+    assert_eq!(Weights::from_bytes(&file).unwrap().metadata.len(), 1);
+}
+
+#[test]
+fn weights_that_could_overflow_are_named() {
+    let mut weights = weights();
+    weights.tensors[0].fill(1e20);
+    weights.tensors[2].fill(1e14);
+    let message = format!("{:#}", weights.to_bytes(DType::F32).unwrap_err());
+    assert!(message.contains("layer 4") && message.contains("overflow"), "{message}");
+    // Another program's file, with a checksum that is right.
+    let tensors: Vec<u8> = std::iter::repeat_n(1e37f32.to_le_bytes(), 151).flatten().collect();
+    let sound = laid_out(604, |_| {});
+    let start = sound.len() - 604;
+    let (old, new) = (midge_core::checksum(&text(), &sound[start..]), midge_core::checksum(&text(), &tensors));
+    let file = [&sound[..start], &tensors].concat();
+    let file = with_header(&file, |header| header.replace(&format!("{old:08x}"), &format!("{new:08x}")));
+    assert_eq!(read::<f32>(&file), Err(ModelError::TooLarge { layer: 0 }));
 }
 
 #[test]

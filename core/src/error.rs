@@ -61,6 +61,11 @@ pub enum Error {
     },
     /// A batch was made for another network than the model's.
     OtherNetwork,
+    /// A weight is infinite or NaN, or the weights are so large that values between the layers could overflow.
+    Weights {
+        /// Index of the layer.
+        layer: usize,
+    },
     /// The logits or the gradient overflowed.
     NotFinite {
         /// `logits` or `gradient`.
@@ -86,6 +91,9 @@ impl core::fmt::Display for Error {
             Self::Stopped => f.write_str("the attack was stopped"),
             Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
             Self::OtherNetwork => f.write_str("the batch was made for another network than the model's"),
+            Self::Weights { layer } => {
+                write!(f, "layer {layer}: weights are infinite or NaN, or so large that its values could overflow")
+            }
             Self::NotFinite { what } => write!(f, "the {what} overflowed: infinite or NaN"),
         }
     }

@@ -13,6 +13,7 @@ pub mod data;
 pub mod drawing;
 pub mod evaluation;
 pub mod files;
+mod foreign;
 pub mod import;
 pub mod names;
 pub mod picture;

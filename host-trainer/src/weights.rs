@@ -5,15 +5,14 @@ use std::fmt::{self, Display, Formatter};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use half::f16;
 use midge_core::{
-    Header, Level, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Network, Number, checksum,
+    Element, Header, Level, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Network, Number,
 };
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
 
 use crate::files::write_atomically;
+use crate::foreign;
 
 /// The type in which a file stores weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -149,13 +148,21 @@ impl Weights {
         a.input() == b.input() && a.classes() == b.classes()
     }
 
-    /// Reads a model file.
+    /// Reads a model file; `-` is standard input.
     ///
     /// # Errors
     /// With the file's name and what is wrong with it.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        Self::from_bytes(&bytes).with_context(|| format!("{}: not a midge model", path.display()))
+        let name = path.display();
+        let bytes = foreign::read(path).with_context(|| name.to_string())?;
+        let read = Self::from_bytes(&bytes).map_err(|error| match error.downcast_ref() {
+            Some(ModelError::Metadata { key: METADATA_FORMAT }) => match foreign::safetensors_kind(&bytes) {
+                Some(kind) => anyhow!("{kind}"),
+                None => error,
+            },
+            _ => error,
+        });
+        read.with_context(|| format!("{name}: not a midge model"))
     }
 
     /// Reads the bytes of a model file.
@@ -167,28 +174,16 @@ impl Weights {
         let header = Header::read(aligned.bytes())?;
         let network = header.network()?;
         let dtype = if header.dtype()? == f16::DTYPE { DType::F16 } else { DType::F32 };
-        match dtype {
-            DType::F32 => Model::<f32>::from_safetensors(&network, aligned.bytes()).map(drop)?,
-            DType::F16 => Model::<f16>::from_safetensors(&network, aligned.bytes()).map(drop)?,
-        }
-        // The file is sound, so what follows only collects its parts.
-        let file = SafeTensors::deserialize(aligned.bytes()).context("the header is damaged")?;
-        let mut tensors = Vec::new();
-        for info in tensor_infos(&network) {
-            let view = file.tensor(&info.name)?;
-            let values: Vec<f32> = match dtype {
-                DType::F32 => bytemuck::pod_collect_to_vec(view.data()),
-                DType::F16 => {
-                    let halves: Vec<f16> = bytemuck::pod_collect_to_vec(view.data());
-                    halves.into_iter().map(f16::to_f32).collect()
-                }
-            };
-            tensors.push(tensor(&values));
-        }
-        let (_, header) = SafeTensors::read_metadata(aligned.bytes())?;
+        let tensors = match dtype {
+            DType::F32 => tensors::<f32>(&network, aligned.bytes())?,
+            DType::F16 => tensors::<f16>(&network, aligned.bytes())?,
+        };
         let reserved = [METADATA_FORMAT, METADATA_NETWORK, METADATA_CHECKSUM];
-        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone()));
-        let metadata = metadata.filter(|(key, _)| !reserved.contains(&key.as_str())).collect();
+        let mut metadata = BTreeMap::new();
+        header.metadata(&mut |key, value| {
+            metadata.insert(unescape(key), unescape(value));
+        })?;
+        metadata.retain(|key, _| !reserved.contains(&key.as_str()));
         Ok(Self { network, tensors, dtype, metadata })
     }
 
@@ -198,41 +193,39 @@ impl Weights {
     /// If a weight does not fit the type.
     pub fn to_bytes(&self, dtype: DType) -> Result<Vec<u8>> {
         let infos = tensor_infos(&self.network);
-        let mut data = Vec::new();
         for (info, tensor) in infos.iter().zip(&self.tensors) {
-            data.push(encode(tensor, dtype).with_context(|| format!("tensor {}", info.name))?);
+            check_range(tensor, dtype).with_context(|| format!("tensor {}", info.name))?;
         }
-        let kind = match dtype {
-            DType::F32 => Dtype::F32,
-            DType::F16 => Dtype::F16,
-        };
-        let mut views = Vec::new();
-        for (info, data) in infos.iter().zip(&data) {
-            views.push((info.name.clone(), TensorView::new(kind, info.shape.clone(), data)?));
+        match dtype {
+            DType::F32 => self.write(&self.tensors),
+            DType::F16 => {
+                let halves = self.tensors.iter().map(|tensor| tensor.iter().map(|w| f16::from_f32(*w)).collect());
+                self.write::<f16, Vec<f16>>(&halves.collect::<Vec<_>>())
+            }
         }
-        let network = self.network.to_string();
-        let mut metadata = self.metadata.clone();
-        metadata.insert(METADATA_FORMAT.into(), "midge-1".into());
-        metadata.insert(METADATA_NETWORK.into(), network.clone());
-        // The checksum covers the tensors as they lie in the file, so they are laid out once without it.
-        let lay_out = |metadata: &BTreeMap<String, String>| {
-            let metadata = metadata.clone().into_iter().collect();
-            safetensors::serialize(views.iter().map(|(name, view)| (name, view)), Some(metadata))
-        };
-        let bytes = lay_out(&metadata)?;
-        let length = data.iter().map(Vec::len).sum::<usize>();
-        let crc = checksum(&network, &bytes[bytes.len() - length..]);
-        metadata.insert(METADATA_CHECKSUM.into(), format!("{crc:08x}"));
-        sort_header(&lay_out(&metadata)?)
     }
 
-    /// Writes a model file.
+    fn write<T: Element, V: std::ops::Deref<Target = [T]>>(&self, tensors: &[V]) -> Result<Vec<u8>> {
+        let tensors: Vec<&[T]> = tensors.iter().map(|tensor| &**tensor).collect();
+        let metadata: Vec<(&str, &str)> = self.metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let mut file = Vec::new();
+        let model = Model::from_tensors(&self.network, &tensors)?;
+        model.write_safetensors(&metadata, &mut |bytes| file.extend_from_slice(bytes));
+        Ok(file)
+    }
+
+    /// Writes a model file. It is read back first, so that a file is only replaced by one that can be read.
     ///
     /// # Errors
-    /// If a weight does not fit the type or the file cannot be written.
+    /// If a weight does not fit the type, a device could not read the file, or it cannot be written.
     pub fn save(&self, path: &Path, dtype: DType) -> Result<()> {
-        let bytes = self.to_bytes(dtype).with_context(|| format!("{}: not written", path.display()))?;
-        write_atomically(path, &bytes)
+        let bytes = || {
+            let bytes = self.to_bytes(dtype)?;
+            Self::from_bytes(&bytes).context("it could not be read again")?;
+            Ok(bytes)
+        };
+        let bytes: Result<Vec<u8>> = bytes();
+        write_atomically(path, &bytes.with_context(|| format!("{}: not written", path.display()))?)
     }
 
     /// Elements of the buffer for [`Self::model`].
@@ -259,29 +252,80 @@ impl Weights {
     }
 }
 
-/// The safetensors crate writes metadata in the order of a hash map; sorted, the same model gives the same bytes.
-pub(crate) fn sort_header(bytes: &[u8]) -> Result<Vec<u8>> {
-    let (length, rest) = bytes.split_first_chunk::<8>().context("no header")?;
-    let length = usize::try_from(u64::from_le_bytes(*length))?;
-    let (header, tensors) = rest.split_at_checked(length).context("no header")?;
-    let entries: BTreeMap<String, BTreeMap<String, serde_json::Value>> = serde_json::from_slice(header)?;
-    let mut header = serde_json::to_vec(&entries)?;
-    // The tensors stay aligned to 8 bytes.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), tensors].concat())
+/// The tensors of a model file, read by the core.
+fn tensors<T: Element>(network: &Network, bytes: &[u8]) -> Result<Vec<Tensor>, ModelError> {
+    let model = Model::<T>::from_safetensors(network, bytes)?;
+    let widened = model.tensors().map(|values| tensor(&values.iter().map(|w| w.to_f32()).collect::<Vec<_>>()));
+    Ok(widened.collect())
 }
 
-fn encode(tensor: &[f32], dtype: DType) -> Result<Vec<u8>> {
+/// Text between the quotes of JSON, as far as it is sound: the core takes any.
+fn unescape(text: &[u8]) -> String {
+    let quoted = [b"\"", text, b"\""].concat();
+    serde_json::from_slice(&quoted).unwrap_or_else(|_| String::from_utf8_lossy(text).into_owned())
+}
+
+/// Every weight must be finite as an element of this type.
+fn check_range(tensor: &[f32], dtype: DType) -> Result<()> {
     if let Some(index) = tensor.iter().position(|w| !w.is_finite()) {
-        bail!(ModelError::NotFinite { layer: 0, index });
+        bail!("weight {index} is infinite or NaN");
     }
-    match dtype {
-        DType::F32 => Ok(tensor.iter().flat_map(|w| w.to_le_bytes()).collect()),
-        DType::F16 => {
-            if let Some(w) = tensor.iter().find(|w| !f16::from_f32(**w).is_finite()) {
-                bail!("{w} is beyond the range of f16 (65504)");
-            }
-            Ok(tensor.iter().flat_map(|w| f16::from_f32(*w).to_le_bytes()).collect())
+    if dtype == DType::F16
+        && let Some(w) = tensor.iter().find(|w| !f16::from_f32(**w).is_finite())
+    {
+        bail!("{w} is beyond the range of f16 (65504)");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::initialise;
+
+    fn weights() -> Weights {
+        let mut weights = initialise("input(4,4,1) flatten dense(units=3)".parse().unwrap(), 1);
+        for (key, value) in [("plain", "a b"), ("quotes", "\"\\\n\u{1}\t"), ("ümlaut \"", "日本"), ("format", "other")]
+        {
+            weights.metadata.insert(key.into(), value.into());
         }
+        weights
+    }
+
+    #[test]
+    fn metadata_survive_the_file() {
+        let mut weights = weights();
+        let read = Weights::from_bytes(&weights.to_bytes(DType::F32).unwrap()).unwrap();
+        // That key is the format's own.
+        weights.metadata.remove("format");
+        assert_eq!(read, weights);
+    }
+
+    #[test]
+    fn pythons_library_reads_what_is_written() {
+        let weights = weights();
+        for dtype in [DType::F32, DType::F16] {
+            let bytes = weights.to_bytes(dtype).unwrap();
+            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            assert_eq!(file.tensor("1.weight").unwrap().shape(), [16, 3]);
+            assert_eq!(file.tensor("1.bias").unwrap().data().len(), 3 * dtype.bytes());
+            let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+            assert_eq!(header % 8, 0);
+            assert_eq!(metadata.metadata().as_ref().unwrap()["quotes"], weights.metadata["quotes"]);
+        }
+    }
+
+    #[test]
+    fn a_file_is_not_replaced_by_one_that_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        let mut weights = weights();
+        weights.save(&path, DType::F32).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        weights.metadata.insert("history".into(), "x".repeat(1 << 16));
+        let message = format!("{:#}", weights.save(&path, DType::F32).unwrap_err());
+        assert!(message.contains("at most 65536"), "{message}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -3,6 +3,7 @@
 mod attack;
 mod data;
 mod files;
+mod import;
 mod output;
 mod report;
 mod train;
@@ -278,40 +279,6 @@ fn the_camera_destroys_some_adversarial_images() {
     let types: Vec<&str> = report["tables"].as_array().unwrap().iter().filter_map(|t| t["dtype"].as_str()).collect();
     assert_eq!(types, ["f32", "f16"]);
     assert!(ok(folder.path(), &camera).contains("screen and camera"));
-}
-
-#[test]
-fn a_pytorch_model_is_imported() {
-    let folder = tempfile::tempdir().unwrap();
-    // A state_dict laid out by hand: every weight says where it stood.
-    let network = "input(4,4,2) conv2d(filters=3,kernel=3) relu maxpool2d(pool=2) flatten dense(units=5)";
-    let conv: Vec<f32> = (0..3 * 2 * 9).map(|i| i as f32).collect();
-    let dense: Vec<f32> = (0..5 * 12).map(|i| i as f32).collect();
-    let (bias3, bias5) = (vec![1.0f32; 3], vec![2.0f32; 5]);
-    let tensor = |shape: Vec<usize>, data: &'static [f32]| {
-        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytemuck::cast_slice(data)).unwrap()
-    };
-    let views = [
-        ("0.weight", tensor(vec![3, 2, 3, 3], conv.leak())),
-        ("0.bias", tensor(vec![3], bias3.leak())),
-        ("4.weight", tensor(vec![5, 12], dense.leak())),
-        ("4.bias", tensor(vec![5], bias5.leak())),
-    ];
-    std::fs::write(folder.path().join("state"), safetensors::serialize(views, None).unwrap()).unwrap();
-    let text = ok(folder.path(), &["import", "state", "--out", "m"]);
-    assert!(text.contains("input(4,4,2)"), "{text}");
-    let weights = Weights::load(&folder.path().join("m")).unwrap();
-    assert_eq!(weights.network, network.parse().unwrap());
-    // [out, in, row, column] to [row, column, in, out]: row 2, column 0, channel 1, filter 1.
-    assert_eq!(weights.tensors[0][(2 * 3 * 2 + 1) * 3 + 1], (((2 + 1) * 3 + 2) * 3) as f32);
-    // [units, channel, row, column] to [row, column, channel][units]: row 1, column 0, channel 2, unit 4.
-    assert_eq!(weights.tensors[2][(2 * 3 + 2) * 5 + 4], (4 * 12 + 2 * 4 + 2) as f32);
-    assert_eq!(weights.tensors[3].as_slice(), [2.0; 5]);
-    ok(folder.path(), &["import", "state", "--out", "m2", "--network", network]);
-    assert!(
-        error(folder.path(), &["import", "m", "--out", "m3", "--network", "input(4,4,2) flatten dense(units=2)"])
-            .contains("m:")
-    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! A network with weights that stay where they are, in flash or in a file's bytes.
 
+mod bound;
 mod json;
 mod safetensors;
+mod writer;
 
 pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, ModelError, checksum};
 
@@ -39,8 +41,22 @@ impl<'a, T: Number> Model<'a, T> {
     /// Layouts: convolution `[row][column][in channels][filters]`, dense `[inputs][units]`.
     ///
     /// # Errors
-    /// [`Error::Length`] if a tensor is missing, left over or of the wrong length.
+    /// [`Error::Length`] if a tensor is missing, left over or of the wrong length; [`Error::Weights`] if a weight is not
+    /// finite, or weights are so large that values could overflow.
     pub fn from_tensors(network: &'a Network, tensors: &[&'a [T]]) -> Result<Self, Error> {
+        let model = Self::from_changing_tensors(network, tensors)?;
+        match model.check_weights() {
+            Err(ModelError::NotFinite { layer, .. } | ModelError::TooLarge { layer }) => Err(Error::Weights { layer }),
+            _ => Ok(model),
+        }
+    }
+
+    /// [`Self::from_tensors`] without the look at each weight, for a training that makes a model of every step's weights:
+    /// where they are not finite or too large, results may be wrong with no error.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if a tensor is missing, left over or of the wrong length.
+    pub fn from_changing_tensors(network: &'a Network, tensors: &[&'a [T]]) -> Result<Self, Error> {
         let mut rest = tensors.iter();
         let mut parameters = heapless::Vec::new();
         for stage in network.plan().all() {
@@ -101,6 +117,12 @@ impl<'a, T: Number> Model<'a, T> {
         self.network
     }
 
+    /// The tensors in the order of [`Self::from_tensors`].
+    pub fn tensors(&self) -> impl Iterator<Item = &'a [T]> {
+        let tensors = self.parameters.iter().flat_map(|stage| [stage.weights, stage.bias]);
+        tensors.filter(|tensor| !tensor.is_empty())
+    }
+
     pub(crate) fn level(&self) -> Level {
         self.level
     }
@@ -108,7 +130,7 @@ impl<'a, T: Number> Model<'a, T> {
     /// The weights of spatial stage `index`.
     #[inline(never)]
     pub(crate) fn conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Conv<'s, T> {
-        let (weights, bias) = self.tensors(index);
+        let (weights, bias) = self.stage_tensors(index);
         let mut conv = Conv { stage, weights, bias, transposed: &[] };
         if !self.transposed.is_empty() {
             let len = |i| self.network.plan().spatial(i).map_or(0, conv::transposed_len);
@@ -121,7 +143,7 @@ impl<'a, T: Number> Model<'a, T> {
     #[inline(never)]
     pub(crate) fn dense(&self, index: usize) -> Option<Dense<'_, T>> {
         let stage = self.network.plan().dense(index)?;
-        let (weights, bias) = self.tensors(index);
+        let (weights, bias) = self.stage_tensors(index);
         Some(Dense { stage, weights, bias })
     }
 
@@ -137,7 +159,7 @@ impl<'a, T: Number> Model<'a, T> {
         !self.transposed.is_empty()
     }
 
-    fn tensors(&self, index: usize) -> (&'a [T], &'a [T]) {
+    fn stage_tensors(&self, index: usize) -> (&'a [T], &'a [T]) {
         debug_assert!(index < self.parameters.len(), "stage {index} of {}", self.parameters.len());
         self.parameters.get(index).map_or((&[], &[]), |p| (p.weights, p.bias))
     }

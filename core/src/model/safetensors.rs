@@ -4,12 +4,18 @@
 //! offset            bytes
 //! 0                 8       length of the header, little endian: n
 //! 8                 n       JSON: {"__metadata__": {...}, "0.weight": {"dtype": .., "shape": .., "data_offsets": ..}, ..}
-//! 8 + n             ..      the tensors, little endian, without gaps
+//! 8 + n             ..      the tensors, little endian
 //! ```
 //! Metadata: `format` = `midge-1`; `network` = the architecture ([`Network`]'s text, in full); `crc32` =
-//! CRC-32/ISO-HDLC, in hex, of that text followed by the tensors' bytes. Tensors are named `<layer>.weight` and `<layer>.bias`, with the layer's index
-//! in the architecture. Convolution weights are `[row][column][in channels][filters]`, dense weights
-//! `[inputs][units]`, biases `[units]`; all F32 or all F16.
+//! CRC-32/ISO-HDLC, in hex, of that text followed by the tensors' bytes; other entries are free text. Tensors are named
+//! `<layer>.weight` and `<layer>.bias`, with the layer's index in the architecture. Convolution weights are
+//! `[row][column][in channels][filters]`, dense weights `[inputs][units]`, biases `[units]`; all F32 or all F16.
+//!
+//! One reader, for device and host, with one rule. The tensors are those of the architecture and no others, none twice.
+//! In the order of the header each starts where the one before ends, the first at 0, and the last ends with the file. (The
+//! format leaves the order of the header open. Every known writer uses this one, and it takes no memory to check.) A field
+//! of a tensor, or one of the three entries above, that stands there twice is an error. Free text and keys are not checked
+//! for valid escapes and UTF-8: nothing in the core depends on them.
 
 use core::fmt::{self, Display, Formatter};
 
@@ -26,7 +32,7 @@ pub const METADATA_NETWORK: &str = "network";
 /// Metadata key of the checksum.
 pub const METADATA_CHECKSUM: &str = "crc32";
 /// The format's name and version.
-const FORMAT: &str = "midge-1";
+pub(super) const FORMAT: &str = "midge-1";
 /// Longest header that is read; midge's own are around 1 kB.
 const MAX_HEADER: usize = 1 << 16;
 
@@ -48,7 +54,7 @@ pub enum ModelError {
         /// Bytes that the file claims.
         found: u64,
     },
-    /// The header is not the JSON of a safetensors file.
+    /// The header is not the JSON of a safetensors file, or a key stands in it twice.
     Header,
     /// A metadata entry is missing, or it is not what midge writes.
     Metadata {
@@ -66,6 +72,13 @@ pub enum ModelError {
         /// `weight` or `bias`.
         tensor: &'static str,
     },
+    /// The file has tensors that the architecture does not have, or one of them twice.
+    Extra {
+        /// Bytes of the architecture's tensors.
+        expected: usize,
+        /// Bytes of the file's tensors.
+        found: usize,
+    },
     /// A tensor has another element type.
     DType {
         /// Index of its layer.
@@ -82,17 +95,25 @@ pub enum ModelError {
         /// Elements by the shape in the file; where they are equal, its dimensions differ.
         found: usize,
     },
-    /// A tensor's place in the file does not fit its shape or the file.
-    Offsets {
+    /// A tensor has more or fewer bytes than its shape needs.
+    TensorBytes {
         /// Index of its layer.
         layer: usize,
+    },
+    /// A tensor does not start where the one before it in the header ends: they overlap, there is a gap, or the header
+    /// lists them in another order.
+    Offsets {
+        /// Where the one before ends, from the start of all tensors.
+        expected: usize,
+        /// Where the tensor starts.
+        found: usize,
     },
     /// The bytes are not at an address that the element type needs.
     Misaligned {
         /// Bytes of the alignment.
         alignment: usize,
     },
-    /// The file has more bytes, or more tensors, than the architecture.
+    /// The file has bytes behind its last tensor.
     Oversized {
         /// Bytes of tensors expected.
         expected: usize,
@@ -105,6 +126,11 @@ pub enum ModelError {
         layer: usize,
         /// Index of the weight in its tensor.
         index: usize,
+    },
+    /// The weights are finite, but so large that values between the layers could overflow.
+    TooLarge {
+        /// Index of the first layer that could.
+        layer: usize,
     },
     /// The tensors or the architecture are not those that were written.
     Checksum {
@@ -129,6 +155,10 @@ impl Display for ModelError {
                 f.write_str("the file holds another architecture than expected, or in other words than midge's")
             }
             Self::Missing { layer, tensor } => write!(f, "the tensor {layer}.{tensor} is missing"),
+            Self::Extra { expected, found } => write!(
+                f,
+                "tensors that the architecture does not have, or one twice: expected {expected} bytes of tensors, found {found}"
+            ),
             Self::DType { layer, expected } => write!(f, "layer {layer}: expected elements of type {expected}"),
             Self::TensorShape { layer, expected, found } if expected == found => {
                 write!(f, "layer {layer}: the {found} elements are not in the expected order of dimensions")
@@ -136,10 +166,19 @@ impl Display for ModelError {
             Self::TensorShape { layer, expected, found } => {
                 write!(f, "layer {layer}: expected a tensor of {expected} elements, found {found}")
             }
-            Self::Offsets { layer } => write!(f, "layer {layer}: a tensor's offsets do not fit its shape or the file"),
+            Self::TensorBytes { layer } => {
+                write!(f, "layer {layer}: a tensor's bytes are not as many as its shape needs")
+            }
+            Self::Offsets { expected, found } => {
+                let what = if found < expected { "overlaps" } else { "does not follow" };
+                write!(f, "a tensor {what} the one before it: expected it at byte {expected}, found it at {found}")
+            }
             Self::Misaligned { alignment } => write!(f, "the bytes must start at a multiple of {alignment}"),
             Self::Oversized { expected, found } => write!(f, "expected {expected} bytes of tensors, found {found}"),
             Self::NotFinite { layer, index } => write!(f, "layer {layer}: weight {index} is infinite or NaN"),
+            Self::TooLarge { layer } => {
+                write!(f, "layer {layer}: the weights are so large that its values could overflow")
+            }
             Self::Checksum { expected, found } => {
                 write!(f, "damaged: expected checksum {expected:08x}, found {found:08x}")
             }
@@ -156,12 +195,13 @@ pub fn checksum(network: &str, tensors: &[u8]) -> u32 {
 
 /// A table of 1 kB makes it fast on a host; on a device it would be 4 % of the flash for one reading of the file.
 #[cfg(feature = "std")]
-type Table = crc::Table<1>;
+pub(super) type Table = crc::Table<1>;
 #[cfg(not(feature = "std"))]
-type Table = crc::NoTable;
+pub(super) type Table = crc::NoTable;
+
+pub(super) const CRC: crc::Crc<u32, Table> = crc::Crc::<u32, Table>::new(&crc::CRC_32_ISO_HDLC);
 
 fn checksum_of(network: &[u8], tensors: &[u8]) -> u32 {
-    const CRC: crc::Crc<u32, Table> = crc::Crc::<u32, Table>::new(&crc::CRC_32_ISO_HDLC);
     let mut digest = CRC.digest();
     for bytes in [network, tensors] {
         digest.update(bytes);
@@ -177,12 +217,10 @@ pub struct Header<'a> {
     tensors: &'a [u8],
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Metadata<'a> {
-    format: Option<&'a [u8]>,
-    network: Option<&'a [u8]>,
-    checksum: Option<&'a [u8]>,
-}
+/// The values of the metadata that the format knows, in the order of [`KEYS`].
+type Metadata<'a> = [Option<&'a [u8]>; 3];
+
+const KEYS: [&str; 3] = [METADATA_FORMAT, METADATA_NETWORK, METADATA_CHECKSUM];
 
 /// A tensor's entry.
 #[derive(Clone, Copy, Default)]
@@ -194,10 +232,10 @@ struct Entry<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Reads the header and checks the format; weights are not looked at.
+    /// Reads the header, and checks the format and that the tensors fill the file; weights are not looked at.
     ///
     /// # Errors
-    /// A truncated or malformed header, or metadata that are not midge's.
+    /// A truncated or malformed header, tensors that overlap or leave gaps, or metadata that are not midge's.
     pub fn read(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let truncated = |expected| ModelError::Truncated { expected, found: bytes.len() };
         let (length, rest) = bytes.split_first_chunk::<8>().ok_or(truncated(8))?;
@@ -206,11 +244,27 @@ impl<'a> Header<'a> {
         let length = usize::try_from(length).ok().filter(|n| *n <= MAX_HEADER).ok_or(header_length)?;
         let (json, tensors) = rest.split_at_checked(length).ok_or(truncated(8 + length))?;
         let mut metadata = Metadata::default();
-        visit(json, &mut metadata, &mut |_, _| {})?;
-        if metadata.format != Some(FORMAT.as_bytes()) {
+        let (mut end, mut stray) = (0, None);
+        visit(json, &mut metadata, &mut |_, entry| {
+            let [start, next] = entry.data_offsets;
+            if start != end {
+                stray = Some([end, start]);
+            }
+            end = next;
+        })
+        .ok_or(ModelError::Header)?;
+        let [format, ..] = metadata;
+        if format != Some(FORMAT.as_bytes()) {
             return Err(ModelError::Metadata { key: METADATA_FORMAT });
         }
-        Ok(Self { json, metadata, tensors })
+        if let Some([expected, found]) = stray {
+            return Err(ModelError::Offsets { expected, found });
+        }
+        match tensors.len() {
+            len if len < end => Err(truncated(end.saturating_add(8 + length))),
+            len if len > end => Err(ModelError::Oversized { expected: end, found: len }),
+            _ => Ok(Self { json, metadata, tensors }),
+        }
     }
 
     /// The architecture.
@@ -228,7 +282,8 @@ impl<'a> Header<'a> {
     /// If there is no such tensor or its type is neither.
     pub fn dtype(&self) -> Result<&'static str, ModelError> {
         let mut dtype = None;
-        visit(self.json, &mut Metadata::default(), &mut |_, entry| dtype = dtype.or(Some(entry.dtype)))?;
+        visit(self.json, &mut Metadata::default(), &mut |_, entry| dtype = dtype.or(Some(entry.dtype)))
+            .ok_or(ModelError::Header)?;
         let known = [f32::DTYPE, half::f16::DTYPE];
         known
             .into_iter()
@@ -236,12 +291,33 @@ impl<'a> Header<'a> {
             .ok_or(ModelError::DType { layer: 0, expected: "F32 or F16" })
     }
 
+    /// All metadata: each key and its value go to `entry` as they stand between their quotes, escapes included.
+    ///
+    /// # Errors
+    /// None after [`Self::read`].
+    pub fn metadata(&self, entry: &mut dyn FnMut(&'a [u8], &'a [u8])) -> Result<(), ModelError> {
+        let mut json = Json::new(self.json);
+        let read = json.object(|key, json| {
+            if key == METADATA {
+                json.object(|key, json| {
+                    entry(key, json.text()?);
+                    Some(())
+                })
+            } else {
+                read_entry(json, &mut Entry::default())
+            }
+        });
+        read.ok_or(ModelError::Header)
+    }
+
     fn network_text(&self) -> Result<&'a [u8], ModelError> {
-        self.metadata.network.ok_or(ModelError::Metadata { key: METADATA_NETWORK })
+        let [_, network, _] = self.metadata;
+        network.ok_or(ModelError::Metadata { key: METADATA_NETWORK })
     }
 
     fn check_checksum(&self) -> Result<(), ModelError> {
-        let written = self.metadata.checksum.and_then(hexadecimal);
+        let [_, _, checksum] = self.metadata;
+        let written = checksum.and_then(hexadecimal);
         let expected = written.ok_or(ModelError::Metadata { key: METADATA_CHECKSUM })?;
         let found = checksum_of(self.network_text()?, self.tensors);
         if expected == found { Ok(()) } else { Err(ModelError::Checksum { expected, found }) }
@@ -252,9 +328,10 @@ impl<'a> Header<'a> {
         let mut found = None;
         visit(self.json, &mut Metadata::default(), &mut |key, entry| {
             if is_tensor_name(key, layer, name) {
-                found = Some(entry);
+                found = Some(*entry);
             }
-        })?;
+        })
+        .ok_or(ModelError::Header)?;
         let entry: Entry<'_> = found.ok_or(ModelError::Missing { layer, tensor: name })?;
         if entry.dtype != T::DTYPE.as_bytes() {
             return Err(ModelError::DType { layer, expected: T::DTYPE });
@@ -266,11 +343,8 @@ impl<'a> Header<'a> {
             return Err(ModelError::TensorShape { layer, expected, found });
         }
         let [start, end] = entry.data_offsets;
-        if end.checked_sub(start) != Some(expected * size_of::<T>()) {
-            return Err(ModelError::Offsets { layer });
-        }
-        let truncated = ModelError::Truncated { expected: end, found: self.tensors.len() };
-        let bytes = self.tensors.get(start..end).ok_or(truncated)?;
+        let bytes = self.tensors.get(start..end).filter(|bytes| bytes.len() == expected * size_of::<T>());
+        let bytes = bytes.ok_or(ModelError::TensorBytes { layer })?;
         bytemuck::try_cast_slice(bytes).map_err(|_| ModelError::Misaligned { alignment: align_of::<T>() })
     }
 }
@@ -283,62 +357,57 @@ fn hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
+/// The key of the metadata among the tensors.
+const METADATA: &[u8] = b"__metadata__";
+
 /// Reads all entries of a header: metadata into `metadata`, each tensor to `on_tensor`.
 fn visit<'a>(
     json: &'a [u8],
     metadata: &mut Metadata<'a>,
-    on_tensor: &mut dyn FnMut(&'a [u8], Entry<'a>),
-) -> Result<(), ModelError> {
+    on_tensor: &mut dyn FnMut(&'a [u8], &Entry<'a>),
+) -> Option<()> {
     let mut json = Json::new(json);
-    let read = json.object(|key, json| {
-        if key == b"__metadata__" {
-            *metadata = read_metadata(json)?;
+    json.object(|key, json| {
+        if key == METADATA {
+            read_metadata(json, metadata)?;
         } else {
-            on_tensor(key, read_entry(json)?);
-        }
-        Some(())
-    });
-    read.and_then(|()| json.end()).ok_or(ModelError::Header)
-}
-
-fn read_metadata<'a>(json: &mut Json<'a>) -> Option<Metadata<'a>> {
-    let mut metadata = Metadata::default();
-    json.object(|key, json| {
-        let value = Some(json.text()?);
-        for (known, target) in [
-            (METADATA_FORMAT, &mut metadata.format),
-            (METADATA_NETWORK, &mut metadata.network),
-            (METADATA_CHECKSUM, &mut metadata.checksum),
-        ] {
-            if key == known.as_bytes() {
-                *target = value;
-            }
+            let mut entry = Entry::default();
+            read_entry(json, &mut entry)?;
+            on_tensor(key, &entry);
         }
         Some(())
     })?;
-    Some(metadata)
+    json.end()
 }
 
-fn read_entry<'a>(json: &mut Json<'a>) -> Option<Entry<'a>> {
-    let mut entry = Entry::default();
-    // A bit for each of the three fields.
-    let mut seen = 0;
+fn read_metadata<'a>(json: &mut Json<'a>, metadata: &mut Metadata<'a>) -> Option<()> {
     json.object(|key, json| {
-        seen |= match key {
-            b"dtype" => {
-                entry.dtype = json.text()?;
-                1
+        let value = json.text()?;
+        for (known, target) in KEYS.iter().zip(&mut *metadata) {
+            // A second value is an error.
+            if key == known.as_bytes() && target.replace(value).is_some() {
+                return None;
             }
-            b"shape" => {
-                entry.dimensions = json.numbers(&mut entry.shape)?;
-                2
-            }
-            b"data_offsets" if json.numbers(&mut entry.data_offsets)? == 2 => 4,
+        }
+        Some(())
+    })
+}
+
+fn read_entry<'a>(json: &mut Json<'a>, entry: &mut Entry<'a>) -> Option<()> {
+    let mut fields = 0;
+    json.object(|key, json| {
+        match key {
+            b"dtype" => entry.dtype = json.text()?,
+            b"shape" => entry.dimensions = json.numbers(&mut entry.shape)?,
+            b"data_offsets" if json.numbers(&mut entry.data_offsets)? == 2 => {}
             _ => return None,
-        };
+        }
+        fields += 1;
         Some(())
     })?;
-    (seen == 7).then_some(entry)
+    // Offsets there were then. If another field stands there twice, the third is missing, and its default fits nothing.
+    let [start, end] = entry.data_offsets;
+    (fields == 3 && start < end).then_some(())
 }
 
 impl<'a, T: Number> Model<'a, T> {
@@ -352,7 +421,7 @@ impl<'a, T: Number> Model<'a, T> {
     /// ```
     ///
     /// # Errors
-    /// See [`ModelError`]; every malformed file has one.
+    /// See [`ModelError`]; the module's documentation says what a file must be.
     pub fn from_safetensors(network: &'a Network, bytes: &'a [u8]) -> Result<Self, ModelError> {
         let header = Header::read(bytes)?;
         if !network.is_written_as(header.network_text()?) {
@@ -386,20 +455,12 @@ impl<'a, T: Number> Model<'a, T> {
             // The plan has at most `MAX_STAGES` stages.
             let _ = self.parameters.push(tensors);
         }
-        if header.tensors.len() != expected {
-            return Err(ModelError::Oversized { expected, found: header.tensors.len() });
+        // All tensors fill the file, without overlaps, and none is empty: one too many, or one twice, is seen in their sum.
+        let found = header.tensors.len();
+        if found != expected {
+            return Err(ModelError::Extra { expected, found });
         }
         header.check_checksum()?;
-        self.check_finite()
-    }
-
-    fn check_finite(&self) -> Result<(), ModelError> {
-        for (stage, tensors) in self.network.plan().all().iter().zip(&self.parameters) {
-            let bad = |tensor: &[T]| tensor.iter().position(|w| !w.is_finite());
-            if let Some(index) = bad(tensors.weights).or(bad(tensors.bias)) {
-                return Err(ModelError::NotFinite { layer: stage.layer, index });
-            }
-        }
-        Ok(())
+        self.check_weights()
     }
 }

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::evaluation::{Attacked, Job};
 use crate::files::write_atomically;
-use crate::weights::{Weights, sort_header};
+use crate::weights::Weights;
 
 /// The tensors.
 #[derive(Default)]
@@ -113,4 +113,16 @@ impl Results {
             safetensors::serialize(views, Some(metadata)).context("the results do not fit a safetensors file")?;
         sort_header(&bytes)
     }
+}
+
+/// The safetensors crate writes metadata in the order of a hash map; sorted, the same model gives the same bytes.
+fn sort_header(bytes: &[u8]) -> Result<Vec<u8>> {
+    let (length, rest) = bytes.split_first_chunk::<8>().context("no header")?;
+    let length = usize::try_from(u64::from_le_bytes(*length))?;
+    let (header, tensors) = rest.split_at_checked(length).context("no header")?;
+    let entries: BTreeMap<String, BTreeMap<String, serde_json::Value>> = serde_json::from_slice(header)?;
+    let mut header = serde_json::to_vec(&entries)?;
+    // The tensors stay aligned to 8 bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), tensors].concat())
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use midge_core::Network;
+use midge_core::{MAX_DIMENSION, Network};
 
 use super::ModelArguments;
-use crate::import::{self, Hints};
+use crate::import::{self, Hints, Imported};
 use crate::weights::{DType, Weights};
 
 #[derive(Debug, clap::Args)]
@@ -21,25 +21,39 @@ pub(crate) struct Export {
     out: PathBuf,
 }
 
+const ASSUMPTIONS: &str = "\
+A state_dict holds weights only. What it leaves open is worked out where exactly one reading fits: activations are taken \
+for ReLU, poolings for max pooling of 2x2, images for 28x28 pixels where they can be. Every assumption is printed. If \
+several readings fit they are listed, and nothing is written.
+Pixels go in as numbers from 0 to 1, without mean and standard deviation: a model that was trained on normalised pixels \
+is misread.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = ASSUMPTIONS)]
 pub(crate) struct Import {
-    /// A state_dict of a sequential CNN, saved with safetensors
+    /// A state_dict of a sequential CNN, saved with safetensors; - is standard input
     state: PathBuf,
     /// File to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// The architecture in midge's words, where it cannot be worked out from the file, for example
     /// "input(28,28,1) conv2d(filters=8,kernel=5,stride=2,padding=valid) relu flatten dense(units=10)"
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "size")]
     network: Option<String>,
-    /// Height and width of the image, if it is not square [for example: 28x20]
+    /// Height and width of the image [for example: 28x20]
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
     size: Option<(usize, usize)>,
 }
 
 fn parse_size(text: &str) -> Result<(usize, usize), String> {
     let size = text.split_once('x').and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
-    size.ok_or_else(|| format!("{text:?}: expected height x width, like 28x28"))
+    let size = size.ok_or_else(|| format!("{text:?}: expected height x width, like 28x28"))?;
+    let possible = 1..=MAX_DIMENSION;
+    if possible.contains(&size.0) && possible.contains(&size.1) {
+        Ok(size)
+    } else {
+        Err(format!("{text:?}: expected a height and a width from 1 to {MAX_DIMENSION}"))
+    }
 }
 
 pub(crate) fn export(arguments: &Export) -> Result<()> {
@@ -51,10 +65,14 @@ pub(crate) fn export(arguments: &Export) -> Result<()> {
 
 pub(crate) fn import(arguments: &Import) -> Result<()> {
     let network = arguments.network.as_deref().map(str::parse::<Network>).transpose().context("--network")?;
-    let weights = import::import(&arguments.state, &Hints { network, size: arguments.size })?;
+    let Imported { weights, assumed } = import::read(&arguments.state, &Hints { network, size: arguments.size })?;
     weights.save(&arguments.out, DType::F32)?;
     println!("{}", weights.network);
     report(&weights, DType::F32, &arguments.out);
+    println!("assumed, because a state_dict holds weights only (--network says it otherwise):");
+    for line in &assumed {
+        println!("  {line}");
+    }
     Ok(())
 }
 

@@ -21,10 +21,10 @@ mod summary;
 mod train;
 
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser, ValueParserFactory};
 
 use crate::bundled;
@@ -98,12 +98,7 @@ impl ModelName {
         if let Some(weights) = self.path.to_str().and_then(bundled::model) {
             return weights;
         }
-        if self.shown == "-" {
-            let mut bytes = Vec::new();
-            io::stdin().read_to_end(&mut bytes).context("standard input: cannot be read")?;
-            return Weights::from_bytes(&bytes).context("standard input: not a midge model");
-        }
-        let missing = self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let missing = self.shown != "-" && self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
         if missing {
             let known = bundled::MODELS.map(|(name, _)| name);
             let hint = names::hint(&self.shown, known);

@@ -97,7 +97,8 @@ impl<'t> Trainer<'t> {
         let network = &*network;
         let (sums, records) = {
             let tensors: Vec<&[f32]> = tensors.iter().map(|tensor| tensor.as_slice()).collect();
-            let model = Model::from_tensors(network, &tensors)?.with_transposed(Level::detect(), transposed)?;
+            let model = Model::from_changing_tensors(network, &tensors)?;
+            let model = model.with_transposed(Level::detect(), transposed)?;
             let pass = Pass { network, model: &model, recipe, data, room: *part };
             pass.all(step, parts, conv_gradients)?
         };

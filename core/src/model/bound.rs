@@ -1,0 +1,116 @@
+//! Weights with which no value of a forward pass can overflow.
+//!
+//! An overflow inside the network would not be seen: `inf - inf` is NaN, which loses every comparison, so that a ReLU or a
+//! pooling turns it into an ordinary number and the logits are finite and wrong. A check of every value would cost every
+//! pass; a bound of all values costs one look at each weight, which has to be looked at anyway.
+//!
+//! Pixels are at most 1. A layer's outputs are at most the largest sum of `|weight|` and `|bias|` of one output, times the
+//! largest of its inputs, where inputs count as at least 1; so are all partial sums, in any order. ReLUs and poolings make
+//! nothing larger. The product over the layers is the bound: around 1e6 in the lecture's CNN, around 1e32 in a network
+//! as deep as VGG-16.
+
+use super::{Model, ModelError};
+use crate::number::Number;
+
+/// Largest bound, 2^110. The transforms of Winograd's convolutions hold values up to 2^16 times as large, so 2^126 in f32,
+/// which ends below 2^128; the rest is for rounding.
+const MOST: f32 = f32::from_bits((127 + 110) << 23);
+
+impl<T: Number> Model<'_, T> {
+    /// Whether all weights are finite and no value can overflow.
+    pub(super) fn check_weights(&self) -> Result<(), ModelError> {
+        let mut most = 1.0;
+        for (stage, tensors) in self.network.plan().all().iter().zip(&self.parameters) {
+            let layer = stage.layer;
+            let outputs = stage.weight_shape().last().copied().unwrap_or(1);
+            let not_finite = |index| ModelError::NotFinite { layer, index };
+            most *= largest_sum([tensors.weights, tensors.bias], outputs).map_err(not_finite)?;
+            if most > MOST {
+                return Err(ModelError::TooLarge { layer });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The largest sum of magnitudes that belong to one output, at least 1; the last dimension of both tensors has `outputs`
+/// elements. The error is the index of an element that is not finite.
+fn largest_sum<T: Number>(tensors: [&[T]; 2], outputs: usize) -> Result<f32, usize> {
+    let mut largest = 1.0;
+    for output in 0..outputs {
+        let mut sum = 0.0;
+        for tensor in tensors {
+            let mut index = output;
+            while let Some(w) = tensor.get(index) {
+                if !w.is_finite() {
+                    return Err(index);
+                }
+                sum += w.to_f32().abs();
+                index += outputs;
+            }
+        }
+        if sum > largest {
+            largest = sum;
+        }
+    }
+    Ok(largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::network::{Layer, Network, Shape};
+    use half::f16;
+
+    const DENSE: [Layer; 4] =
+        [Layer::Flatten, Layer::Dense { units: 2, bias: true }, Layer::Relu, Layer::Dense { units: 2, bias: false }];
+
+    #[test]
+    fn an_overflow_that_a_relu_would_hide_is_refused() {
+        let network = Network::new(Shape::hwc(1, 2, 1), &DENSE);
+        // `1e38 * 4 - 1e38 * 4` overflows between the layers, and a ReLU makes zeros of NaN.
+        let (first, bias, last) = ([3e38f32, 3e38, -3e38, -3e38], [0.0; 2], [1e10f32, -1e10, 1e10, -1e10]);
+        let hidden = Model::from_changing_tensors(&network, &[&first, &bias, &last]).unwrap();
+        let mut buffer = std::vec![0.0; network.inference_len()];
+        let logits = hidden.logits(&[1.0, 1.0], &mut buffer);
+        assert!(logits.is_ok_and(|logits| logits == [0.0, 0.0]), "an overflow is seen without the bound");
+        for scale in [3e38f32, 1e30] {
+            let first = first.map(|w| w / 3e38 * scale);
+            let model = Model::from_tensors(&network, &[&first, &bias, &last]);
+            assert!(matches!(model.err(), Some(Error::Weights { .. })), "{scale}");
+        }
+        let first = first.map(|w| w / 3e38 * 1e20);
+        assert!(Model::from_tensors(&network, &[&first, &bias, &last]).is_ok());
+        // The second layer is the one in which they would overflow.
+        let (first, last) = ([1e20f32; 4], [1e14f32; 4]);
+        assert_eq!(Model::from_tensors(&network, &[&first, &bias, &last]).err(), Some(Error::Weights { layer: 3 }));
+    }
+
+    #[test]
+    fn every_weight_and_bias_is_looked_at() {
+        let layers = [Layer::Flatten, Layer::Dense { units: 37, bias: true }];
+        let network = Network::new(Shape::hwc(1, 3, 1), &layers);
+        let refused = |tensor: usize, index: usize, bad: f16| {
+            let mut tensors = [std::vec![f16::ONE; 3 * 37], std::vec![f16::ONE; 37]];
+            tensors[tensor][index] = bad;
+            let [weights, bias] = &tensors;
+            let model = Model::from_tensors(&network, &[weights, bias]);
+            model.is_err_and(|error| error == Error::Weights { layer: 1 })
+        };
+        assert!(!refused(0, 0, f16::MAX));
+        for bad in [f16::INFINITY, f16::NEG_INFINITY, f16::NAN] {
+            assert!((0..3 * 37).all(|i| refused(0, i, bad)) && (0..37).all(|i| refused(1, i, bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_sums_are_those_of_each_output() {
+        let weights: std::vec::Vec<f32> = (0..2 * 19).map(|i| if i % 2 == 0 { 1.0 } else { -2.0 } * i as f32).collect();
+        let bias = [-0.5f32; 19];
+        let sum = |o: usize| (weights[o].abs() + weights[19 + o].abs()) + 0.5;
+        let largest = (0..19).map(sum).fold(1.0, f32::max);
+        assert_eq!(largest_sum([&weights, &bias], 19), Ok(largest));
+        assert_eq!(largest_sum([&[0.1f32; 4], &[]], 2), Ok(1.0));
+    }
+}

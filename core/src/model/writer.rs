@@ -1,0 +1,107 @@
+//! Model files are written here, and only here: by the trainer, and by the firmware's build. The bytes go to a sink, so
+//! that no allocator is needed.
+
+use core::fmt::{self, Write};
+
+use super::Model;
+use super::safetensors::{CRC, FORMAT, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Table};
+use crate::number::Number;
+
+impl<T: Number> Model<'_, T> {
+    /// Writes the model file that [`Model::from_safetensors`] reads: its bytes go to `sink`, in order, in pieces.
+    /// `metadata` are more entries for the header; the format's own are left out of them.
+    ///
+    /// ```
+    /// # use midge_core::{Layer, Model, Network, Shape};
+    /// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+    /// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+    /// let mut file = Vec::new();
+    /// model.write_safetensors(&[("author", "me")], &mut |bytes| file.extend_from_slice(bytes));
+    /// # Ok::<(), midge_core::Error>(())
+    /// ```
+    pub fn write_safetensors(&self, metadata: &[(&str, &str)], sink: &mut dyn FnMut(&[u8])) {
+        let checksum = self.checksum();
+        let mut length = 0;
+        self.write_header(metadata, checksum, &mut |bytes| length += bytes.len());
+        // The tensors start at a multiple of 8.
+        let padding = length.next_multiple_of(8) - length;
+        sink(&((length + padding) as u64).to_le_bytes());
+        self.write_header(metadata, checksum, sink);
+        sink(b"       ".get(..padding).unwrap_or(&[]));
+        self.tensors().for_each(|tensor| sink(bytemuck::cast_slice(tensor)));
+    }
+
+    fn checksum(&self) -> u32 {
+        let mut digest = CRC.digest();
+        // A digest takes everything.
+        let _ = write!(Digest(&mut digest), "{}", self.network);
+        self.tensors().for_each(|tensor| digest.update(bytemuck::cast_slice(tensor)));
+        digest.finalize()
+    }
+
+    fn write_header(&self, metadata: &[(&str, &str)], checksum: u32, sink: &mut dyn FnMut(&[u8])) {
+        // A sink takes everything.
+        let _ = self.try_write_header(metadata, checksum, &mut Sink(sink));
+    }
+
+    fn try_write_header(&self, metadata: &[(&str, &str)], checksum: u32, to: &mut Sink<'_>) -> fmt::Result {
+        write!(
+            to,
+            "{{\"__metadata__\":{{\"{METADATA_FORMAT}\":\"{FORMAT}\",\"{METADATA_NETWORK}\":\"{}\"",
+            self.network
+        )?;
+        write!(to, ",\"{METADATA_CHECKSUM}\":\"{checksum:08x}\"")?;
+        let own = [METADATA_FORMAT, METADATA_NETWORK, METADATA_CHECKSUM];
+        for (key, value) in metadata.iter().filter(|(key, _)| !own.contains(key)) {
+            write!(to, ",\"{}\":\"{}\"", Escaped(key), Escaped(value))?;
+        }
+        to.write_str("}")?;
+        let mut offset = 0;
+        for stage in self.network.plan().all() {
+            let (weights, bias) = stage.parameters();
+            for (name, len, shape) in [("weight", weights, &*stage.weight_shape()), ("bias", bias, &[bias])] {
+                if len > 0 {
+                    let end = offset + len * size_of::<T>();
+                    write!(to, ",\"{}.{name}\":{{\"dtype\":\"{}\",\"shape\":[", stage.layer, T::DTYPE)?;
+                    for (i, n) in shape.iter().enumerate() {
+                        write!(to, "{}{n}", if i > 0 { "," } else { "" })?;
+                    }
+                    write!(to, "],\"data_offsets\":[{offset},{end}]}}")?;
+                    offset = end;
+                }
+            }
+        }
+        to.write_str("}")
+    }
+}
+
+struct Digest<'a, 'c>(&'a mut crc::Digest<'c, u32, Table>);
+
+impl Write for Digest<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+struct Sink<'a>(&'a mut dyn FnMut(&[u8]));
+
+impl Write for Sink<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        (self.0)(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// A text between the quotes of JSON.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '"' | '\\' => write!(f, "\\{c}"),
+            '\0'..='\x1f' => write!(f, "\\u{:04x}", u32::from(c)),
+            _ => f.write_char(c),
+        })
+    }
+}

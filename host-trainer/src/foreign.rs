@@ -1,0 +1,180 @@
+//! Files that are no model of midge's: what they look like, and the way from there.
+
+use std::fs::File;
+use std::io::{Read, stdin};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use midge_core::METADATA_NETWORK;
+use safetensors::SafeTensors;
+
+/// Bytes that are looked at before the rest of a file is read: its kind is known from them.
+const HEAD: u64 = 1 << 16;
+/// Longest header of a safetensors file, by the format.
+const MAX_HEADER: u64 = 100_000_000;
+
+const SAVE: &str = "in Python: safetensors.torch.save_file(model.state_dict(), \"state.safetensors\")";
+const WEIGHTS: &str = "bring its weights as a PyTorch state_dict in safetensors";
+
+/// A kind of file that is recognised: what it is and what to do about it.
+type Kind = (&'static str, &'static str);
+
+/// First bytes of files, and their kinds.
+const MAGIC: [(&[u8], Kind); 20] = [
+    (b"\x89HDF\r\n\x1a\n", ("an HDF5 file, such as Keras writes", WEIGHTS)),
+    (b"\x1f\x8b", ("compressed with gzip", "unpack it with gunzip")),
+    (b"BZh", ("compressed with bzip2", "unpack it with bunzip2")),
+    (b"\xfd7zXZ", ("compressed with xz", "unpack it with unxz")),
+    (b"\x28\xb5\x2f\xfd", ("compressed with zstd", "unpack it with unzstd")),
+    (b"7z\xbc\xaf\x27\x1c", ("a 7-Zip archive", "unpack it")),
+    (b"Rar!", ("a RAR archive", "unpack it")),
+    (b"\x93NUMPY", ("a NumPy array", WEIGHTS)),
+    (b"GGUF", ("a GGUF file", WEIGHTS)),
+    (b"\x89PNG", ("an image", "--model and import take models")),
+    (b"\xff\xd8\xff", ("an image", "--model and import take models")),
+    (b"%PDF", ("a PDF file", "--model and import take models")),
+    (b"\x7fELF", ("a program", "--model and import take models")),
+    (b"\0\0\x08\x01", ("an IDX file of labels", "--data takes its folder")),
+    (b"\0\0\x08\x03", ("an IDX file of images", "--data takes its folder")),
+    (b"version https://git-lfs", ("a pointer of Git LFS, not the file itself", "fetch it with git lfs pull")),
+    (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", ("a file of an old torch.save (a pickle)", SAVE)),
+    (b"\x80\x02", ("a Python pickle, such as old versions of torch.save write", SAVE)),
+    (b"\x80\x03", ("a Python pickle", SAVE)),
+    (b"\x80\x04", ("a Python pickle", SAVE)),
+];
+
+/// Reads a file that should be in the safetensors format; `-` is standard input.
+///
+/// # Errors
+/// If it cannot be read or is of another kind; the caller names the file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    if path == Path::new("-") {
+        return read_from(stdin().lock());
+    }
+    ensure!(!path.is_dir(), "is a folder, not a model file");
+    read_from(File::open(path).context("cannot be read")?)
+}
+
+fn read_from(mut file: impl Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.by_ref().take(HEAD).read_to_end(&mut bytes).context("cannot be read")?;
+    check(&bytes)?;
+    file.read_to_end(&mut bytes).context("cannot be read")?;
+    Ok(bytes)
+}
+
+/// An error if a file that starts with `head` cannot be a safetensors file, with what it looks like.
+fn check(head: &[u8]) -> Result<()> {
+    if head.is_empty() {
+        bail!("the file is empty");
+    }
+    let length = head.first_chunk::<8>().map(|length| u64::from_le_bytes(*length));
+    // White space before the brace is for the reader to judge.
+    let json = head.get(8..).unwrap_or(&[]).trim_ascii_start().first();
+    if length.is_some_and(|length| length <= MAX_HEADER) && matches!(json, None | Some(b'{')) {
+        return Ok(());
+    }
+    match kind(head) {
+        Some((what, hint)) => bail!("not a safetensors file: it looks like {what}; {hint}"),
+        None => bail!("not a safetensors file, nor one of a kind that midge knows"),
+    }
+}
+
+fn kind(head: &[u8]) -> Option<Kind> {
+    let known = MAGIC.iter().find(|(magic, _)| head.starts_with(magic));
+    known.map(|(_, kind)| *kind).or_else(|| container(head)).or_else(|| text(head))
+}
+
+/// Kinds that are not known by their first bytes alone.
+fn container(head: &[u8]) -> Option<Kind> {
+    let has = |text: &[u8]| head.windows(text.len()).any(|window| window == text);
+    if head.starts_with(b"PK") {
+        return Some(if has(b"data.pkl") || has(b"constants.pkl") {
+            ("a file of torch.save (a zip archive)", SAVE)
+        } else if has(b".npy") {
+            ("a NumPy archive", WEIGHTS)
+        } else if has(b"model.weights.h5") || has(b"config.json") {
+            ("a Keras file (a zip archive)", WEIGHTS)
+        } else {
+            ("a zip archive; torch.save writes those too", SAVE)
+        });
+    }
+    match head {
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(("a TensorFlow Lite model", WEIGHTS)),
+        // Two protocols have no number of their own above; the rest of a pickle says nothing to look for.
+        [0x80, 0 | 1 | 5, ..] => Some(("a Python pickle", SAVE)),
+        // A protocol buffer: field 1, the version of ONNX, then one of the model's other fields.
+        [0x08, 1..=30, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..] => Some(("an ONNX model", WEIGHTS)),
+        _ if head.get(257..262) == Some(b"ustar") => Some(("a tar archive", "unpack it")),
+        _ => None,
+    }
+}
+
+fn text(head: &[u8]) -> Option<Kind> {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let start = head.get(..head.len().min(512)).unwrap_or(head).to_ascii_lowercase();
+    if [&b"<!doctype"[..], b"<html", b"<?xml", b"<head", b"<!--"].iter().any(|tag| start.starts_with(tag)) {
+        return Some(("a web page, perhaps the error of a download", "look at it, and fetch the file again"));
+    }
+    if start.starts_with(b"{") || start.starts_with(b"[") {
+        return Some(("JSON, without the tensors", "the weights are in another file"));
+    }
+    let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    start.iter().all(printable).then_some(("text", "--model and import take models"))
+}
+
+/// What a sound safetensors file is that is not a model of midge's.
+pub(crate) fn safetensors_kind(bytes: &[u8]) -> Option<&'static str> {
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    if header.tensors().keys().any(|name| name.starts_with("weights.")) && metadata.contains_key(METADATA_NETWORK) {
+        return Some("it is a checkpoint of midge train, which --resume reads; the model is the file beside it");
+    }
+    Some("it is a safetensors file, but no model of midge's: midge import reads a PyTorch state_dict")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_files_are_named() {
+        let tar = [vec![b'a'; 257], b"ustar".to_vec()].concat();
+        for (bytes, what) in [
+            (&b""[..], "empty"),
+            (b"PK\x03\x04...state/data.pkl", "torch.save"),
+            (b"PK\x03\x04...config.json", "Keras"),
+            (b"PK\x03\x04...a.npy", "NumPy"),
+            (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "old torch.save"),
+            (b"\x80\x04\x95....", "pickle"),
+            (b"\x80\x05\x95....", "pickle"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
+            (b"\n<!DOCTYPE html><title>403</title>", "web page"),
+            (b"\xef\xbb\xbf<HTML>", "web page"),
+            (b"<?xml version=\"1.0\"?><Error/>", "web page"),
+            (b"\x08\x08\x12\x07pytorch\x1a\x050.4.1", "ONNX"),
+            (b"\x08\x09:\x83\x01\x0a", "ONNX"),
+            (b"\x89HDF\r\n\x1a\n....", "HDF5"),
+            (b"\x1f\x8b\x08.......", "gunzip"),
+            (b"\x1c\0\0\0TFL3....", "TensorFlow Lite"),
+            (&tar, "tar archive"),
+            (b"{\"metadata\": {}, \"weight_map\": {}}", "JSON"),
+            (b"hello", "text"),
+            (b"\x00\x01\x02\x03\x04\x05\x06\x07\xff", "nor one of a kind"),
+        ] {
+            let message = read_from(bytes).unwrap_err().to_string();
+            assert!(message.contains(what), "{what}: {message}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_safetensors_is_read_whole() {
+        let long = [&200_000u64.to_le_bytes(), b"{".as_slice(), &[b' '; 300_000]].concat();
+        assert_eq!(read_from(&long[..]).unwrap(), long);
+        // Cut short: the reader says where.
+        assert_eq!(read_from(&long[..8]).unwrap(), long[..8]);
+        // Its header happens to be as long as a magic number says.
+        let zip = [b"PK\x03\x04\0\0\0\0", b"{".as_slice()].concat();
+        assert_eq!(read_from(&zip[..]).unwrap(), zip);
+    }
+}

@@ -1,0 +1,242 @@
+//! `midge import` as a user runs it, and model files that are none.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use midge_core::Network;
+use midge_trainer::weights::Weights;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use super::{error, midge, ok};
+
+/// Writes a `state_dict` of these tensors, whose numbers count up from 0.
+fn state(folder: &Path, tensors: &[(&str, &[usize])]) {
+    let data = |shape: &[usize]| (0..shape.iter().product()).flat_map(|i: usize| (i as f32).to_le_bytes()).collect();
+    let tensors: Vec<(&str, &[usize], Vec<u8>)> =
+        tensors.iter().map(|(name, shape)| (*name, *shape, data(shape))).collect();
+    let views =
+        tensors.iter().map(|(name, shape, data)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), data).unwrap()));
+    std::fs::write(folder.join("state"), safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// A convolution and a linear layer of a `Sequential` with biases.
+fn conv_and_linear<'a>(conv: &'a [usize], at: &'a str, linear: &'a [usize]) -> [(&'a str, &'a [usize]); 2] {
+    [("0.weight", conv), (at, linear)]
+}
+
+/// The network that is imported, and what is said about it.
+fn imported(folder: &Path, more: &[&str]) -> (String, String) {
+    let text = ok(folder, &[&["import", "state", "--out", "m"], more].concat());
+    let network = Weights::load(&folder.join("m")).unwrap().network.to_string();
+    assert!(text.starts_with(&network), "{text}");
+    (network, text)
+}
+
+fn refused(folder: &Path, more: &[&str]) -> String {
+    let message = error(folder, &[&["import", "state", "--out", "none"], more].concat());
+    assert!(message.starts_with("midge: state: ") && !message.contains("Some("), "{message}");
+    assert!(!folder.join("none").exists(), "{message}");
+    message
+}
+
+/// The architectures that a message offers.
+fn offered(message: &str) -> Vec<String> {
+    let lines = message.lines().filter_map(|line| line.trim().strip_prefix("--network \"")?.strip_suffix('"'));
+    lines.map(|text| text.parse::<Network>().unwrap().to_string()).collect()
+}
+
+fn full(text: &str) -> String {
+    text.parse::<Network>().unwrap().to_string()
+}
+
+#[test]
+fn every_weight_comes_to_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    state(path, &[("0.weight", &[3, 2, 3, 3]), ("0.bias", &[3]), ("4.weight", &[5, 27]), ("4.bias", &[5])]);
+    let (network, _) = imported(path, &["--size", "6x6"]);
+    let text = "input(6,6,2) conv2d(filters=3,kernel=3) relu maxpool2d(pool=2) flatten dense(units=5)";
+    assert_eq!(network, full(text));
+    let weights = Weights::load(&path.join("m")).unwrap();
+    // [out, in, row, column] to [row, column, in, out]: row 2, column 0, channel 1, filter 1.
+    assert_eq!(weights.tensors[0][(2 * 3 * 2 + 1) * 3 + 1], (((2 + 1) * 3 + 2) * 3) as f32);
+    // [units, channel, row, column] to [row, column, channel][units]: row 1, column 0, channel 2, unit 4.
+    assert_eq!(weights.tensors[2][(3 * 3 + 2) * 5 + 4], (4 * 27 + 2 * 9 + 3) as f32);
+    assert_eq!(weights.tensors[3].as_slice(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(imported(path, &["--network", text]).0, network);
+    // Two channels: nothing says how large the image is.
+    let message = refused(path, &[]);
+    assert!(message.contains("--size") && offered(&message).contains(&network), "{message}");
+    assert!(refused(path, &["--size", "28x28"]).contains("27 inputs"));
+    assert!(error(path, &["import", "m", "--out", "n", "--network", text]).contains("already"));
+    assert!(error(path, &["import", "state", "--out", "n", "--network", text, "--size", "4x4"]).contains("--size"));
+    assert!(error(path, &["import", "state", "--out", "n", "--size", "4x0"]).contains("4x0"));
+}
+
+#[test]
+fn the_reading_that_fits_mnist_is_taken_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    // PyTorch's default padding, none.
+    state(path, &conv_and_linear(&[2, 1, 3, 3], "4.weight", &[10, 338]));
+    let (network, text) = imported(path, &[]);
+    let expected = "input(28,28,1) conv2d(filters=2,kernel=3,padding=valid,bias=false) relu maxpool2d(pool=2) flatten \
+                    dense(units=10,bias=false)";
+    assert_eq!(network, full(expected));
+    for assumption in ["28x28", "padding=0", "ReLU and max pooling 2x2", "stride=1", "from 0 to 1", "--network"] {
+        assert!(text.contains(assumption), "{assumption}: {text}");
+    }
+    let help = ok(path, &["import", "--help"]);
+    assert!(help.split_whitespace().collect::<Vec<_>>().join(" ").contains("from 0 to 1, without mean"), "{help}");
+    // A padding that keeps the size.
+    state(path, &conv_and_linear(&[2, 1, 3, 3], "4.weight", &[10, 392]));
+    assert_eq!(imported(path, &[]).0, full(&expected.replace(",padding=valid", "")));
+    // LeNet-5: padding 2, then none.
+    let lenet = [("0.weight", &[6, 1, 5, 5][..]), ("3.weight", &[16, 6, 5, 5]), ("7.weight", &[120, 400])];
+    state(path, &lenet);
+    assert!(imported(path, &[]).0.contains("kernel=5,stride=1,padding=same"));
+    // The same weights on 32x32: no padding at all.
+    let (network, _) = imported(path, &["--size", "32x32"]);
+    assert!(network.starts_with("input(32,32,1)") && !network.contains("kernel=5,stride=1,padding=same"), "{network}");
+    // Dropout behind a ReLU of two linear layers; a flatten in front.
+    state(path, &[("1.weight", &[32, 784]), ("4.weight", &[10, 32])]);
+    let mlp = "input(28,28,1) flatten dense(units=32,bias=false) relu dense(units=10,bias=false)";
+    let (network, text) = imported(path, &[]);
+    assert!(network == full(mlp) && text.contains("Dropout"), "{text}");
+}
+
+#[test]
+fn what_is_not_known_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    // No padding and a Dropout, or padding and a pooling.
+    state(path, &conv_and_linear(&[3, 2, 3, 3], "4.weight", &[5, 12]));
+    assert_eq!(offered(&refused(path, &["--size", "4x4"])).len(), 2);
+    // A Dropout before or behind a pooling: the same gaps, the same inputs.
+    state(path, &[("0.weight", &[2, 1, 3, 3]), ("3.weight", &[2, 2, 3, 3]), ("7.weight", &[10, 392])]);
+    let message = refused(path, &[]);
+    let readings = offered(&message);
+    assert_eq!(readings.len(), 2, "{message}");
+    for reading in readings {
+        assert_eq!(imported(path, &["--network", &reading]).0, reading);
+    }
+    // Stride 2 with PyTorch's padding 1 is not `same`, and a pooling without a ReLU has the same shapes.
+    state(path, &conv_and_linear(&[2, 1, 3, 3], "3.weight", &[10, 392]));
+    let message = refused(path, &[]);
+    assert!(message.contains("stride=2, padding=1") && message.contains("does not have"), "{message}");
+    let strided =
+        "input(28,28,1) conv2d(filters=2,kernel=3,stride=2,bias=false) relu flatten dense(units=10,bias=false)";
+    let (_, text) = imported(path, &["--network", strided]);
+    assert!(text.contains("layer 0 pads as TensorFlow's"), "{text}");
+    // Where the rows are odd, they are the same function.
+    state(path, &conv_and_linear(&[2, 1, 3, 3], "3.weight", &[10, 32]));
+    let odd = strided.replace("28,28", "7,7");
+    assert!(!imported(path, &["--network", &odd]).1.contains("TensorFlow"));
+    // Nothing says what stands before the first convolution.
+    state(path, &[("1.weight", &[2, 1, 3, 3]), ("5.weight", &[10, 392])]);
+    assert!(refused(path, &[]).contains("before module 1"));
+}
+
+#[test]
+fn names_say_the_order_or_the_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let named: [(&str, &[usize]); 4] =
+        [("conv1.weight", &[2, 1, 3, 3]), ("conv1.bias", &[2]), ("fc1.weight", &[10, 392]), ("fc1.bias", &[10])];
+    state(path, &named);
+    let network = "input(28,28,1) conv2d(filters=2,kernel=3) relu maxpool2d(pool=2) flatten dense(units=10)";
+    assert_eq!(imported(path, &["--network", network]).0, full(network));
+    // A class's own names say nothing about what it does between them.
+    let message = refused(path, &[]);
+    assert!(message.contains("conv1 and fc1") && offered(&message) == [full(network)], "{message}");
+    let other = network.replace("units=10", "units=11");
+    let message = refused(path, &["--network", &other]);
+    assert!(message.contains("[11, 392]") && message.contains("fc1 [10, 392] with bias"), "{message}");
+    // The last numbers say the opposite of the truth; the shapes say it.
+    state(path, &[("first.1.weight", &[2, 1, 3, 3]), ("second.0.weight", &[3, 2, 3, 3]), ("x.weight", &[10, 3 * 784])]);
+    let network = "input(28,28,1) conv2d(filters=2,kernel=3,bias=false) relu conv2d(filters=3,kernel=3,bias=false) relu \
+                   flatten dense(units=10,bias=false)";
+    assert!(offered(&refused(path, &[])).contains(&full(network)));
+    assert_eq!(imported(path, &["--network", network]).0, full(network));
+    // Here nothing does.
+    state(path, &[("first.1.weight", &[2, 2, 3, 3]), ("second.0.weight", &[2, 2, 3, 3]), ("x.weight", &[10, 2 * 784])]);
+    let network = network.replace("28,28,1", "28,28,2").replace("filters=3", "filters=2");
+    let message = refused(path, &["--network", &network]);
+    assert!(message.contains("first.1, second.0") && message.contains("second.0, first.1"), "{message}");
+}
+
+#[test]
+fn what_midge_does_not_have_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for (tensors, expected) in [
+        (&conv_and_linear(&[2, 1, 9, 9], "4.weight", &[10, 392])[..], "kernel must be 1 to 7"),
+        (&[("1.weight", &[1, 784])], "at least two outputs"),
+        (&[("0.weight", &[2, 1, 3, 5]), ("4.weight", &[10, 392])], "3x5"),
+        (&[("0.weight", &[2, 1, 3, 3]), ("1.weight", &[2]), ("1.running_mean", &[2])], "BatchNorm"),
+        (&[("num_batches_tracked", &[1])], "BatchNorm"),
+        (&[("0.weight", &[2, 1, 3, 3]), ("1.weight", &[2])], "1.weight has one dimension"),
+        (&[("0.weight", &[2, 1, 3, 3]), ("4.weight", &[10, 2])], "global average pooling"),
+        (&conv_and_linear(&[2, 1, 3, 3], "4.weight", &[10, 400]), "2 channels of 200 positions"),
+        (&[("0.weight", &[2, 1, 3, 3]), ("2.weight", &[2, 1, 3, 3]), ("4.weight", &[10, 2])], "0 [2, 1, 3, 3]"),
+        (&[("0.weight", &[2, 1, 3, 3])], "no linear layer"),
+        (&[("0.weight", &[2, 1, 3, 3]), ("9.weight", &[10, 392])], "8 modules"),
+        (&[("0.weight", &[0, 1, 99999, 99999])], "zero"),
+        (&[("4.bias", &[10])], "4.bias has no 4.weight"),
+        (&[("lstm.weight_ih_l0", &[10, 10])], "lstm.weight_ih_l0"),
+        (&[], "no tensors"),
+    ] {
+        state(path, tensors);
+        let message = refused(path, &[]);
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+}
+
+#[test]
+fn files_that_are_no_models_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for (bytes, expected) in [
+        (&b"PK\x03\x04\0\0\x08\x08\0\0\0\0state/data.pkl"[..], "torch.save"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
+        (b"<!DOCTYPE html><title>403</title>", "web page"),
+        (b"\x08\x0a\x12\x07pytorch\0\0", "ONNX"),
+        (b"\x89HDF\r\n\x1a\n\0\0\0\0", "HDF5"),
+        (b"", "empty"),
+    ] {
+        std::fs::write(path.join("file"), bytes).unwrap();
+        for command in [&["import", "file", "--out", "none"][..], &["summary", "--model", "file"]] {
+            let message = error(path, command);
+            assert!(message.starts_with("midge: file: ") && message.contains(expected), "{expected}: {message}");
+            assert!(!path.join("none").exists());
+        }
+    }
+    for command in [&["import", ".", "--out", "none"][..], &["summary", "--model", "."]] {
+        assert!(error(path, command).contains("folder"));
+    }
+    state(path, &[("1.weight", &[10, 784])]);
+    assert!(error(path, &["summary", "--model", "state"]).contains("midge import"));
+    assert!(error(path, &["summary", "--model", "missing"]).starts_with("midge: missing: "));
+}
+
+#[test]
+fn models_come_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    ok(path, &["export", "--dtype", "f16", "--out", "m"]);
+    state(path, &[("1.weight", &[10, 784])]);
+    for (file, arguments) in [
+        ("m", &["summary", "--model", "-"][..]),
+        ("m", &["summary", "--model", "/dev/stdin"]),
+        ("state", &["import", "-", "--out", "i"]),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_midge"));
+        let input = Stdio::from(std::fs::File::open(path.join(file)).unwrap());
+        let output = command.current_dir(path).args(arguments).stdin(input).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    // `midge` of the tests has an empty one.
+    let output = midge(path, &["summary", "--model", "-"]);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("empty"));
+}
