@@ -1,10 +1,8 @@
-//! All that [`midge_core::attack`] has, and the camera, in a program that links only if no panic can be reached.
+//! All that [`midge_core::attack`] has, in a program that links only if no panic can be reached.
 #![no_std]
 #![no_main]
 
-use midge_core::MNIST_CNN;
 use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
-use midge_core::camera::Camera;
 use midge_core::loss::Loss;
 
 #[path = "../board/panic_free.rs"]
@@ -15,9 +13,6 @@ fn main() -> ! {
     panic_free::run(|model, image, label, adversarial, buffer| {
         let (bim, mi_fgsm) = (Bim::new(0.2), MiFgsm { loss: Loss::Margin, ..MiFgsm::new(0.2) });
         let pgd = Pgd { restarts: 3, loss: Loss::Margin, ..Pgd::new(0.2, 1) };
-        // Not known to the compiler, so that every change stays in the program.
-        let camera = core::hint::black_box(Camera { blur: 0.5, ..Camera::NONE });
-        camera.apply(MNIST_CNN.input(), image, 1, adversarial, buffer)?;
         Ok([
             Fgsm { eps: 0.2 }.attack(model, image, label, adversarial, buffer)?,
             Otcm { eps: 0.2, target: Target::Class(1) }.attack(model, image, label, adversarial, buffer)?,
