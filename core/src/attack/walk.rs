@@ -15,12 +15,13 @@ pub struct Walk<'a> {
     adversarial: &'a mut [f32],
     goal: Goal,
     /// Whether the goal is still to be made from the logits of the clean image: the class that it is least likely to be,
-    /// apart from the goal's.
+    /// apart from the goal's. Only a batch does that.
+    #[cfg(feature = "std")]
     is_open: bool,
     /// Added to the attack's own seed of random starts.
     seed: u64,
     zero_gradient_steps: usize,
-    starts: usize,
+    random_starts: usize,
     before: Option<Prediction>,
     after: Option<Prediction>,
     /// Its place among the walks of a batch.
@@ -30,8 +31,19 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// From `image` to `adversarial`, which is written. The seed is that of random starts, added to the attack's own.
     pub fn new(image: &'a [f32], adversarial: &'a mut [f32], goal: Goal, seed: u64) -> Self {
-        let (is_open, zero_gradient_steps, starts, before, after, place) = (false, 0, 0, None, None, 0);
-        Self { image, adversarial, goal, is_open, seed, zero_gradient_steps, starts, before, after, place }
+        Self {
+            image,
+            adversarial,
+            goal,
+            #[cfg(feature = "std")]
+            is_open: false,
+            seed,
+            zero_gradient_steps: 0,
+            random_starts: 0,
+            before: None,
+            after: None,
+            place: 0,
+        }
     }
 
     /// For images of `pixels` elements, `[image][pixel]`, each away from its label and with its number as its seed.
@@ -77,7 +89,7 @@ impl<'a> Walk<'a> {
 
     /// Starts that were tried: more than one only if the first did not reach the goal.
     pub fn starts(&self) -> usize {
-        self.starts
+        self.random_starts.max(1)
     }
 
     /// What the attack came to; `None` before it, and where nobody looked at the result.
@@ -107,7 +119,7 @@ impl<'a> Walk<'a> {
         check_pixels(self.image)?;
         check_class(self.goal.class(), network.classes())?;
         self.adversarial.iter_mut().zip(self.image).for_each(|(x, clean)| *x = *clean);
-        (self.zero_gradient_steps, self.starts, self.before, self.after, self.place) = (0, 0, None, None, place);
+        (self.zero_gradient_steps, self.random_starts, self.before, self.after, self.place) = (0, 0, None, None, place);
         Ok(())
     }
 
@@ -175,9 +187,6 @@ impl Step {
         momentum: &mut [f32],
     ) -> Result<(), Error> {
         momentum.fill(0.0);
-        for walk in walks.iter_mut() {
-            walk.starts += 1;
-        }
         for _ in 0..self.steps {
             source.gradients(walks, |number, walk, gradient| {
                 let own = if self.decay.is_some() { gradient.len() } else { 0 };
@@ -212,17 +221,20 @@ impl Step {
         walks: &mut [Walk<'_>],
         kept: &mut [f32],
     ) -> Result<(), Error> {
+        // No attack that starts at random points has momentum; what is said here is not in the program.
+        let step = Step { decay: None, ..*self };
         source.look(walks, |walk, prediction| walk.see_clean(|| prediction))?;
         for restart in 0..starts.restarts {
             let count = source.still_walking(walks);
             let walking = span_mut(walks, 0, count);
             for walk in walking.iter_mut() {
+                walk.random_starts += 1;
                 starts.draw(self, (walk.seed, restart), walk.image, walk.adversarial);
             }
             if walking.is_empty() {
                 break;
             }
-            self.walk(source, walking, &mut [])?;
+            step.walk(source, walking, &mut [])?;
             source.look(walking, |walk, found| walk.keep_nearest(found, kept))?;
         }
         for walk in walks {

@@ -21,6 +21,8 @@ struct Backward<'a, 'b, T> {
 
 /// Gradient of a loss at a class, into `gradient` (one element per pixel). The logits of `output` and `masks` are
 /// those of the forward pass; `work` has `backward_len` elements less the image's.
+// Not inlined, so that only the stack of the pass that runs is in use.
+#[inline(never)]
 pub(crate) fn backward<T: Number>(
     model: &Model<'_, T>,
     output: (&[f32], Loss, usize),

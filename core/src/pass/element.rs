@@ -11,7 +11,7 @@ pub trait Element: Number + Passes {}
 
 impl<T: Number + Passes> Element for T {}
 
-/// The passes of a model with weights of one type. Written out for each type and not generic, so that they are
+/// The passes of a model with weights of one type. Written out for each type and not generic, so that those of f32 are
 /// compiled here once and not again in every crate that uses them.
 pub trait Passes: Number {
     #[doc(hidden)]
@@ -32,11 +32,12 @@ pub trait Passes: Number {
     fn batch_backward(pass: kernels::Backward<'_, '_, Self>);
 }
 
-// Not inlined, so that only the stack of the pass that runs is in use.
+/// The passes of one type. `$compiled` says where they are compiled: those of f32 here, once; those of f16, which a host
+/// widens when it reads a file and never runs, only in a program that uses them.
 macro_rules! passes {
-    ($element:ty) => {
+    ($element:ty, $compiled:meta) => {
         impl Passes for $element {
-            #[inline(never)]
+            #[$compiled]
             fn forward(
                 model: &Model<'_, Self>,
                 image: &[f32],
@@ -47,7 +48,7 @@ macro_rules! passes {
                 forward::forward(model, image, logits, masks, work);
             }
 
-            #[inline(never)]
+            #[$compiled]
             fn backward(
                 model: &Model<'_, Self>,
                 output: (&[f32], Loss, usize),
@@ -58,20 +59,20 @@ macro_rules! passes {
                 backward::backward(model, output, masks, gradient, work);
             }
 
-            #[inline(never)]
+            #[$compiled]
             #[allow(private_interfaces, reason = "only called in this crate")]
             fn batch_forward(pass: kernels::Forward<'_, '_, Self>) {
-                pass.model.level().run(pass);
+                kernels::forward(pass);
             }
 
-            #[inline(never)]
+            #[$compiled]
             #[allow(private_interfaces, reason = "only called in this crate")]
             fn batch_backward(pass: kernels::Backward<'_, '_, Self>) {
-                pass.model.level().run(pass);
+                kernels::backward(pass);
             }
         }
     };
 }
 
-passes!(f32);
-passes!(half::f16);
+passes!(f32, inline(never));
+passes!(half::f16, inline);

@@ -17,6 +17,8 @@ struct Forward<'a, 'b, T> {
 
 /// Runs the network. `masks` keeps the bits for [`backward`](super::backward) unless it is empty; `work` has
 /// `forward_len` elements or more. More let the last convolution make several columns at once.
+// Not inlined, so that only the stack of the pass that runs is in use.
+#[inline(never)]
 pub(crate) fn forward<T: Number>(
     model: &Model<'_, T>,
     image: &[f32],

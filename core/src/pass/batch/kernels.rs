@@ -10,9 +10,21 @@ use crate::pass::rows::{ForwardRows, Keep};
 use crate::span::{reach_mut, rest_mut, span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 
+/// Runs the network on a batch.
+#[inline(never)]
+pub(in crate::pass) fn forward<T: Number>(pass: Forward<'_, '_, T>) {
+    pass.model.level().run(pass);
+}
+
+/// From the gradient of the logits to that of the images or of the weights.
+#[inline(never)]
+pub(in crate::pass) fn backward<T: Number>(pass: Backward<'_, '_, T>) {
+    pass.model.level().run(pass);
+}
+
 pub(in crate::pass) struct Forward<'a, 'b, T> {
     pub(super) layout: Layout<'a>,
-    pub(in crate::pass) model: &'a Model<'a, T>,
+    pub(super) model: &'a Model<'a, T>,
     pub(super) count: usize,
     pub(super) image: &'a dyn Fn(usize) -> &'a [f32],
     pub(super) parts: Parts<'b>,
@@ -76,7 +88,7 @@ pub(super) enum Target<'b> {
 
 pub(in crate::pass) struct Backward<'a, 'b, T> {
     pub(super) layout: Layout<'a>,
-    pub(in crate::pass) model: &'a Model<'a, T>,
+    pub(super) model: &'a Model<'a, T>,
     pub(super) count: usize,
     pub(super) parts: Parts<'b>,
     pub(super) target: Target<'b>,
