@@ -5,11 +5,9 @@
 //! ```
 //! Goodfellow, Shlens, Szegedy: Explaining and Harnessing Adversarial Examples, ICLR 2015, section 4.
 
-use super::goal::Goal;
+use super::Attack;
 use super::step::Step;
-use super::walk::Walk;
-use super::{Attack, one};
-use crate::error::Error;
+use crate::error::{Error, check_len};
 use crate::loss::Loss;
 use crate::model::Model;
 use crate::pass::Element;
@@ -45,9 +43,13 @@ impl Fgsm {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<bool, Error> {
-        let walk = &mut Walk::new(image, adversarial, Goal::Away(label), 0);
-        one::perturb(model, &self.step(), walk, buffer)?;
-        Ok(walk.zero_gradient_steps() > 0)
+        let step = self.step();
+        step.check_options()?;
+        check_len("adversarial image", image.len(), adversarial.len())?;
+        let gradient = model.loss_gradient(step.loss, image, label, buffer)?.gradient;
+        adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
+        step.advance(image, gradient, step.alpha, adversarial);
+        Ok(gradient.iter().all(|g| *g == 0.0))
     }
 }
 

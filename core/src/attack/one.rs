@@ -75,7 +75,8 @@ fn begin<'m, 'b, T: Element>(
     Ok((take(&mut buffer, kept), One { model, loss: step.loss, buffer }))
 }
 
-/// From the image itself.
+/// From the image itself. Not inlined, as the other, so that only the stack of the attack that runs is in use.
+#[inline(never)]
 pub(super) fn from_image<T: Element>(
     model: &Model<'_, T>,
     step: &Step,
@@ -91,18 +92,8 @@ pub(super) fn from_image<T: Element>(
     walk.end()
 }
 
-/// [`from_image`] without the forward pass that looks at the result.
-pub(super) fn perturb<T: Element>(
-    model: &Model<'_, T>,
-    step: &Step,
-    walk: &mut Walk<'_>,
-    buffer: &mut [f32],
-) -> Result<(), Error> {
-    let (momentum, mut source) = begin(model, (step, None), walk, buffer)?;
-    step.walk(&mut source, slice::from_mut(walk), momentum)
-}
-
 /// From random points.
+#[inline(never)]
 pub(super) fn from_random_points<T: Element>(
     model: &Model<'_, T>,
     (step, starts): (&Step, Starts),
