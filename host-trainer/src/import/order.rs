@@ -100,7 +100,7 @@ pub(super) fn fits_shapes(before: &[&Module], module: &Module) -> bool {
     match before.last() {
         None => true,
         Some(last) if last.is_linear() == module.is_linear() => last.outputs() == module.inputs(),
-        Some(last) => last.outputs() > 0 && module.inputs() % last.outputs() == 0,
+        Some(last) => last.outputs() > 0 && module.inputs().is_multiple_of(last.outputs()),
     }
 }
 
