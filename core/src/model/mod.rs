@@ -1,11 +1,13 @@
 //! A network with weights that stay where they are, in flash or in a file's bytes.
 
 mod bound;
+mod error;
 mod json;
 mod safetensors;
 mod writer;
 
-pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, ModelError, checksum};
+pub use error::ModelError;
+pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, checksum};
 
 use crate::error::{Error, check_len};
 use crate::kernels::conv::{self, Conv};

@@ -95,7 +95,7 @@ impl Chain<'_> {
         let channels = self.convolutions().last().map(|last| last.outputs());
         let fits = |map: (usize, usize)| match channels {
             Some(channels) => map.0.checked_mul(map.1).and_then(|n| n.checked_mul(channels)) == Some(linear.inputs()),
-            None => map.0.checked_mul(map.1).is_some_and(|n| n > 0 && linear.inputs() % n == 0),
+            None => map.0.checked_mul(map.1).is_some_and(|n| n > 0 && linear.inputs().is_multiple_of(n)),
         };
         let fitting = maps.iter().filter(|(map, _)| fits(**map)).flat_map(|(_, readings)| readings);
         fitting.map(|steps| self.reading(size, steps)).collect()
