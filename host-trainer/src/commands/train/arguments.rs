@@ -1,8 +1,16 @@
 //! The options of `midge train`, and the recipe that they make.
 //!
 //! Without `--adversarial` the defaults are the lecture's. With it they are Adam with one cycle of the learning rate, as
-//! in Wong et al.'s MNIST program, and an eps that grows over the first fifth of the epochs: from random weights, PGD at
-//! 0.3 otherwise tends to end in the same answer for all images. The network's first ReLU then has a threshold.
+//! in Wong et al.'s MNIST program, a threshold in the network's first ReLU, and an eps that grows over the first fifth of
+//! the epochs. Accuracy under PGD of 400 held-out images after 5 epochs of `--adversarial pgd --limit 4000` on MNIST, seed 1:
+//!
+//! | | warm-up | none |
+//! |---|---|---|
+//! | threshold | 69.5 % | 70.3 % |
+//! | none | 39.0 % | 22.0 % |
+//!
+//! Only networks without the threshold need the warm-up. Small ones, or large steps, end in the same answer for all images
+//! without it.
 
 use std::path::PathBuf;
 
