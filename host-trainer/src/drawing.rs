@@ -23,8 +23,13 @@ pub struct Picture {
 impl Picture {
     /// Asks `pixel` for the colour at each column and row.
     pub fn from_fn(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3]) -> Self {
-        let rows = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-        Self { width, height, pixels: rows.flat_map(|(x, y)| pixel(x, y)).collect() }
+        let mut pixels = Vec::with_capacity(3 * width * height);
+        for y in 0..height {
+            for x in 0..width {
+                pixels.extend_from_slice(&pixel(x, y));
+            }
+        }
+        Self { width, height, pixels }
     }
 
     /// Draws on `factor` times as many units in both directions as the picture has pixels. Each pixel is the mean of its
@@ -39,11 +44,12 @@ impl Picture {
         paint(&BitMapBackend::with_buffer(&mut units, size).into_drawing_area(), draw)?;
         let count = factor * factor;
         Ok(Self::from_fn(width, height, |x, y| {
-            let rows = (factor * y..factor * (y + 1)).map(|row| 3 * (row * factor * width + factor * x));
             let mut sums = [count / 2; 3];
-            for unit in rows.flat_map(|start| units[start..start + 3 * factor].as_chunks().0) {
-                let unit: &[u8; 3] = unit;
-                sums.iter_mut().zip(unit).for_each(|(sum, value)| *sum += usize::from(*value));
+            for row in factor * y..factor * (y + 1) {
+                let start = 3 * (row * factor * width + factor * x);
+                for unit in units[start..start + 3 * factor].chunks_exact(3) {
+                    sums.iter_mut().zip(unit).for_each(|(sum, value)| *sum += usize::from(*value));
+                }
             }
             sums.map(|sum| (sum / count) as u8)
         }))
