@@ -55,7 +55,14 @@ demo() { cargo run --release -- demo --out target/midge-demo.png; }
 # Everything in a debug build, whose checks find more; then, on real digits, the tables that take too long there.
 test() {
     cargo test
-    cargo test --release -p midge-trainer --test oracle
+    if [ -d "${MIDGE_DATA:-}/../oracle" ]; then
+        cargo test --release -p midge-trainer --test oracle -- --include-ignored
+    elif [ -n "${MIDGE_DATA:-}" ]; then
+        not_run "the tables of Keras's model; there is no folder oracle beside MIDGE_DATA"
+        cargo test --release -p midge-trainer --test oracle -- --ignored the_data the_bundled
+    else
+        not_run "tables and accuracies on real digits; MIDGE_DATA names no folder of MNIST files"
+    fi
 }
 
 # The core's unit tests in an interpreter that sees undefined behaviour.

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display, Formatter};
 
-use crate::text::ParseError;
+use crate::network::ParseError;
 
 /// Why bytes are not a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
