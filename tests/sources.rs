@@ -13,7 +13,7 @@ use std::str::Chars;
 /// The floors from the ground up; names on one line stand beside each other. (`camera` changes images as `attack` does.)
 const FLOORS: [&[&str]; 10] = [
     &["error", "span"],
-    &["number"],
+    &["aligned", "number"],
     &["vector"],
     &["network"],
     &["kernels"],

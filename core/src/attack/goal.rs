@@ -3,6 +3,13 @@
 use crate::loss;
 
 /// Which way to walk.
+///
+/// ```
+/// use midge_core::attack::{Goal, Prediction};
+///
+/// let seven = Prediction { class: 7, confidence: 0.9, loss: 3.2 };
+/// assert!(Goal::Away(1).is_reached(seven) && !Goal::Toward(1).is_reached(seven));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
     /// Away from the class: raise its loss.

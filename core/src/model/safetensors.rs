@@ -6,6 +6,18 @@
 //! 8                 n       JSON: {"__metadata__": {...}, "0.weight": {"dtype": .., "shape": .., "data_offsets": ..}, ..}
 //! 8 + n             ..      the tensors, little endian
 //! ```
+//! Byte by byte, a dense layer of two inputs and two units as midge writes it:
+//! ```text
+//!   0   F0 00 00 00 00 00 00 00                      the header has 240 bytes
+//!   8   {"__metadata__":{"format":"midge-1",
+//!  44   "network":"input(1,2,1) flatten dense(units=2,bias=true)","crc32":"xxxxxxxx"},
+//! 122   "1.weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},
+//! 185   "1.bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]}}
+//! 245   3 spaces, so that the tensors start at a multiple of 8
+//! 248   4 f32   1.weight   w[0,0] w[0,1] w[1,0] w[1,1]       offset 0 of the tensors
+//! 264   2 f32   1.bias     b[0] b[1]                         offset 16
+//! 272   end of the file
+//! ```
 //! Metadata: `format` = `midge-1`; `network` = the architecture ([`Network`]'s text, in full); `crc32` =
 //! CRC-32/ISO-HDLC, in hex, of that text followed by the tensors' bytes; other entries are free text. Tensors are named
 //! `<layer>.weight` and `<layer>.bias`, with the layer's index in the architecture. Convolution weights are
@@ -17,8 +29,7 @@
 //! of a tensor, or one of the three entries above, that stands there twice is an error. Free text and keys are not checked
 //! for valid escapes and UTF-8: nothing in the core depends on them.
 
-use core::fmt::{self, Display, Formatter};
-
+use super::error::ModelError;
 use super::json::Json;
 use super::{Model, Parameters};
 use crate::network::{Network, ParseError, is_tensor_name};
@@ -36,159 +47,12 @@ pub(super) const FORMAT: &str = "midge-1";
 /// Longest header that is read; midge's own are around 1 kB.
 const MAX_HEADER: usize = 1 << 16;
 
-/// Why bytes are not a model.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub enum ModelError {
-    /// The file ends before its header or its tensors do.
-    Truncated {
-        /// Bytes expected.
-        expected: usize,
-        /// Bytes found.
-        found: usize,
-    },
-    /// The header is longer than a model's can be.
-    HeaderLength {
-        /// Most bytes.
-        most: usize,
-        /// Bytes that the file claims.
-        found: u64,
-    },
-    /// The header is not the JSON of a safetensors file, or a key stands in it twice.
-    Header,
-    /// A metadata entry is missing, or it is not what midge writes.
-    Metadata {
-        /// The entry's key.
-        key: &'static str,
-    },
-    /// The architecture cannot be read by those who do not know it yet.
-    Network(ParseError),
-    /// The file holds another architecture than the one that was asked for, or it is not written as midge writes it.
-    OtherNetwork,
-    /// A tensor is missing.
-    Missing {
-        /// Index of its layer.
-        layer: usize,
-        /// `weight` or `bias`.
-        tensor: &'static str,
-    },
-    /// The file has tensors that the architecture does not have, or one of them twice.
-    Extra {
-        /// Bytes of the architecture's tensors.
-        expected: usize,
-        /// Bytes of the file's tensors.
-        found: usize,
-    },
-    /// A tensor has another element type.
-    DType {
-        /// Index of its layer.
-        layer: usize,
-        /// The type that was asked for.
-        expected: &'static str,
-    },
-    /// A tensor has another shape.
-    TensorShape {
-        /// Index of its layer.
-        layer: usize,
-        /// Elements that the architecture needs.
-        expected: usize,
-        /// Elements by the shape in the file; where they are equal, its dimensions differ.
-        found: usize,
-    },
-    /// A tensor has more or fewer bytes than its shape needs.
-    TensorBytes {
-        /// Index of its layer.
-        layer: usize,
-    },
-    /// A tensor does not start where the one before it in the header ends: they overlap, there is a gap, or the header
-    /// lists them in another order.
-    Offsets {
-        /// Where the one before ends, from the start of all tensors.
-        expected: usize,
-        /// Where the tensor starts.
-        found: usize,
-    },
-    /// The bytes are not at an address that the element type needs.
-    Misaligned {
-        /// Bytes of the alignment.
-        alignment: usize,
-    },
-    /// The file has bytes behind its last tensor.
-    Oversized {
-        /// Bytes of tensors expected.
-        expected: usize,
-        /// Bytes of tensors found.
-        found: usize,
-    },
-    /// A weight is infinite or NaN.
-    NotFinite {
-        /// Index of its layer.
-        layer: usize,
-        /// Index of the weight in its tensor.
-        index: usize,
-    },
-    /// The weights are finite, but so large that values between the layers could overflow.
-    TooLarge {
-        /// Index of the first layer that could.
-        layer: usize,
-    },
-    /// The tensors or the architecture are not those that were written.
-    Checksum {
-        /// The file's checksum.
-        expected: u32,
-        /// The checksum of what was read.
-        found: u32,
-    },
-}
-
-impl Display for ModelError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Truncated { expected, found } => write!(f, "truncated: expected {expected} bytes, found {found}"),
-            Self::HeaderLength { most, found } => {
-                write!(f, "not a model: expected a header of at most {most} bytes, found a length of {found}")
-            }
-            Self::Header => f.write_str("the header is not that of a safetensors file"),
-            Self::Metadata { key } => write!(f, "the metadata entry {key:?} is missing or not one that midge writes"),
-            Self::Network(error) => write!(f, "the architecture cannot be read: {error}"),
-            Self::OtherNetwork => {
-                f.write_str("the file holds another architecture than expected, or in other words than midge's")
-            }
-            Self::Missing { layer, tensor } => write!(f, "the tensor {layer}.{tensor} is missing"),
-            Self::Extra { expected, found } => write!(
-                f,
-                "tensors that the architecture does not have, or one twice: expected {expected} bytes of tensors, found {found}"
-            ),
-            Self::DType { layer, expected } => write!(f, "layer {layer}: expected elements of type {expected}"),
-            Self::TensorShape { layer, expected, found } if expected == found => {
-                write!(f, "layer {layer}: the {found} elements are not in the expected order of dimensions")
-            }
-            Self::TensorShape { layer, expected, found } => {
-                write!(f, "layer {layer}: expected a tensor of {expected} elements, found {found}")
-            }
-            Self::TensorBytes { layer } => {
-                write!(f, "layer {layer}: a tensor's bytes are not as many as its shape needs")
-            }
-            Self::Offsets { expected, found } => {
-                let what = if found < expected { "overlaps" } else { "does not follow" };
-                write!(f, "a tensor {what} the one before it: expected it at byte {expected}, found it at {found}")
-            }
-            Self::Misaligned { alignment } => write!(f, "the bytes must start at a multiple of {alignment}"),
-            Self::Oversized { expected, found } => write!(f, "expected {expected} bytes of tensors, found {found}"),
-            Self::NotFinite { layer, index } => write!(f, "layer {layer}: weight {index} is infinite or NaN"),
-            Self::TooLarge { layer } => {
-                write!(f, "layer {layer}: the weights are so large that its values could overflow")
-            }
-            Self::Checksum { expected, found } => {
-                write!(f, "damaged: expected checksum {expected:08x}, found {found:08x}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for ModelError {}
-
 /// The checksum of a model file: over the architecture's text, then the bytes of the tensors in file order.
+///
+/// ```
+/// // The check value of CRC-32/ISO-HDLC.
+/// assert_eq!(midge_core::checksum("1234", b"56789"), 0xcbf4_3926);
+/// ```
 pub fn checksum(network: &str, tensors: &[u8]) -> u32 {
     checksum_of(network.as_bytes(), tensors)
 }
@@ -210,6 +74,19 @@ fn checksum_of(network: &[u8], tensors: &[u8]) -> u32 {
 }
 
 /// The header of a model file, for those who do not know the architecture yet.
+///
+/// ```
+/// use midge_core::{Header, Model, f16, include_model};
+///
+/// static FILE: &[u8] = include_model!("../../../host-trainer/assets/plain.safetensors");
+/// let header = Header::read(FILE)?;
+/// assert_eq!((header.network()?.parameters(), header.dtype()?), (824_362, "F16"));
+/// header.metadata(&mut |key, value| println!("{}: {}", key.escape_ascii(), value.escape_ascii()))?;
+///
+/// let network = header.network()?;
+/// let model = Model::<f16>::from_safetensors(&network, FILE)?;
+/// # Ok::<(), midge_core::ModelError>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'a> {
     json: &'a [u8],
@@ -415,9 +292,15 @@ impl<'a, T: Number> Model<'a, T> {
     /// buffers for; [`Header::network`] reads it from a file. The bytes must be aligned to the element type, and stay.
     ///
     /// ```
-    /// # use midge_core::{Model, ModelError, MNIST_CNN};
+    /// use midge_core::{MNIST_CNN, Model, ModelError, f16, include_model};
+    ///
+    /// static FILE: &[u8] = include_model!("../../../host-trainer/assets/plain.safetensors");
+    /// let model = Model::<f16>::from_safetensors(&MNIST_CNN, FILE)?;
+    /// assert_eq!(model.tensors().map(<[f16]>::len).sum::<usize>(), MNIST_CNN.parameters());
+    ///
     /// let error = Model::<f32>::from_safetensors(&MNIST_CNN, b"not a model").unwrap_err();
     /// assert!(matches!(error, ModelError::HeaderLength { .. }));
+    /// # Ok::<(), ModelError>(())
     /// ```
     ///
     /// # Errors

@@ -5,6 +5,14 @@ use super::layer::Layer;
 use super::shape::{Padding, Shape};
 
 /// The lecture's MNIST CNN: 824,362 parameters.
+///
+/// ```
+/// use midge_core::{MNIST_CNN, Shape};
+///
+/// assert_eq!((MNIST_CNN.input(), MNIST_CNN.classes()), (Shape::hwc(28, 28, 1), 10));
+/// // The bytes of the buffer that an attack with momentum needs, both images not counted.
+/// assert_eq!(4 * MNIST_CNN.attack_len(), 16_564);
+/// ```
 pub const MNIST_CNN: Network = mnist_cnn(Layer::Relu);
 
 /// The lecture's MNIST CNN with a threshold of 0.1 in its first ReLU: the same parameters, the same buffers.

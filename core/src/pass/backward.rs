@@ -1,4 +1,20 @@
 //! Logits to the gradient of the loss with respect to the image.
+//!
+//! ```text
+//! the lecture's CNN; `last_row` and the like are functions of this file
+//!
+//! logits -- Loss::gradient --> 10 -- dense_stages --> 256, the gradient of the first dense layer's output
+//!
+//! stage 1 wants      last_row makes       and inner_row makes, from the rows of    add_to_image adds to
+//! input row          output row           stage 1 that a window over it has        the image's rows
+//!   0                  0                    row 0 of stage 0    from 0               0..3
+//!   1                  1                    row 1               from 0, 1            1..5
+//!   2                                       row 2               from 0, 1            3..7
+//!   3                  2                    row 3               from 1, 2            5..9
+//!   4                                       row 4               from 1, 2            7..11
+//! ```
+//! Stage 1 keeps two rows of 7x64 gradients in a ring, stage 0 one of 14x32: that is all between the dense layers and the
+//! image. A row is made only for channels whose bit says that they are alive.
 
 use super::progress::Progress;
 use crate::kernels::conv::{GradientRow, InputGradientRow, WindowGradients};
@@ -20,7 +36,7 @@ struct Backward<'a, 'b, T> {
 }
 
 /// Gradient of a loss at a class, into `gradient` (one element per pixel). The logits of `output` and `masks` are
-/// those of the forward pass; `work` has `backward_len` elements less the image's.
+/// those of the forward pass. `work` takes the gradient rows and the two vectors of the dense stages: see `lengths.rs`.
 pub(crate) fn backward<T: Number>(
     model: &Model<'_, T>,
     output: (&[f32], Loss, usize),

@@ -5,6 +5,18 @@
 //! rows, because weight gradients read them again. Beside each row lies a bit for each of its elements that tells
 //! whether it is worth multiplying.
 //!
+//! ```text
+//! the ring of a stage with a 3x3 kernel and a 2x2 pooling: four slots; r0, r1, .. are input rows, - is padding
+//!
+//! slot                 0    1    2    3
+//! for output row 0     -    r0   r1   r2       first = 0
+//! for output row 1     r3   r4   r1   r2       first = 2: the window's rows are r1, r2, r3, r4
+//! for output row 2     r3   r4   r5   r6       first = 0
+//!
+//! the rows of one stage: | slot 0 | slot 1 | slot 2 | slot 3 | bits of slot 0, 1, 2, 3 |
+//! ```
+//! One cursor walks over the stages. It goes down to the stage before while a row is missing, and up when one was made.
+//!
 //! What is done once a row is not inlined: on a device its code would be there many times.
 
 use super::progress::Progress;
