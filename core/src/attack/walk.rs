@@ -38,6 +38,7 @@ pub struct Walk<'a> {
     goal: Goal,
     /// Whether the goal is still to be made from the logits of the clean image: the class that it is least likely to be,
     /// apart from the goal's.
+    #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "only a batch finds it on the way"))]
     is_open: bool,
     /// Added to the attack's own seed of random starts.
     seed: u64,

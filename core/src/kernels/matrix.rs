@@ -109,6 +109,8 @@ pub(crate) fn parts<const P: usize>(matrix: &[f32], width: usize, start: usize, 
 }
 
 /// Dot products of each of `R` rows with each `x`.
+///
+/// (One function although it is long: taken apart into inlined ones, a Cortex-M gets a tenth more code for it.)
 #[inline(always)]
 pub(crate) fn dots<S: Simd, T: Number, const R: usize, const P: usize>(
     simd: S,
@@ -116,11 +118,26 @@ pub(crate) fn dots<S: Simd, T: Number, const R: usize, const P: usize>(
     x: [&[f32]; P],
 ) -> [[f32; P]; R] {
     let mut sums = [[simd.splat(0.0); P]; R];
-    let (mut dots, mut done) = first_dots::<S, T, R, P>(rows, x);
+    let (mut dots, mut done) = ([[0.0; P]; R], 0);
+    if S::LANES == 1
+        && let ([a, b], [x]) = (&rows[..], &x[..])
+    {
+        let (start, end) = sparse::dots([a, b], x);
+        done = end;
+        for (dots, start) in dots.iter_mut().zip(start) {
+            dots.fill(start);
+        }
+    }
     let len = x.first().map_or(0, |x| x.len());
     let count = len.saturating_sub(done) / S::LANES;
     // Slices of one length, which the compiler then knows to be there.
-    let (values, weights) = (whole::<S, f32, P>(x, done, count), whole::<S, T, R>(rows, done, count));
+    let (mut values, mut weights) = ([&[][..]; P], [&[][..]; R]);
+    for (values, x) in values.iter_mut().zip(x) {
+        *values = span(S::arrays(rest(x, done)), 0, count);
+    }
+    for (weights, row) in weights.iter_mut().zip(rows) {
+        *weights = span(S::arrays(rest(row, done)), 0, count);
+    }
     if values.iter().any(|x| x.len() != count) || weights.iter().any(|row| row.len() != count) {
         return dots;
     }
@@ -140,7 +157,13 @@ pub(crate) fn dots<S: Simd, T: Number, const R: usize, const P: usize>(
     }
     done += count * S::LANES;
     if done < len {
-        add_last(simd, rows, x, done, &mut sums);
+        // The last elements, with zeros beyond the end.
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let row = simd.load(rest(row, done));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum = simd.mul_add(row, simd.load(rest(x, done)), *sum);
+            }
+        }
     }
     for (dots, sums) in dots.iter_mut().zip(sums) {
         for (dot, sum) in dots.iter_mut().zip(sums) {
@@ -148,50 +171,4 @@ pub(crate) fn dots<S: Simd, T: Number, const R: usize, const P: usize>(
         }
     }
     dots
-}
-
-/// The dot products of the first elements, where the processor has its own way for two rows; and how many they are.
-#[inline(always)]
-fn first_dots<S: Simd, T: Number, const R: usize, const P: usize>(
-    rows: [&[T]; R],
-    x: [&[f32]; P],
-) -> ([[f32; P]; R], usize) {
-    let (mut dots, mut done) = ([[0.0; P]; R], 0);
-    if S::LANES == 1
-        && let ([a, b], [x]) = (&rows[..], &x[..])
-    {
-        let (start, end) = sparse::dots([a, b], x);
-        done = end;
-        for (dots, start) in dots.iter_mut().zip(start) {
-            dots.fill(start);
-        }
-    }
-    (dots, done)
-}
-
-/// `count` whole vectors of each slice from element `done` on.
-#[inline(always)]
-fn whole<S: Simd, T: Number, const N: usize>(x: [&[T]; N], done: usize, count: usize) -> [&[S::Array<T>]; N] {
-    let mut whole = [&[][..]; N];
-    for (whole, x) in whole.iter_mut().zip(x) {
-        *whole = span(S::arrays(rest(x, done)), 0, count);
-    }
-    whole
-}
-
-/// Adds the products of the elements from `done` on, fewer than a vector, with zeros beyond the end.
-#[inline(always)]
-fn add_last<S: Simd, T: Number, const R: usize, const P: usize>(
-    simd: S,
-    rows: [&[T]; R],
-    x: [&[f32]; P],
-    done: usize,
-    sums: &mut [[S::Vector; P]; R],
-) {
-    for (sums, row) in sums.iter_mut().zip(rows) {
-        let row = simd.load(rest(row, done));
-        for (sum, x) in sums.iter_mut().zip(x) {
-            *sum = simd.mul_add(row, simd.load(rest(x, done)), *sum);
-        }
-    }
 }
