@@ -2,7 +2,7 @@
 
 use super::shape::{Padding, Shape, window_count};
 
-/// Most layers a [`Network`] can hold: those of VGG-16. A network's constant takes the space of all of them.
+/// Most layers a [`Network`](crate::Network) can hold: those of VGG-16. A network's constant takes the space of all of them.
 pub const MAX_LAYERS: usize = 37;
 
 /// Largest height, width, channel, filter or unit count: keeps every length product far from overflow.

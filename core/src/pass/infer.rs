@@ -84,8 +84,9 @@ impl<T: Element> Model<'_, T> {
         Ok(loss::cross_entropy(self.logits(image, buffer)?, label))
     }
 
-    /// Elements of the buffer for [`Self::input_gradient`] and the attacks without momentum: [`Network::gradient_len`](crate::Network::gradient_len), and
-    /// more with feature `std` and transposed weights ([`Self::with_transposed`]), where whole maps take the place of rows.
+    /// Elements of the buffer for [`Self::input_gradient`] and the attacks without momentum:
+    /// [`Network::gradient_len`](crate::Network::gradient_len). With feature `std` and transposed weights
+    /// ([`Self::with_transposed`]) they are more, because whole maps take the place of rows.
     pub fn gradient_len(&self) -> usize {
         #[cfg(feature = "std")]
         if self.has_transposed() {

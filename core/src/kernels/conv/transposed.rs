@@ -1,4 +1,4 @@
-//! Weights in the orders that hosts read: transposed for backward, and transformed for [`winograd`](super::winograd).
+//! Weights in the orders that hosts read: transposed for backward, and transformed for [`winograd`].
 //!
 //! ```text
 //! name          order              neighbours in memory                    read by

@@ -1,7 +1,7 @@
 //! Layers to stages: checks the order and every shape, when compiling if the network is a constant.
 //!
-//! Each layer joins the stage before it or opens a new one; a flatten does neither. All is `const fn`, which is why there are loops with an index
-//! and no `?` or iterators.
+//! Each layer joins the stage before it or opens a new one; a flatten does neither. All is `const fn`, so loops count an
+//! index: `?` and iterators are not allowed there.
 
 use super::lengths::Lengths;
 use super::stage::{DenseStage, Kind, Spatial, Stage};
