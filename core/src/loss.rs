@@ -19,8 +19,8 @@
 //! The exponential is libm's. That of crate `micromath`, which the camera uses, is off by up to 0.3 %: every probability
 //! would move, and the gradient with it. Ten exponentials cost nothing beside a convolution.
 
-/// A function of the logits and a class, large where the model is sure that it is another class. At a class that does not
-/// exist it is NaN and so is its gradient, which the passes refuse.
+/// A function of the logits and a class. It is large where the model is sure that the image is of another class. At a class
+/// that does not exist the loss and its gradient are NaN, which the passes refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Loss {
     /// [`cross_entropy`], in nats.
@@ -39,7 +39,7 @@ impl Loss {
         }
     }
 
-    /// Its gradient with respect to the logits, into `gradient`, of the same length.
+    /// Writes the gradient of the loss with respect to the logits to `gradient`, which has the length of `logits`.
     pub fn gradient(self, logits: &[f32], class: usize, gradient: &mut [f32]) {
         match self {
             Self::CrossEntropy => cross_entropy_gradient(logits, class, gradient),

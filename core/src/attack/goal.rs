@@ -25,7 +25,7 @@ impl Goal {
         class
     }
 
-    /// Whether a model that says this was led there.
+    /// Whether an image with this prediction is at the goal.
     pub fn is_reached(self, prediction: Prediction) -> bool {
         match self {
             Self::Away(class) => prediction.class != class,

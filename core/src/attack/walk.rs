@@ -46,12 +46,12 @@ pub struct Walk<'a> {
     starts: usize,
     before: Option<Prediction>,
     after: Option<Prediction>,
-    /// Its place among the walks of a batch.
+    /// The number of the walk in its batch, however the walks are sorted on the way.
     place: usize,
 }
 
 impl<'a> Walk<'a> {
-    /// From `image` to `adversarial`, which is written. The seed is that of random starts, added to the attack's own.
+    /// From `image` to `adversarial`, which is written. Random starts come from `seed` added to the attack's own seed.
     pub fn new(image: &'a [f32], adversarial: &'a mut [f32], goal: Goal, seed: u64) -> Self {
         let (is_open, zero_gradient_steps, starts, before, after, place) = (false, 0, 0, None, None, 0);
         Self { image, adversarial, goal, is_open, seed, zero_gradient_steps, starts, before, after, place }
@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
         self.adversarial
     }
 
-    /// Where the walk is to lead.
+    /// The class to leave or to reach.
     pub fn goal(&self) -> Goal {
         self.goal
     }
@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
         starts.draw(step, (self.seed, 0), self.image, self.adversarial);
     }
 
-    /// Its place among the walks of a batch.
+    /// The number of the walk in its batch.
     #[cfg(feature = "std")]
     pub(super) fn place(&self) -> usize {
         self.place

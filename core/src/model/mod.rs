@@ -117,8 +117,9 @@ impl<'a, T: Number> Model<'a, T> {
         self
     }
 
-    /// Runs at `level`, and transposes the convolutions' weights so that the backward pass uses vectors there too;
-    /// without this it takes one value at a time. The results are the same up to rounding.
+    /// Runs at `level`, and writes the convolutions' weights to `buffer` in the orders that vectors read. With them the
+    /// backward pass of a convolution uses vectors; with the stored weights alone it takes one value at a time. The results
+    /// are the same up to rounding.
     ///
     /// ```
     /// use midge_core::{Level, MNIST_CNN, Model, f16, include_model};
@@ -155,7 +156,7 @@ impl<'a, T: Number> Model<'a, T> {
         self.network
     }
 
-    /// The tensors in the order of [`Self::from_tensors`].
+    /// The weights and biases, in the order of [`Self::from_tensors`].
     pub fn tensors(&self) -> impl Iterator<Item = &'a [T]> {
         let tensors = self.parameters.iter().flat_map(|stage| [stage.weights, stage.bias]);
         tensors.filter(|tensor| !tensor.is_empty())
