@@ -262,3 +262,20 @@ fn covering_rows(stage: &Spatial, row: usize) -> (usize, usize) {
     let first = (padded + 1).saturating_sub(stage.extent()).div_ceil(stage.step());
     (first, (padded / stage.step()).min(stage.output.height - 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::MNIST_CNN;
+
+    #[test]
+    fn the_walk_is_the_one_that_is_drawn() {
+        let plan = MNIST_CNN.plan();
+        let [before, stage] = [0, 1].map(|index| plan.spatial(index).unwrap());
+        let rows = [0, 1, 2, 3, 4].map(|row| covering_rows(stage, row));
+        assert_eq!(rows, [(0, 0), (0, 1), (0, 1), (1, 2), (1, 2)]);
+        assert_eq!((before.gradient_slots(0), stage.gradient_slots(1)), (1, 2));
+        // Rows of the image, padding counted.
+        assert_eq!((before.step(), before.extent(), before.pad_top()), (2, 4, 1));
+    }
+}

@@ -255,3 +255,17 @@ fn row_masks<'b>(plan: &Stages, masks: &'b mut [u32], index: usize, stage: &Spat
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     reach_mut(masks, start, stage.mask_row_len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::MNIST_CNN;
+
+    #[test]
+    fn the_ring_is_the_one_that_is_drawn() {
+        let plan = MNIST_CNN.plan();
+        let (stage, rows) = (plan.spatial(0).unwrap(), std::vec![0.0; plan.lengths().forward_rows]);
+        let first = [0, 1, 2].map(|row| Keep::Window.window(plan, &rows, (0, stage), row).first);
+        assert_eq!((Keep::Window.slots(stage), first), (4, [0, 2, 0]));
+    }
+}
