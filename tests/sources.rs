@@ -13,7 +13,7 @@ use std::str::Chars;
 /// The floors from the ground up; names on one line stand beside each other. (`camera` changes images as `attack` does.)
 const FLOORS: [&[&str]; 10] = [
     &["error", "span"],
-    &["number"],
+    &["aligned", "number"],
     &["vector"],
     &["network"],
     &["kernels"],
@@ -289,6 +289,23 @@ fn circles_are_found() {
     assert_eq!(three.upward(), ["model imports loss", "network imports model::inner"]);
     let root = imports(&[("error", "use crate::Thing;"), ("lib", "pub struct Thing;")]);
     assert_eq!(root.upward(), ["error imports lib"]);
+}
+
+/// A page that names files which moved leads a newcomer astray.
+#[test]
+fn the_page_on_the_architecture_names_files_that_are_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["core/src", "host-trainer/src", "firmware", "tests"].map(|folder| root.join(folder));
+    let page = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let named = page.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs") && !word.contains("NAME"));
+    let named: BTreeSet<_> = named.collect();
+    assert!(named.len() > 30, "{named:?}");
+    let is_there = |name: &str| {
+        let near = ["", "attack", "kernels", "kernels/conv", "model", "vector"].map(|folder| folders[0].join(folder));
+        near.iter().chain(&folders).chain([&root.to_path_buf()]).any(|folder| folder.join(name).is_file())
+    };
+    let missing: Vec<_> = named.into_iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "docs/architecture.md names what is not there: {missing:?}");
 }
 
 #[test]

@@ -89,6 +89,14 @@ impl Camera {
 
     /// Whether every option is in its range.
     ///
+    /// ```
+    /// use midge_core::camera::Camera;
+    ///
+    /// assert!(Camera { blur: 1.0, eight_bit: true, ..Camera::NONE }.check().is_ok());
+    /// let error = Camera { gamma: 0.0, ..Camera::NONE }.check().unwrap_err();
+    /// assert_eq!(error.to_string(), "gamma is 0: expected a number from 0.1 to 10");
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Range`], which names the option.
     pub fn check(&self) -> Result<(), Error> {

@@ -1,6 +1,13 @@
 //! What can be wrong with a caller's data.
 
 /// Why a model refused to run.
+///
+/// ```
+/// use midge_core::Error;
+///
+/// let error = Error::Pixel { index: 3, value: 1.5 };
+/// assert_eq!(error.to_string(), "pixel 3 is 1.5: expected a value from 0 to 1");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Error {

@@ -5,6 +5,9 @@
 //! Its methods run it row by row in a buffer of the caller's: [`Model::classify`], [`Model::input_gradient`]. A
 //! [`loss`] turns logits into a number to raise, and an [`attack`] changes the image so that it does.
 //!
+//! Feature `std` means *host*: the processor is asked for its vectors ([`Level`]), and attacks take whole batches.
+//! `docs/architecture.md` in the repository shows the way of one image through the files of this crate.
+//!
 //! ```
 //! use midge_core::{Layer, Model, Network, Shape, attack::{Attack, Fgsm}};
 //!

@@ -1,10 +1,26 @@
 //! What attacks raise: softmax cross-entropy on logits or the margin between them, and the gradients.
 //!
+//! ```
+//! use midge_core::loss::{Loss, argmax, softmax};
+//!
+//! let logits = [2.0, 0.0, 1.0];
+//! assert_eq!(argmax(&logits), 0);
+//! let mut probabilities = logits;
+//! softmax(&mut probabilities);
+//! assert!((Loss::CrossEntropy.value(&logits, 0) + probabilities[0].ln()).abs() < 1e-6);
+//! assert_eq!(Loss::Margin.value(&logits, 0), -1.0);
+//!
+//! let mut gradient = [0.0; 3];
+//! Loss::CrossEntropy.gradient(&logits, 0, &mut gradient);
+//! assert_eq!(gradient[1..], probabilities[1..]);
+//! ```
+//! A new loss is a variant of [`Loss`], with a value and a gradient here; its name on the command line is the host's.
+//!
 //! The exponential is libm's. That of crate `micromath`, which the camera uses, is off by up to 0.3 %: every probability
 //! would move, and the gradient with it. Ten exponentials cost nothing beside a convolution.
 
-/// A function of the logits and a class, large where the model is sure that it is another class. At a class that does not
-/// exist it is NaN and so is its gradient, which the passes refuse.
+/// A function of the logits and a class. It is large where the model is sure that the image is of another class. At a class
+/// that does not exist the loss and its gradient are NaN, which the passes refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Loss {
     /// [`cross_entropy`], in nats.
@@ -23,7 +39,7 @@ impl Loss {
         }
     }
 
-    /// Its gradient with respect to the logits, into `gradient`, of the same length.
+    /// Writes the gradient of the loss with respect to the logits to `gradient`, which has the length of `logits`.
     pub fn gradient(self, logits: &[f32], class: usize, gradient: &mut [f32]) {
         match self {
             Self::CrossEntropy => cross_entropy_gradient(logits, class, gradient),
@@ -38,6 +54,7 @@ pub fn argmax(logits: &[f32]) -> usize {
     logits.iter().enumerate().fold(first, |best, (i, x)| if *x > best.1 { (i, *x) } else { best }).0
 }
 
+/// The largest logit.
 fn largest(logits: &[f32]) -> f32 {
     logits.iter().fold(f32::NEG_INFINITY, |a, x| a.max(*x))
 }
@@ -57,6 +74,15 @@ pub fn softmax(logits: &mut [f32]) {
 ///
 /// Written as `log(1 + sum of exp(other - largest)) + (largest - label's)`, so that the loss of a confident sample does
 /// not round to zero.
+///
+/// ```
+/// use midge_core::loss::cross_entropy;
+///
+/// assert_eq!(cross_entropy(&[0.0, 0.0], 0), 2f32.ln());
+/// // `-ln(p)` would be 0 here: the probability rounds to 1.
+/// assert!((cross_entropy(&[30.0, 0.0], 0) - 9.357623e-14).abs() < 1e-18);
+/// assert!(cross_entropy(&[0.0, 0.0], 2).is_nan());
+/// ```
 pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
     let class = argmax(logits);
     let logit = |class: usize| logits.get(class).copied().unwrap_or(f32::NAN);
@@ -70,6 +96,14 @@ pub fn cross_entropy(logits: &[f32], label: usize) -> f32 {
 ///
 /// The label's term is minus the sum of the other probabilities. `p - 1` would be the same number in exact
 /// arithmetic, but cancels to zero for a confident sample and hides the gradient.
+///
+/// ```
+/// use midge_core::loss::cross_entropy_gradient;
+///
+/// let mut gradient = [0.0; 2];
+/// cross_entropy_gradient(&[30.0, 0.0], 0, &mut gradient);
+/// assert!(gradient[0] < 0.0 && gradient[0] == -gradient[1]);
+/// ```
 pub fn cross_entropy_gradient(logits: &[f32], label: usize, gradient: &mut [f32]) {
     // Not copied as they are: that would be the only call of memcpy on a device. Softmax does not change.
     let largest = largest(logits);
@@ -94,6 +128,15 @@ fn largest_other(logits: &[f32], label: usize) -> Option<(usize, f32)> {
 ///
 /// Carlini, Wagner: Towards Evaluating the Robustness of Neural Networks, IEEE S&P 2017, section V-A, f6 on the logits,
 /// without the lower bound.
+///
+/// ```
+/// use midge_core::loss::{margin, margin_gradient};
+///
+/// let (logits, mut gradient) = ([2.0, 0.0, 1.5], [0.0; 3]);
+/// assert_eq!(margin(&logits, 0), -0.5);
+/// margin_gradient(&logits, 0, &mut gradient);
+/// assert_eq!(gradient, [-1.0, 0.0, 1.0]);
+/// ```
 pub fn margin(logits: &[f32], label: usize) -> f32 {
     let Some(at_label) = logits.get(label) else { return f32::NAN };
     largest_other(logits, label).map_or(0.0, |(_, other)| other - at_label)

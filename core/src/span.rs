@@ -1,5 +1,12 @@
 //! Parts of slices without a panic: a device must not carry the code for one.
 //!
+//! | function | the part | beyond the end |
+//! |---|---|---|
+//! | [`span`], [`span_mut`] | `len` elements from `start` on | a fault |
+//! | [`rest`], [`rest_mut`] | all from `start` on | a fault |
+//! | [`split`], [`split_mut`], [`take`] | the first `len`, and the others | a fault |
+//! | [`reach`], [`reach_mut`], [`reach_rest`] | as above | the empty slice, on purpose |
+//!
 //! Every offset here follows from a [`Network`](crate::Network) and a buffer whose lengths were checked. A build with debug
 //! assertions stops at a wrong one. Without them it gives the empty slice, which tells the compiler that nothing can go
 //! wrong. Where the end of a slice may be passed, [`reach`] and its kin say so.

@@ -3,6 +3,13 @@
 use crate::loss;
 
 /// Which way to walk.
+///
+/// ```
+/// use midge_core::attack::{Goal, Prediction};
+///
+/// let seven = Prediction { class: 7, confidence: 0.9, loss: 3.2 };
+/// assert!(Goal::Away(1).is_reached(seven) && !Goal::Toward(1).is_reached(seven));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
     /// Away from the class: raise its loss.
@@ -18,7 +25,7 @@ impl Goal {
         class
     }
 
-    /// Whether a model that says this was led there.
+    /// Whether an image with this prediction is at the goal.
     pub fn is_reached(self, prediction: Prediction) -> bool {
         match self {
             Self::Away(class) => prediction.class != class,

@@ -43,6 +43,7 @@ mod otcm;
 mod pgd;
 mod quantize;
 mod step;
+mod target;
 mod targeted;
 mod walk;
 
@@ -66,10 +67,17 @@ pub use mi_fgsm::MiFgsm;
 pub use otcm::Otcm;
 pub use pgd::Pgd;
 pub use quantize::to_8_bits;
-pub use targeted::{Target, Targeted, least_likely};
+pub use target::{Target, least_likely};
+pub use targeted::Targeted;
 pub use walk::Walk;
 
 /// A way to change an image so that the model misreads it.
+///
+/// ```text
+/// attack           one image    one.rs      rows: a device, or maps with transposed weights
+/// attack_batch     several      batch.rs    maps, dense layers together
+///                       both walk through walk.rs, with the options of step.rs
+/// ```
 pub trait Attack {
     /// How each step goes.
     #[doc(hidden)]

@@ -8,7 +8,7 @@
 use super::Attack;
 use super::fgsm::Fgsm;
 use super::step::Step;
-use super::targeted::Target;
+use super::target::Target;
 
 /// One step of size `eps` towards the target class.
 ///

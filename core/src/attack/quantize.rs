@@ -2,6 +2,14 @@
 
 /// The 8-bit value nearest to `x` whose distance from the clean pixel is at most `eps`; the nearest to `clean` if
 /// none lies in the ball (possible for `eps` below 1/510).
+///
+/// ```
+/// use midge_core::attack::to_8_bits;
+///
+/// assert_eq!(to_8_bits(0.5, 0.4, 0.2), 128);
+/// // 0.1 is 25.5 of 255: rounded up it would leave the ball of 0.1 around 0.
+/// assert_eq!(to_8_bits(0.1, 0.0, 0.1), 25);
+/// ```
 pub fn to_8_bits(x: f32, clean: f32, eps: f32) -> u8 {
     let nearest = round(x);
     let toward_clean =

@@ -1,4 +1,22 @@
 //! The step that every attack is made of, and the random points that some start from.
+//!
+//! Every attack is a choice of these options. `alpha` and `steps` are those of `new`; `-` is what the attack has not.
+//!
+//! | attack | `steps` | `alpha` | `decay` | [`Starts`] | goal |
+//! |---|---|---|---|---|---|
+//! | `Fgsm` | 1 | eps | - | - | away |
+//! | `Otcm` | 1 | eps | - | - | toward its target |
+//! | `Bim` | 10 | eps / 10 | - | - | away |
+//! | `MiFgsm` | 10 | eps / 10 | 1 | - | away |
+//! | `Pgd` | 40 | eps / 30 | - | 1 | away |
+//! | `Targeted<A>` | those of `A` | | | | toward its target |
+//!
+//! ```text
+//! one step (walk.rs, Step::follow)
+//!
+//! x -- gradient of the loss at the goal's class --> g -- accumulate, if there is a decay --> direction
+//!   -- advance: x + alpha * sign(direction), minus towards a target --> clip to the ball and to [0, 1] --> x
+//! ```
 
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};

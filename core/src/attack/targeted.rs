@@ -6,66 +6,9 @@
 //! Dong et al.: Boosting Adversarial Attacks with Momentum, CVPR 2018, section 3.4; without momentum, Kurakin,
 //! Goodfellow, Bengio: Adversarial Examples in the Physical World, ICLR workshop 2017, section 2.3.
 
-use rand_xoshiro::Xoshiro128PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
-
 use super::Attack;
 use super::step::{Starts, Step};
-use crate::error::{Error, check_class};
-use crate::model::Model;
-use crate::pass::Element;
-
-/// The class to reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// This class.
-    Class(usize),
-    /// The class of the smallest logit on the clean image; costs a forward pass. If that is the true class itself,
-    /// the smallest among the others.
-    LeastLikely,
-    /// The class after the true one, and the first after the last.
-    Next,
-    /// Any class but the true one, drawn from this seed. Give every image a seed of its own.
-    Random(u64),
-}
-
-impl Target {
-    /// The target class for an image of class `label`; the buffer is that of [`Model::logits`].
-    ///
-    /// # Errors
-    /// Those of [`Model::logits`], a class that does not exist, and a target that is the label.
-    pub fn class<T: Element>(
-        self,
-        model: &Model<'_, T>,
-        image: &[f32],
-        label: usize,
-        buffer: &mut [f32],
-    ) -> Result<usize, Error> {
-        let classes = model.network().classes();
-        check_class(label, classes)?;
-        match self {
-            Self::Class(class) if class == label => Err(Error::TargetIsLabel { class }),
-            Self::Class(class) => check_class(class, classes).map(|()| class),
-            Self::Next => Ok((label + 1) % classes),
-            Self::Random(seed) => {
-                // A multiply keeps the draw in range; for at most 2^14 classes its bias is below 2^-18.
-                let draw = u64::from(Xoshiro128PlusPlus::seed_from_u64(seed).next_u32());
-                let other = ((draw * (classes as u64 - 1)) >> 32) as usize;
-                Ok(if other < label { other } else { other + 1 })
-            }
-            Self::LeastLikely => {
-                let logits = model.logits(image, buffer)?;
-                Ok(least_likely(logits, label))
-            }
-        }
-    }
-}
-
-/// The class of the smallest logit but the label's, the lowest of equal ones: [`Target::LeastLikely`].
-pub fn least_likely(logits: &[f32], label: usize) -> usize {
-    let others = logits.iter().enumerate().filter(|(class, _)| *class != label);
-    others.reduce(|least, other| if other.1 < least.1 { other } else { least }).map_or(label, |(class, _)| class)
-}
+use super::target::Target;
 
 /// An attack that walks towards a target class instead of away from the true one.
 ///

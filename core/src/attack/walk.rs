@@ -7,6 +7,28 @@ use crate::network::Network;
 use crate::span::span_mut;
 
 /// One image, and what becomes of it.
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use midge_core::attack::{Attack, Fgsm, Walk, perturb_len};
+/// use midge_core::{Layer, Level, Model, Network, Shape};
+/// use std::sync::atomic::AtomicBool;
+///
+/// const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+/// let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+/// // A batch goes over whole maps, which takes transposed weights; this network has no convolution, so they are none.
+/// let model = model.with_transposed(Level::detect(), &mut [])?;
+///
+/// let (images, labels, mut adversarial) = ([0.6, 0.4, 0.1, 0.9], [0, 1], [0.0; 4]);
+/// let mut walks: Vec<_> = Walk::all_away(2, &images, &labels, &mut adversarial).collect();
+/// let mut buffer = vec![0.0; perturb_len(&NETWORK, 2)];
+/// Fgsm { eps: 0.2 }.attack_batch(&model, &mut walks, &AtomicBool::new(false), &mut buffer)?;
+/// let classes: Vec<_> = walks.iter().filter_map(|walk| Some(walk.outcome()?.after.class)).collect();
+/// // The first is misread, the second was further from the border.
+/// assert_eq!(classes, [1, 1]);
+/// # }
+/// # Ok::<(), midge_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Walk<'a> {
     /// The clean image, pixels in [0, 1] (row, column, channel).
@@ -24,12 +46,12 @@ pub struct Walk<'a> {
     random_starts: usize,
     before: Option<Prediction>,
     after: Option<Prediction>,
-    /// Its place among the walks of a batch.
+    /// The number of the walk in its batch, however the walks are sorted on the way.
     place: usize,
 }
 
 impl<'a> Walk<'a> {
-    /// From `image` to `adversarial`, which is written. The seed is that of random starts, added to the attack's own.
+    /// From `image` to `adversarial`, which is written. Random starts come from `seed` added to the attack's own seed.
     pub fn new(image: &'a [f32], adversarial: &'a mut [f32], goal: Goal, seed: u64) -> Self {
         Self {
             image,
@@ -77,7 +99,7 @@ impl<'a> Walk<'a> {
         self.adversarial
     }
 
-    /// Where the walk is to lead.
+    /// The class to leave or to reach.
     pub fn goal(&self) -> Goal {
         self.goal
     }
@@ -127,7 +149,7 @@ impl<'a> Walk<'a> {
     #[cfg(feature = "std")]
     pub(super) fn settle_goal(&mut self, logits: &[f32]) {
         if core::mem::take(&mut self.is_open) {
-            self.goal = Goal::Toward(super::targeted::least_likely(logits, self.goal.class()));
+            self.goal = Goal::Toward(super::target::least_likely(logits, self.goal.class()));
         }
     }
 
@@ -154,7 +176,7 @@ impl<'a> Walk<'a> {
         starts.draw(step, (self.seed, 0), self.image, self.adversarial);
     }
 
-    /// Its place among the walks of a batch.
+    /// The number of the walk in its batch.
     #[cfg(feature = "std")]
     pub(super) fn place(&self) -> usize {
         self.place

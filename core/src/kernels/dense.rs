@@ -71,9 +71,9 @@ impl<T: Number> Dense<'_, T> {
         simd.call(InputGradient { dense: *self, gradient, first, wanted, target });
     }
 
-    /// Gradient of all inputs of several samples: `gradient` is `[sample][unit]`, `target` `[sample][input]`. If inputs
-    /// are those that a ReLU made, `x` (`[sample][input]`), the gradients of some that are zero are left out and
-    /// the others mean nothing; if `x` is empty, all are computed.
+    /// Gradient of all inputs of several samples: `gradient` is `[sample][unit]`, `target` `[sample][input]`. Where a ReLU
+    /// made the inputs, `x` (`[sample][input]`) holds them: nobody looks at the gradient of an input that is zero, and
+    /// `target` may hold anything there. With an empty `x` every gradient is computed.
     #[inline(always)]
     pub(crate) fn input_gradient_batch<S: Simd>(&self, simd: S, gradient: &[f32], x: &[f32], target: &mut [f32]) {
         simd.call(InputGradientBatch { dense: *self, gradient, x, target });

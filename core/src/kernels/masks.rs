@@ -3,6 +3,20 @@
 //! A position (one pixel of a stage's output) has a few *planes* of bits, one bit per channel:
 //! alive (if the stage has a ReLU), then the winner's row, then its column within the window. So a word
 //! operation tells which of 32 channels won at a given place: those are the only ones that pass a gradient.
+//!
+//! ```text
+//! a stage     [row][column][plane][word]          bit b of word w is channel 32 * w + b
+//!
+//! one position of 64 channels behind a ReLU and a 2x2 pooling: 3 planes of 2 words
+//!
+//!   word       0          1          2          3          4          5
+//!            | alive             | winner's row      | winner's column   |
+//!   channels   0..32    32..64     0..32    32..64     0..32    32..64
+//!
+//! planes      ReLU only: alive              2x2: alive, y, x            3x3: alive, y, y >> 1, x, x >> 1
+//! winners     of place (0, 1) of a 2x2 window: alive & !y & x
+//! ```
+//! Without a ReLU the first plane is missing and every channel is alive. A dense stage has one plane: alive.
 
 use crate::network::plan::{Spatial, WORD_BITS};
 use crate::span::span;

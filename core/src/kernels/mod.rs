@@ -1,4 +1,13 @@
-//! What is multiplied: each file holds the forward pass of a layer, its input gradient and its weight gradient side by side.
+//! What is multiplied, forward and backward side by side.
+//!
+//! ```text
+//! conv/       convolution + ReLU + pooling: forward, input gradient, weight gradient, a file for each way
+//! dense.rs    dense layer + ReLU: forward, input gradient, weight gradient
+//! pool.rs     the pooling of a block of channels, whose bits masks.rs reads again on the way back
+//! matrix.rs   products of a matrix with vectors, which dense.rs is made of
+//! sparse/     the two inner loops, over the inputs that are not zero; with assembly for Cortex-M
+//! ```
+//! Nothing here knows a network: a kernel gets a stage, weights and slices. The walks through the stages are in `pass`.
 
 pub(crate) mod conv;
 pub(crate) mod dense;

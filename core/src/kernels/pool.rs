@@ -1,4 +1,7 @@
 //! Max-pooling and ReLU of a block of at most 64 channels, one position of the window after the other.
+//!
+//! The largest value is kept beside the place where it was found. The place becomes the bits that
+//! [`RowMasks`](super::masks::RowMasks) reads on the way back.
 
 use super::masks::{Bits, channels_of_word};
 use super::sparse::{keep_greater, store_all};

@@ -5,6 +5,15 @@ use core::fmt::{self, Display, Formatter};
 use crate::network::ParseError;
 
 /// Why bytes are not a model.
+///
+/// ```
+/// use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED, Model, ModelError, f16, include_model};
+///
+/// static FILE: &[u8] = include_model!("../../../host-trainer/assets/plain.safetensors");
+/// let error = |network, bytes| Model::<f16>::from_safetensors(network, bytes).unwrap_err();
+/// assert_eq!(error(&MNIST_CNN_SHIFTED, FILE), ModelError::OtherNetwork);
+/// assert!(matches!(error(&MNIST_CNN, &FILE[..1000]), ModelError::Truncated { found: 1000, .. }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ModelError {

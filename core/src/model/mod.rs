@@ -1,4 +1,11 @@
 //! A network with weights that stay where they are, in flash or in a file's bytes.
+//!
+//! ```text
+//! mod.rs           Model: from tensors; transposed weights     bound.rs   no value may overflow
+//! safetensors.rs   from a file's bytes                         json.rs    the header's JSON
+//! writer.rs        to a file's bytes                           error.rs   what can be wrong with them
+//! ```
+//! What a model computes is not here: `pass` adds the methods that run it.
 
 mod bound;
 mod error;
@@ -41,6 +48,21 @@ pub struct Model<'a, T> {
 impl<'a, T: Number> Model<'a, T> {
     /// A model from tensors: for each layer with weights, in order, `weight` and then, if it has one, `bias`.
     /// Layouts: convolution `[row][column][in channels][filters]`, dense `[inputs][units]`.
+    ///
+    /// ```
+    /// use midge_core::{Error, Layer, Model, Network, Shape};
+    ///
+    /// const NETWORK: Network = Network::new(Shape::hwc(1, 3, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+    /// let (weight, bias) = ([1.0, 2.0, 10.0, 20.0, 100.0, 200.0], [0.5, 0.0]);
+    /// let model = Model::<f32>::from_tensors(&NETWORK, &[&weight, &bias])?;
+    ///
+    /// let mut buffer = [0.0; NETWORK.inference_len()];
+    /// assert_eq!(model.logits(&[1.0, 0.0, 1.0], &mut buffer)?, [101.5, 202.0]);
+    ///
+    /// let missing = Model::<f32>::from_tensors(&NETWORK, &[&weight]).unwrap_err();
+    /// assert_eq!(missing, Error::Length { what: "bias", expected: 2, found: 0 });
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Length`] if a tensor is missing, left over or of the wrong length; [`Error::Weights`] if a weight is not
@@ -88,14 +110,29 @@ impl<'a, T: Number> Model<'a, T> {
         }
     }
 
-    /// Runs at `level`, with rows; without this or [`Self::with_transposed`] it is the best level of the processor.
+    /// Runs at `level`. Without this or [`Self::with_transposed`] it is the best level of the processor. Transposed weights
+    /// stay if they are there.
     pub fn with_level(mut self, level: Level) -> Self {
         self.level = level;
         self
     }
 
-    /// Runs at `level`, and transposes the convolutions' weights so that the backward pass uses vectors there too;
-    /// without this it takes one value at a time. The results are the same up to rounding.
+    /// Runs at `level`, and writes the convolutions' weights to `buffer` in the orders that vectors read. With them the
+    /// backward pass of a convolution uses vectors; with the stored weights alone it takes one value at a time. The results
+    /// are the same up to rounding.
+    ///
+    /// ```
+    /// use midge_core::{Level, MNIST_CNN, Model, f16, include_model};
+    ///
+    /// static FILE: &[u8] = include_model!("../../../host-trainer/assets/plain.safetensors");
+    /// let mut transposed = vec![0.0; Model::<f16>::transposed_len(&MNIST_CNN)];
+    /// let model = Model::<f16>::from_safetensors(&MNIST_CNN, FILE).unwrap();
+    /// let model = model.with_transposed(Level::detect(), &mut transposed)?;
+    /// let mut buffer = vec![0.0; model.gradient_len()];
+    /// let pass = model.input_gradient(&[0.5; 784], 3, &mut buffer)?;
+    /// assert_eq!(pass.gradient.len(), 784);
+    /// # Ok::<(), midge_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Length`] if the buffer does not have [`Self::transposed_len`] elements.
@@ -119,12 +156,13 @@ impl<'a, T: Number> Model<'a, T> {
         self.network
     }
 
-    /// The tensors in the order of [`Self::from_tensors`].
+    /// The weights and biases, in the order of [`Self::from_tensors`].
     pub fn tensors(&self) -> impl Iterator<Item = &'a [T]> {
         let tensors = self.parameters.iter().flat_map(|stage| [stage.weights, stage.bias]);
         tensors.filter(|tensor| !tensor.is_empty())
     }
 
+    /// The vectors to run with.
     pub(crate) fn level(&self) -> Level {
         self.level
     }
@@ -161,6 +199,7 @@ impl<'a, T: Number> Model<'a, T> {
         !self.transposed.is_empty()
     }
 
+    /// Weights and bias of stage `index`, counted among all stages.
     fn stage_tensors(&self, index: usize) -> (&'a [T], &'a [T]) {
         debug_assert!(index < self.parameters.len(), "stage {index} of {}", self.parameters.len());
         self.parameters.get(index).map_or((&[], &[]), |p| (p.weights, p.bias))

@@ -6,6 +6,18 @@
 //! 8                 n       JSON: {"__metadata__": {...}, "0.weight": {"dtype": .., "shape": .., "data_offsets": ..}, ..}
 //! 8 + n             ..      the tensors, little endian
 //! ```
+//! Byte by byte, a dense layer of two inputs and two units as midge writes it:
+//! ```text
+//!   0   F0 00 00 00 00 00 00 00                      the header has 240 bytes
+//!   8   {"__metadata__":{"format":"midge-1",
+//!  44   "network":"input(1,2,1) flatten dense(units=2,bias=true)","crc32":"xxxxxxxx"},
+//! 122   "1.weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},
+//! 185   "1.bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]}}
+//! 245   3 spaces, so that the tensors start at a multiple of 8
+//! 248   4 f32   1.weight   w[0,0] w[0,1] w[1,0] w[1,1]       offset 0 of the tensors
+//! 264   2 f32   1.bias     b[0] b[1]                         offset 16
+//! 272   end of the file
+//! ```
 //! Metadata: `format` = `midge-1`; `network` = the architecture ([`Network`]'s text, in full); `crc32` =
 //! CRC-32/ISO-HDLC, in hex, of that text followed by the tensors' bytes; other entries are free text. Tensors are named
 //! `<layer>.weight` and `<layer>.bias`, with the layer's index in the architecture. Convolution weights are
@@ -17,8 +29,9 @@
 //! of a tensor, or one of the three entries above, that stands there twice is an error. Free text and keys are not checked
 //! for valid escapes and UTF-8: nothing in the core depends on them.
 
+use super::error::ModelError;
 use super::json::Json;
-use super::{Model, ModelError, Parameters};
+use super::{Model, Parameters};
 use crate::network::{Network, ParseError, is_tensor_name};
 use crate::number::Number;
 use crate::vector::Level;
@@ -35,6 +48,11 @@ pub(super) const FORMAT: &str = "midge-1";
 const MAX_HEADER: usize = 1 << 16;
 
 /// The checksum of a model file: over the architecture's text, then the bytes of the tensors in file order.
+///
+/// ```
+/// // The check value of CRC-32/ISO-HDLC.
+/// assert_eq!(midge_core::checksum("1234", b"56789"), 0xcbf4_3926);
+/// ```
 pub fn checksum(network: &str, tensors: &[u8]) -> u32 {
     checksum_of(network.as_bytes(), tensors)
 }
@@ -56,6 +74,19 @@ fn checksum_of(network: &[u8], tensors: &[u8]) -> u32 {
 }
 
 /// The header of a model file, for those who do not know the architecture yet.
+///
+/// ```
+/// use midge_core::{Header, Model, f16, include_model};
+///
+/// static FILE: &[u8] = include_model!("../../../host-trainer/assets/plain.safetensors");
+/// let header = Header::read(FILE)?;
+/// assert_eq!((header.network()?.parameters(), header.dtype()?), (824_362, "F16"));
+/// header.metadata(&mut |key, value| println!("{}: {}", key.escape_ascii(), value.escape_ascii()))?;
+///
+/// let network = header.network()?;
+/// let model = Model::<f16>::from_safetensors(&network, FILE)?;
+/// # Ok::<(), midge_core::ModelError>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'a> {
     json: &'a [u8],
@@ -261,9 +292,15 @@ impl<'a, T: Number> Model<'a, T> {
     /// buffers for; [`Header::network`] reads it from a file. The bytes must be aligned to the element type, and stay.
     ///
     /// ```
-    /// # use midge_core::{Model, ModelError, MNIST_CNN};
+    /// use midge_core::{MNIST_CNN, Model, ModelError, f16, include_model};
+    ///
+    /// static FILE: &[u8] = include_model!("../../../host-trainer/assets/plain.safetensors");
+    /// let model = Model::<f16>::from_safetensors(&MNIST_CNN, FILE)?;
+    /// assert_eq!(model.tensors().map(<[f16]>::len).sum::<usize>(), MNIST_CNN.parameters());
+    ///
     /// let error = Model::<f32>::from_safetensors(&MNIST_CNN, b"not a model").unwrap_err();
     /// assert!(matches!(error, ModelError::HeaderLength { .. }));
+    /// # Ok::<(), ModelError>(())
     /// ```
     ///
     /// # Errors

@@ -17,6 +17,7 @@ impl<T: Number> Model<'_, T> {
     /// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
     /// let mut file = Vec::new();
     /// model.write_safetensors(&[("author", "me")], &mut |bytes| file.extend_from_slice(bytes));
+    /// assert_eq!(midge_core::Header::read(&file).unwrap().network(), Ok(NETWORK));
     /// # Ok::<(), midge_core::Error>(())
     /// ```
     pub fn write_safetensors(&self, metadata: &[(&str, &str)], sink: &mut dyn FnMut(&[u8])) {
@@ -103,5 +104,33 @@ impl fmt::Display for Escaped<'_> {
             '\0'..='\x1f' => write!(f, "\\u{:04x}", u32::from(c)),
             _ => f.write_char(c),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::Model;
+    use crate::network::{Layer, Network, Shape};
+
+    #[test]
+    fn the_drawing_of_the_format_is_true() {
+        let network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+        let model = Model::<f32>::from_tensors(&network, &[&[1.0, 2.0, 3.0, 4.0], &[5.0, 6.0]]).unwrap();
+        let mut file = std::vec::Vec::new();
+        model.write_safetensors(&[], &mut |bytes| file.extend_from_slice(bytes));
+        let places: [(usize, &[u8]); 8] = [
+            (0, &240u64.to_le_bytes()),
+            (8, b"{\"__metadata__\":{\"format\":\"midge-1\""),
+            (44, b"\"network\":\"input(1,2,1) flatten dense(units=2,bias=true)\",\"crc32\":\""),
+            (122, b"\"1.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}"),
+            (185, b"\"1.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]}}"),
+            (245, b"   "),
+            (248, &1f32.to_le_bytes()),
+            (264, &5f32.to_le_bytes()),
+        ];
+        for (at, bytes) in places {
+            assert!(file[at..].starts_with(bytes), "at {at}: {}", file[at..].escape_ascii());
+        }
+        assert_eq!(file.len(), 272);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::shape::{Padding, Shape, window_count};
 
-/// Most layers a [`Network`] can hold: those of VGG-16. A network's constant takes the space of all of them.
+/// Most layers a [`Network`](crate::Network) can hold: those of VGG-16. A network's constant takes the space of all of them.
 pub const MAX_LAYERS: usize = 37;
 
 /// Largest height, width, channel, filter or unit count: keeps every length product far from overflow.
@@ -14,10 +14,18 @@ pub(crate) const MAX_KERNEL: usize = 7;
 /// Most elements of one activation map or one weight tensor.
 pub const MAX_ELEMENTS: usize = 1 << 26;
 
-/// One layer of a sequential network.
+/// One layer of a sequential network. Its [`Display`](core::fmt::Display) is the word that stands for it in a model file.
+///
+/// ```
+/// use midge_core::{Layer, Padding};
+///
+/// let layer = Layer::Conv2d { filters: 32, kernel: 3, stride: 1, padding: Padding::Same, bias: false };
+/// assert_eq!(layer.to_string(), "conv2d(filters=32,kernel=3,stride=1,padding=same,bias=false)");
+/// assert_eq!(Layer::ShiftedRelu { hundredths: 10 }.to_string(), "shifted_relu(hundredths=10)");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
-    /// 2-D cross-correlation. Weights `[filters][kernel][kernel][in channels]`, bias `[filters]`.
+    /// 2-D cross-correlation. Weights `[row][column][in channels][filters]`, bias `[filters]`.
     Conv2d {
         /// Output channels.
         filters: usize,
@@ -73,6 +81,7 @@ impl Layer {
         }
     }
 
+    /// Elements of `weight` and of `bias` for such an input.
     pub(super) fn parameters(&self, input: Shape) -> (usize, usize) {
         match *self {
             Self::Conv2d { filters, kernel, bias, .. } => {
@@ -85,6 +94,13 @@ impl Layer {
 }
 
 /// Why a list of layers is not a network.
+///
+/// ```
+/// use midge_core::{Layer, Network, NetworkError, Shape};
+///
+/// let error = Network::try_new(Shape::hwc(8, 8, 1), &[Layer::Dense { units: 10, bias: true }]).unwrap_err();
+/// assert_eq!(error, NetworkError::Order { layer: 0 });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkError {
     /// More layers than [`MAX_LAYERS`], or more fused stages than midge plans for.

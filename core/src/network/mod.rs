@@ -1,4 +1,12 @@
 //! A network as constant data: the list of layers, checked and planned at compile time.
+//!
+//! ```text
+//! shape.rs    what flows: height, width, channels         layer.rs   what it flows through, and what can be wrong
+//! plan/       layers fused into stages, lengths of buffers
+//! mod.rs      Network: input, layers and plan             text.rs    the network as one line of text
+//! ```
+//! A new layer is a variant of [`Layer`], with its lines in `layer.rs`, `text.rs` and `plan/planner.rs`; what it computes
+//! is a file in `kernels`.
 
 mod layer;
 mod mnist_cnn;
@@ -50,7 +58,22 @@ impl Network {
         }
     }
 
-    /// Checks and plans a network.
+    /// Checks and plans a network, for layers that are not constant.
+    ///
+    /// ```
+    /// use midge_core::{Layer, Network, Shape};
+    ///
+    /// let units: Vec<usize> = vec![300, 100, 10];
+    /// let mut layers = vec![Layer::Flatten];
+    /// for units in units {
+    ///     layers.extend([Layer::Dense { units, bias: true }, Layer::Relu]);
+    /// }
+    /// let network = Network::try_new(Shape::hwc(28, 28, 1), &layers)?;
+    /// assert_eq!(network.classes(), 10);
+    /// let error = Network::try_new(Shape::hwc(28, 28, 1), &layers[1..]).unwrap_err();
+    /// assert!(error.to_string().starts_with("layer 0: convolutions and poolings stand before the one flatten"));
+    /// # Ok::<(), midge_core::NetworkError>(())
+    /// ```
     ///
     /// # Errors
     /// See [`NetworkError`].
@@ -140,6 +163,7 @@ impl Network {
         self.gradient_len() + self.input.len()
     }
 
+    /// The stages, and the lengths of the buffers.
     pub(crate) const fn plan(&self) -> &Stages {
         &self.stages
     }

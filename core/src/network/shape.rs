@@ -1,6 +1,15 @@
 //! Shapes of activation maps, and how many windows fit one.
 
 /// Height, width and channels of an activation map stored row by row, channel last (NHWC).
+///
+/// ```
+/// use midge_core::Shape;
+///
+/// const SHAPE: Shape = Shape::hwc(28, 28, 3);
+/// let image = [0.0f32; SHAPE.len()];
+/// // Row 1, column 2, channel 0.
+/// assert_eq!(image[(1 * SHAPE.width + 2) * SHAPE.channels], 0.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Rows.
@@ -34,6 +43,26 @@ impl Shape {
 }
 
 /// What happens at the border of a convolution or pooling window; the words and the arithmetic are those of Keras.
+///
+/// ```text
+/// seven columns, a kernel of 3, a stride of 2
+///
+/// Valid       1 2 3 4 5 6 7           Same    0 1 2 3 4 5 6 7 0
+///             [---]                           [---]
+///                 [---]                           [---]
+///                     [---]                           [---]
+///                                                         [---]
+/// ```
+/// ```
+/// use midge_core::{Layer, Network, Padding, Shape};
+///
+/// let outputs = |padding| {
+///     let conv = Layer::Conv2d { filters: 2, kernel: 3, stride: 2, padding, bias: false };
+///     Network::new(Shape::hwc(7, 7, 1), &[conv, Layer::Flatten]).output_shape(0)
+/// };
+/// assert_eq!(outputs(Padding::Valid), Some(Shape::hwc(3, 3, 2)));
+/// assert_eq!(outputs(Padding::Same), Some(Shape::hwc(4, 4, 2)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// `ceil(n / stride)` outputs. The missing rows are shared between both ends, the odd one at the end.

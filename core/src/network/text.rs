@@ -6,6 +6,16 @@
 //! ```
 //! One word per layer, separated by single spaces. On a command line `stride=1`, `padding=same` and `bias=true` may be
 //! left out; in a model file nothing is. A ReLU with a threshold of 0.1 is `shifted_relu(hundredths=10)`.
+//!
+//! ```text
+//! network  = input { " " layer }
+//! input    = "input(" height "," width "," channels ")"
+//! layer    = "conv2d(filters=" n ",kernel=" n [ ",stride=" n ] [ ",padding=" padding ] [ ",bias=" bias ] ")"
+//!          | "maxpool2d(pool=" n [ ",padding=" padding ] ")" | "dense(units=" n [ ",bias=" bias ] ")"
+//!          | "relu" | "shifted_relu(hundredths=" n ")" | "flatten"
+//! padding  = "same" | "valid"          bias = "true" | "false"
+//! ```
+//! The arguments of a layer may come in any order.
 
 use core::fmt::{self, Display, Formatter};
 use core::str::FromStr;
@@ -15,6 +25,19 @@ use super::layer::{Layer, MAX_LAYERS, NetworkError};
 use super::shape::{Padding, Shape};
 
 /// Why a text is not a network.
+///
+/// ```
+/// use midge_core::{Network, ParseError};
+///
+/// let network: Network = "input(28,28,1) conv2d(filters=8,kernel=3) relu flatten dense(units=10)".parse()?;
+/// // What was left out is written out.
+/// let text = "input(28,28,1) conv2d(filters=8,kernel=3,stride=1,padding=same,bias=true) relu flatten dense(units=10,bias=true)";
+/// assert_eq!(network.to_string(), text);
+///
+/// assert_eq!("input(28,28,1) tanh".parse::<Network>(), Err(ParseError::Layer { layer: 0 }));
+/// assert_eq!("conv2d(filters=8,kernel=3)".parse::<Network>(), Err(ParseError::Input));
+/// # Ok::<(), ParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParseError {
     /// The text does not start with `input(height,width,channels)`.

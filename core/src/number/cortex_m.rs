@@ -1,4 +1,5 @@
-//! Conversion of f16 by Cortex-M processors with an FPU, which the compiler makes no use of.
+//! Conversion of f16 by Cortex-M processors with an FPU. They have an instruction for it, which the compiler makes no use
+//! of.
 
 use core::arch::asm;
 

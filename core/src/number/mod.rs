@@ -1,4 +1,7 @@
 //! The types weights are stored in. Arithmetic is always f32.
+//!
+//! A new type needs: an `impl Number`, a variant of [`Kind`] for kernels with a version for each type, `load_array` in each
+//! file of `vector`, and a line at the end of `pass/element.rs`, which compiles the passes for it.
 
 #[cfg(cortex_m_fpu)]
 mod cortex_m;
@@ -23,6 +26,13 @@ pub enum Kind {
 }
 
 /// Type of stored weights: `f32` or [`f16`](struct@f16).
+///
+/// ```
+/// use midge_core::{Number, f16};
+///
+/// assert_eq!((f32::DTYPE, f16::DTYPE), ("F32", "F16"));
+/// assert_eq!(Number::to_f32(f16::from_f32(0.1)), 0.099975586);
+/// ```
 pub trait Number: sealed::Sealed + Pod + Send + Sync + 'static {
     /// The safetensors name of the type.
     const DTYPE: &'static str;

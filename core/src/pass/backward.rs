@@ -1,4 +1,20 @@
 //! Logits to the gradient of the loss with respect to the image.
+//!
+//! ```text
+//! the lecture's CNN; `last_row` and the like are functions of this file
+//!
+//! logits -- Loss::gradient --> 10 -- dense_stages --> 256, the gradient of the first dense layer's output
+//!
+//! stage 1 wants      last_row makes       and inner_row makes, from the rows of    add_to_image adds to
+//! input row          output row           stage 1 that a window over it has        the image's rows
+//!   0                  0                    row 0 of stage 0    from 0               0..3
+//!   1                  1                    row 1               from 0, 1            1..5
+//!   2                                       row 2               from 0, 1            3..7
+//!   3                  2                    row 3               from 1, 2            5..9
+//!   4                                       row 4               from 1, 2            7..11
+//! ```
+//! Stage 1 keeps two rows of 7x64 gradients in a ring, stage 0 one of 14x32: that is all between the dense layers and the
+//! image. A row is made only for channels whose bit says that they are alive.
 
 use super::progress::Progress;
 use crate::kernels::conv::{GradientRow, InputGradientRow, WindowGradients};
@@ -20,7 +36,7 @@ struct Backward<'a, 'b, T> {
 }
 
 /// Gradient of a loss at a class, into `gradient` (one element per pixel). The logits of `output` and `masks` are
-/// those of the forward pass; `work` has `backward_len` elements less the image's.
+/// those of the forward pass. `work` takes the gradient rows and the two vectors of the dense stages: see `lengths.rs`.
 // Not inlined, so that only the stack of the pass that runs is in use.
 #[inline(never)]
 pub(crate) fn backward<T: Number>(
@@ -247,4 +263,21 @@ fn covering_rows(stage: &Spatial, row: usize) -> (usize, usize) {
     let padded = row + stage.pad_top();
     let first = (padded + 1).saturating_sub(stage.extent()).div_ceil(stage.step());
     (first, (padded / stage.step()).min(stage.output.height - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::MNIST_CNN;
+
+    #[test]
+    fn the_walk_is_the_one_that_is_drawn() {
+        let plan = MNIST_CNN.plan();
+        let [before, stage] = [0, 1].map(|index| plan.spatial(index).unwrap());
+        let rows = [0, 1, 2, 3, 4].map(|row| covering_rows(stage, row));
+        assert_eq!(rows, [(0, 0), (0, 1), (0, 1), (1, 2), (1, 2)]);
+        assert_eq!((before.gradient_slots(0), stage.gradient_slots(1)), (1, 2));
+        // Rows of the image, padding counted.
+        assert_eq!((before.step(), before.extent(), before.pad_top()), (2, 4, 1));
+    }
 }

@@ -1,4 +1,7 @@
 //! Image to logits.
+//!
+//! The spatial stages run row by row. Whatever leaves the last of them goes to the first dense layer at once, which adds its
+//! rows of weights to its sums; so the features never lie in memory together. The other dense layers follow one by one.
 
 use super::rows::{ForwardRows, Keep, Sink};
 use crate::kernels::dense::Dense;
@@ -15,8 +18,9 @@ struct Forward<'a, 'b, T> {
     work: &'b mut [f32],
 }
 
-/// Runs the network. `masks` keeps the bits for [`backward`](super::backward) unless it is empty; `work` has
-/// `forward_len` elements or more. More let the last convolution make several columns at once.
+/// Runs the network. `masks` keeps the bits for [`backward`](super::backward::backward) unless it is empty. `work` has
+/// [`Lengths::inference`](crate::network::plan::Stages::lengths) elements, less the logits', or more. With more, the last
+/// convolution makes several columns at once.
 // Not inlined, so that only the stack of the pass that runs is in use.
 #[inline(never)]
 pub(crate) fn forward<T: Number>(

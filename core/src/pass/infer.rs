@@ -28,6 +28,22 @@ pub struct InputGradient<'b> {
     pub gradient: &'b mut [f32],
 }
 
+/// The methods that run the model on one image. They take no memory but the caller's buffer, in which their results lie.
+///
+/// ```
+/// use midge_core::{Layer, Model, Network, Shape};
+///
+/// const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: false }]);
+/// let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0]])?;
+/// let mut buffer = [0.0; NETWORK.gradient_len()];
+///
+/// assert_eq!(model.logits(&[0.5, 1.0], &mut buffer)?, [0.5, 1.0]);
+/// assert_eq!(model.classify(&[0.5, 1.0], &mut buffer)?.class, 1);
+/// // Two equal logits: the loss is ln 2, and half a unit of it goes to each pixel.
+/// assert!((model.loss(&[0.5, 0.5], 0, &mut buffer)? - 2f32.ln()).abs() < 1e-6);
+/// assert_eq!(model.input_gradient(&[0.5, 0.5], 0, &mut buffer)?.gradient, [-0.5, 0.5]);
+/// # Ok::<(), midge_core::Error>(())
+/// ```
 impl<T: Element> Model<'_, T> {
     fn check_input(&self, image: &[f32], needed: usize, buffer: &[f32]) -> Result<(), Error> {
         check_len("image", self.network().input().len(), image.len())?;
@@ -68,8 +84,9 @@ impl<T: Element> Model<'_, T> {
         Ok(loss::cross_entropy(self.logits(image, buffer)?, label))
     }
 
-    /// Elements of the buffer for [`Self::input_gradient`] and the attacks without momentum: [`Network::gradient_len`](crate::Network::gradient_len), and
-    /// more with feature `std` and transposed weights ([`Self::with_transposed`]), where whole maps take the place of rows.
+    /// Elements of the buffer for [`Self::input_gradient`] and the attacks without momentum:
+    /// [`Network::gradient_len`](crate::Network::gradient_len). With feature `std` and transposed weights
+    /// ([`Self::with_transposed`]) they are more, because whole maps take the place of rows.
     pub fn gradient_len(&self) -> usize {
         #[cfg(feature = "std")]
         if self.has_transposed() {

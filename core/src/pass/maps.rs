@@ -1,5 +1,12 @@
 //! From the features' gradient to that of the image or of the convolutions' weights, over whole maps: the backward pass of
 //! hosts, which have the memory.
+//!
+//! ```text
+//! maps:  | padded input of stage 0 | of stage 1 | .. |       each starts at a cache line
+//!
+//! features' gradient -> stage 1 fills its map -> stage 0 reads it as its output's gradient and fills its own -> image
+//! ```
+//! The map of a stage's input has the padding of the forward pass: what is added to the padding is never read.
 
 use super::rows::Keep;
 use crate::kernels::conv::{GradientMap, InputGradientMap, WeightGradientMap};

@@ -1,4 +1,13 @@
 //! Depth first through the stages: forward to the logits, backward to the image.
+//!
+//! ```text
+//! infer.rs     impl Model: logits, classify, loss, input_gradient         what a caller calls
+//! element.rs   Passes: one compiled copy of each pass for each type of weights
+//! forward.rs   image -> logits, with      rows.rs     the ring of input rows, and the walk that fills it
+//! backward.rs  logits -> image by rows: a device, and hosts without transposed weights
+//! maps.rs      features -> image or weights by whole maps: hosts with transposed weights
+//! batch/       several samples: forward with rows.rs, dense layers together, backward with maps.rs
+//! ```
 
 mod backward;
 pub mod batch;

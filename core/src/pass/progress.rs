@@ -8,10 +8,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Rows that it has received.
     pub(super) fn received(self) -> usize {
         usize::from(self.received)
     }
 
+    /// Rows that it has made.
     pub(super) fn made(self) -> usize {
         usize::from(self.made)
     }

@@ -5,6 +5,18 @@
 //! rows, because weight gradients read them again. Beside each row lies a bit for each of its elements that tells
 //! whether it is worth multiplying.
 //!
+//! ```text
+//! the ring of a stage with a 3x3 kernel and a 2x2 pooling: four slots; r0, r1, .. are input rows, - is padding
+//!
+//! slot                 0    1    2    3
+//! for output row 0     -    r0   r1   r2       first = 0
+//! for output row 1     r3   r4   r1   r2       first = 2: the window's rows are r1, r2, r3, r4
+//! for output row 2     r3   r4   r5   r6       first = 0
+//!
+//! the rows of one stage: | slot 0 | slot 1 | slot 2 | slot 3 | bits of slot 0, 1, 2, 3 |
+//! ```
+//! One cursor walks over the stages. It goes down to the stage before while a row is missing, and up when one was made.
+//!
 //! What is done once a row is not inlined: on a device its code would be there many times.
 
 use super::progress::Progress;
@@ -242,4 +254,18 @@ impl<T: Number> ForwardRows<'_, '_, T> {
 fn row_masks<'b>(plan: &Stages, masks: &'b mut [u32], index: usize, stage: &Spatial, row: usize) -> &'b mut [u32] {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     reach_mut(masks, start, stage.mask_row_len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::MNIST_CNN;
+
+    #[test]
+    fn the_ring_is_the_one_that_is_drawn() {
+        let plan = MNIST_CNN.plan();
+        let (stage, rows) = (plan.spatial(0).unwrap(), std::vec![0.0; plan.lengths().forward_rows]);
+        let first = [0, 1, 2].map(|row| Keep::Window.window(plan, &rows, (0, stage), row).first);
+        assert_eq!((Keep::Window.slots(stage), first), (4, [0, 2, 0]));
+    }
 }

@@ -1,4 +1,15 @@
 //! Which vectors to use: found out once on a host, known on a device.
+//!
+//! | level | lanes | blocks for 32 registers | where | taken by [`Level::detect`] |
+//! |---|---|---|---|---|
+//! | [`Scalar`](Level::Scalar) | 1 | no | everywhere | without feature `std` |
+//! | [`Portable`](Level::Portable) | 4 | no | feature `std` | on processors that are none of those below |
+//! | `Neon` | 4 | yes | `std`, 64-bit Arm | there, always |
+//! | `Avx2` | 8 | no | `std`, x86-64 with AVX2, FMA and F16C | if the processor has no AVX-512F |
+//! | `Avx512` | 16 | yes | `std`, x86-64 with AVX-512F and all of AVX2's | if the processor has it |
+//!
+//! More lanes also mean other ways through a convolution (`kernels/conv/mod.rs` lists them). On a Cortex-M with an FPU,
+//! `Scalar` takes the assembly of `kernels/sparse/cortex_m.rs` for its inner loops.
 
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 use super::neon;
@@ -9,7 +20,14 @@ use super::portable::Scalar;
 use super::x86;
 use super::{Kernel, Simd};
 
-/// The vectors to use.
+/// The vectors to use. A model has one: [`Model::with_level`](crate::Model::with_level).
+///
+/// ```
+/// use midge_core::Level;
+///
+/// assert_eq!(Level::Scalar.lanes(), 1);
+/// println!("this processor takes {:?}, {} values at a time", Level::detect(), Level::detect().lanes());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Level {
@@ -46,7 +64,7 @@ impl Level {
         if cfg!(feature = "std") { Self::Portable } else { Self::Scalar }
     }
 
-    /// Values per vector.
+    /// Values per vector. For a level that the processor does not have, those of the level that runs in its place.
     pub fn lanes(self) -> usize {
         struct Lanes;
         impl Kernel for Lanes {
@@ -60,6 +78,13 @@ impl Level {
     }
 
     /// The levels of this processor, the best one first.
+    ///
+    /// ```
+    /// use midge_core::Level;
+    ///
+    /// assert_eq!(Level::all().next(), Some(Level::detect()));
+    /// assert_eq!(Level::all().last(), Some(Level::Scalar));
+    /// ```
     #[cfg(feature = "std")]
     pub fn all() -> impl Iterator<Item = Self> {
         let mut next = Some(Self::detect());

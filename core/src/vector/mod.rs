@@ -1,8 +1,27 @@
 //! Vectors of f32: one algorithm, the number of lanes as a parameter.
 //!
 //! A microcontroller runs every kernel with [`Scalar`], a host with the widest vectors it has. The kernels
-//! accumulate each output in the same order whatever the lanes, so that only the rounding of a fused
-//! multiply-add (and of a sum over lanes) can differ.
+//! accumulate each output in the same order whatever the lanes. Only the rounding of a fused multiply-add, the rounding of
+//! a sum over lanes, and Winograd's way of a convolution (which needs vectors) can differ.
+//!
+//! ```text
+//! Level::run(kernel)                     the level is a value: Scalar, Portable, Neon, Avx2, Avx512
+//!   x86::run_avx2(token, kernel)         a function that the compiler may fill with AVX2 instructions
+//!     kernel.run(token)                  Kernel::run, generic over Simd: the token chose the type
+//!       token.mul_add(a, b, c)           one instruction
+//! ```
+//! A new instruction set is a file beside `neon.rs` with the functions in the same order, a variant of [`Level`], and its
+//! lines in `level.rs`.
+//!
+//! # Why `inline(always)` stands here so often
+//! Two reasons, for all of the crate:
+//! - On a host, only the body of a function with `#[target_feature]` may use the instructions. A function that such a body
+//!   calls is compiled for any processor: its vectors would go through memory, and each instruction would be a call. So
+//!   everything between `run_avx2` and the instruction has to be inlined, also where the compiler finds it too large.
+//! - On a device, a slice whose length the caller has just cut needs no check, and a block of sums stays in registers, only
+//!   where the callee is inlined. Where code would be there several times for little gain, `inline(never)` says so.
+//!
+//! [`Simd::call`] is the way out: it begins a function of its own with the same instructions.
 
 mod level;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
@@ -24,6 +43,7 @@ pub(crate) trait Simd: Copy {
     /// Whether there are 32 vector registers rather than 16.
     const MANY_REGISTERS: bool;
 
+    /// `x` in every lane.
     fn splat(self, x: f32) -> Self::Vector;
     /// The first `LANES` elements of `x`; zeros where it is shorter.
     fn load<T: Number>(self, x: &[T]) -> Self::Vector;
@@ -31,6 +51,7 @@ pub(crate) trait Simd: Copy {
     type Array<T: Number>: Copy;
     /// As many whole vectors as `x` has.
     fn arrays<T: Number>(x: &[T]) -> &[Self::Array<T>];
+    /// A vector from memory, converted to f32.
     fn load_array<T: Number>(self, x: &Self::Array<T>) -> Self::Vector;
     /// Writes as many lanes as `out` takes.
     fn store(self, x: Self::Vector, out: &mut [f32]);
@@ -40,6 +61,7 @@ pub(crate) trait Simd: Copy {
     fn greater(self, a: Self::Vector, b: Self::Vector) -> u32;
     /// Bit `i` is set where lane `i` is not zero.
     fn not_zero(self, x: Self::Vector) -> u32;
+    /// The larger of each pair of lanes; both are numbers.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Sum of all lanes.
     fn sum(self, x: Self::Vector) -> f32;
@@ -52,8 +74,13 @@ pub(crate) trait Simd: Copy {
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
 }
 
-/// Work that can run with any vectors.
+/// Work that can run with any vectors: the fields of the type are its arguments.
+///
+/// (A trait and not a closure, because a closure cannot be generic over [`Simd`]. A *kernel* of a convolution, the window of
+/// weights, is another thing.)
 pub(crate) trait Kernel {
+    /// What the work returns.
     type Output;
+    /// Does the work with the vectors of `simd`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }

@@ -1,5 +1,5 @@
-//! NEON vectors, which every 64-bit Arm processor has: their instructions need no check. f16 are converted by crate
-//! `half`, with the processor's instruction where it has one.
+//! NEON vectors, which every 64-bit Arm processor has: their instructions need no check. f16 are converted one lane after
+//! the other, by [`Number::to_f32`].
 
 use super::{Kernel, Simd};
 use crate::number::Number;

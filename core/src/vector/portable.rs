@@ -66,7 +66,7 @@ impl Simd for Scalar {
     }
 }
 
-/// Four lanes.
+/// Four lanes, written as arrays that the compiler turns into whatever vectors the target has.
 #[cfg(feature = "std")]
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;

@@ -1,5 +1,8 @@
-//! AVX2 and AVX-512 vectors. The only `unsafe` code of the crate: calls of processor instructions, each
-//! allowed by a token that exists only after the processor was asked for them.
+//! AVX2 and AVX-512 vectors.
+//!
+//! The processor's instructions are `unsafe` functions. A token, [`Avx2`] or [`Avx512`], allows them: it exists only after
+//! the processor was asked for them. Loads and stores take slices whose lengths were checked, or mask what is not there.
+//! (Other `unsafe` code of the crate: `neon.rs`, and the assembly for Cortex-M in `kernels/sparse` and `number`.)
 
 use super::{Kernel, Simd};
 use crate::number::Number;

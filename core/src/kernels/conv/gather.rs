@@ -1,5 +1,12 @@
 //! Backward one value at a time: winners are few and so are the inputs that want a gradient, so only their pairs are
 //! multiplied.
+//!
+//! ```text
+//! for each input column and its live channels j     (RowMasks::alive: dead ones are left out)
+//!     for each kernel tap over the column           (kernel_rows, over_column)
+//!         list the filters o that won there         (RowMasks::winners, Outputs::push)
+//!     dx[j] += sum over the list of g[o] * w[tap, j, o]     (Outputs::add_dots)
+//! ```
 
 use super::views::{Conv, GradientRow};
 use crate::kernels::masks::{RowMasks, channels_of_word};

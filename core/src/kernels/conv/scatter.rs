@@ -2,6 +2,13 @@
 //! kernel, all columns and channels of a kernel row at once.
 //!
 //! The maps are padded as in forward, so no window hangs over a border.
+//!
+//! ```text
+//! for each output position and place of its window: list the filters that won there     (Winners::push)
+//! when the list is full, for each kernel row:                                           (Filters::add_rows)
+//!     dx[row under the place] += sum over the winners o of g[o] * w[o, ky, ..]          (add_winners)
+//! ```
+//! The list is read once for every kernel row: the weights of that row of all filters then stay in the fastest cache.
 
 use super::patches::Patches;
 use super::views::{Conv, GradientMap, GradientRow};

@@ -1,4 +1,16 @@
-//! Weights in the orders that hosts read: transposed for backward, and transformed for [`winograd`](super::winograd).
+//! Weights in the orders that hosts read: transposed for backward, and transformed for [`winograd`].
+//!
+//! ```text
+//! name          order              neighbours in memory                    read by
+//! stored        [ky][kx][i][o]     the filters of one input                forward: x * row of weights
+//! transposed    [o][ky][kx][i]     the inputs under one filter             backward: g * filter
+//! transformed   [row][column][i][o], 4 x 4 in place of 3 x 3              Winograd's forward
+//!
+//! the buffer of Model::with_transposed, from a cache line on:
+//! | stage 0: transposed, transformed | stage 1: transposed, transformed | .. | zeros: SLACK and what is left |
+//! ```
+//! In the lecture's CNN the first stage has 288 transposed weights and none transformed (it has one channel), the second
+//! 18,432 and 32,768. A device has no such buffer: it reads the stored weights, forward and backward.
 
 use super::scatter::SMALL;
 use super::winograd::{self, TransformWeights};
@@ -7,7 +19,7 @@ use crate::number::Number;
 use crate::span::take;
 use crate::vector::Level;
 
-/// Elements behind all transposed weights.
+/// Elements behind all transposed weights: the vectors of the last filter may reach so far.
 pub(crate) const SLACK: usize = SMALL;
 
 /// Elements of a stage's transposed and transformed weights.

@@ -10,8 +10,10 @@ pub(crate) struct Conv<'a, T> {
     pub stage: &'a Spatial,
     /// `[ky][kx][i][o]`
     pub weights: &'a [T],
+    /// `[o]`, or empty without a bias.
     pub bias: &'a [T],
-    /// `[o][ky][kx][i]` for a backward pass with vectors, then those of [`winograd`], and what lies behind; or empty.
+    /// `[o][ky][kx][i]` for a backward pass with vectors, then those of [`winograd`](super::winograd), and what lies
+    /// behind; or empty. `transposed.rs` draws them.
     pub transposed: &'a [f32],
 }
 

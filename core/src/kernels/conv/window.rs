@@ -56,6 +56,13 @@ impl<'a, T: Number> Columns<'a, '_, T> {
     }
 }
 
+/// A bit for each of `count` elements, from `left` on, that is not zero at one of the four positions.
+#[inline(always)]
+fn live_of_four((top, bottom): (&InputRow<'_>, &InputRow<'_>), left: usize, right: usize, count: usize) -> u32 {
+    let pair = |row: &InputRow<'_>| bits_at(row.live, left, count) | bits_at(row.live, left + right, count);
+    pair(top) | pair(bottom)
+}
+
 /// The convolution at the four positions of one window.
 struct Kernels<'a, 'b, T> {
     stage: &'a Spatial,
@@ -95,13 +102,7 @@ impl<T: Number> Kernels<'_, '_, T> {
             let mut at = 0;
             while at < run {
                 let (left, count) = (start + at, WORD_BITS.min(run - at));
-                let live = if is_small {
-                    (1 << count) - 1
-                } else {
-                    let pair =
-                        |row: &InputRow<'_>| bits_at(row.live, left, count) | bits_at(row.live, left + right, count);
-                    pair(top) | pair(bottom)
-                };
+                let live = if is_small { (1 << count) - 1 } else { live_of_four((top, bottom), left, right, count) };
                 if live != 0 {
                     let x = [top.from(left), top.from(left + right), bottom.from(left), bottom.from(left + right)];
                     let weights = rest(self.weights, (ky * run + at) * filters + o);

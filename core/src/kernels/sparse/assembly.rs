@@ -1,5 +1,5 @@
-//! The processor's own versions of these kernels, where it has them: each does nothing and says so where it has none, or
-//! where the slices do not suit it.
+//! The inner loops that a Cortex-M has in assembly, for the type of weights at hand. On other processors, and where the
+//! slices do not suit the assembly, each function does nothing and says so: then the portable loop runs.
 
 #[cfg(cortex_m_fpu)]
 use super::cortex_m;

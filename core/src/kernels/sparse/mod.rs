@@ -1,5 +1,10 @@
 //! The two products every layer is made of, over the inputs that are not zero.
 //!
+//! ```text
+//! forward    add_live_rows     sums[n]   += x[j] * weights[j * stride + n]       for the inputs j that are not zero
+//! backward   Outputs::add_dots target[j] += g[o] * weights[j * stride + o]       for the inputs j that want a gradient
+//!                                                                                and the outputs o that have one
+//! ```
 //! A weight matrix has one row per input, whose elements belong to neighbouring outputs: `[tap][filter]` for a
 //! convolution, `[input][unit]` for a dense layer. Forward adds the rows of the inputs that are not zero, many
 //! neighbouring outputs at a time; blank paper and dead ReLUs cost nothing. Backward multiplies the rows of the

@@ -1,4 +1,10 @@
 //! Outputs that have a gradient, listed so that a processor can take several at a time.
+//!
+//! ```text
+//! index      3   17   40   ..    up to OUTPUTS (20); each index is below `end`: one check covers all loads
+//! gradient   g3  g17  g40  ..
+//!            [-- GROUP (4) --]   assembly fills the last group up with gradients of 0
+//! ```
 
 /// Neighbouring outputs whose sums a scalar processor keeps in registers.
 pub(crate) const ROW: usize = 16;

@@ -1,4 +1,19 @@
 //! The exact length of every buffer, counted once, when compiling if the network is a constant.
+//!
+//! ```text
+//! the buffer of Model::logits, elements in the lecture's CNN: 2,467
+//!
+//! | logits | input rows of all stages | hidden 0 | hidden 1 | tail |
+//!     10              2,137              256         0        64
+//!
+//! the buffer of Model::loss_gradient: 3,357
+//!
+//! | logits | bits | forward:  input rows   | hidden 0, 1 | tail |                  forward is over before
+//!     10      890       2,137                  256, 0        64                    backward begins, so they share
+//! |                 | backward: image's gradient | gradient rows | dense 0, 1 |    their space
+//!                       784                          1,344          256, 10
+//! ```
+//! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
 use super::stage::{Kind, Stage, max};
 use crate::network::shape::Shape;
@@ -74,5 +89,19 @@ impl Lengths {
         // Forward and backward never overlap in time, so they share their space.
         lengths.gradient = lengths.classes + lengths.masks + max(forward, backward);
         lengths
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::network::MNIST_CNN;
+
+    #[test]
+    fn the_drawing_is_that_of_the_lecture_network() {
+        let lengths = MNIST_CNN.plan().lengths();
+        assert_eq!((lengths.classes, lengths.forward_rows, lengths.tail), (10, 2_137, 64));
+        assert_eq!((lengths.hidden, lengths.dense), ([256, 0], [256, 10]));
+        assert_eq!((lengths.masks, lengths.backward_rows), (890, 1_344));
+        assert_eq!((lengths.inference, lengths.gradient), (2_467, 3_357));
     }
 }

@@ -1,4 +1,7 @@
 //! Layers to stages: checks the order and every shape, when compiling if the network is a constant.
+//!
+//! Each layer joins the stage before it or opens a new one; a flatten does neither. All is `const fn`, so loops count an
+//! index: `?` and iterators are not allowed there.
 
 use super::lengths::Lengths;
 use super::stage::{DenseStage, Kind, Spatial, Stage};
@@ -30,6 +33,7 @@ struct Planner {
 }
 
 impl Planner {
+    /// A stage that passes its input on as it is, to be changed.
     const fn identity(&self) -> Spatial {
         Spatial {
             input: self.shape,
@@ -172,6 +176,7 @@ impl Planner {
 }
 
 impl Stages {
+    /// The stages of a list of layers.
     pub(crate) const fn plan(input: Shape, layers: &[Layer]) -> Result<Self, NetworkError> {
         if let Err(error) = check_shape(input, layers.len()) {
             return Err(error);

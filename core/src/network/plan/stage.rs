@@ -1,4 +1,15 @@
 //! The fused stages, their geometry and the bits they leave for backward.
+//!
+//! ```text
+//! one output row of a stage with a 3x3 kernel of stride 1 and a 2x2 pooling
+//!
+//! input rows, padding counted        2p   2p+1  2p+2  2p+3        extent() = 4 rows under output row p
+//! convolution rows                     2p    2p+1                 never stored
+//! output row                              p                       step() = 2 rows further for p + 1
+//!
+//! a padded input row: | pad_left | input.width | right |    the right padding is also the left one of the next row,
+//!                     |<------- row_stride ------>|         as far as both go (shared_padding)
+//! ```
 
 use crate::network::shape::Shape;
 
@@ -136,10 +147,12 @@ impl Spatial {
         self.output.height * self.mask_row_len()
     }
 
+    /// Elements of the weights.
     pub(crate) const fn weight_len(&self) -> usize {
         if self.convolves { self.output.channels * self.kernel * self.kernel * self.input.channels } else { 0 }
     }
 
+    /// Elements of the bias.
     pub(crate) const fn bias_len(&self) -> usize {
         if self.bias { self.output.channels } else { 0 }
     }

@@ -1,4 +1,9 @@
 //! The two passes over a batch: forward, and backward to the images or to the weights.
+//!
+//! ```text
+//! forward    each sample: ForwardRows -> features       then all samples: dense layer after dense layer
+//! backward   all samples: dense layers, last to first   then each sample: BackwardMaps -> image, or weight gradients
+//! ```
 
 use super::layout::{Layout, Parts};
 use crate::kernels::dense;

@@ -1,4 +1,17 @@
 //! Where the parts of a batch lie in the caller's buffer.
+//!
+//! In this order, each from a cache line on; `n` is the number of samples:
+//!
+//! | part | [`Logits`](Kept::Logits) | [`InputGradient`](Kept::InputGradient) | [`WeightGradient`](Kept::WeightGradient) |
+//! |---|---|---|---|
+//! | `rows`: input rows of the spatial stages | the ring of one | the ring of one | all rows of `n` |
+//! | `masks`: bits | | `n` | `n` |
+//! | `features`: what enters the first dense layer | `n` | `n` | `n` |
+//! | `feature_gradient` | | `n` | `n` |
+//! | `outputs` of the dense layers, the logits last | `n` | `n` | `n` |
+//! | `gradients` of these outputs | | `n` | `n` |
+//! | `maps`: gradients of the stages' padded inputs | | of one | of one |
+//! | `tail`: an output row of the last spatial stage | of one | of one | of one |
 
 use core::ops::Range;
 

@@ -26,6 +26,35 @@
 //! # Ok::<(), midge_core::Error>(())
 //! ```
 //!
+//! The gradients of a step of training:
+//! ```
+//! # use midge_core::{Layer, Level, Model, Network, Shape, batch::Batch, loss::Loss};
+//! # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+//! let (weight, bias) = ([1.0, 0.0, 0.0, 1.0], [0.0, 0.5]);
+//! let model = Model::<f32>::from_changing_tensors(&NETWORK, &[&weight, &bias])?;
+//! // One transposed copy of the convolutions' weights for each step; this network has none.
+//! let model = model.with_transposed(Level::detect(), &mut [])?;
+//! let batch = Batch::training(&NETWORK, 2);
+//! let mut buffer = vec![0.0; batch.buffer_len()];
+//! let (images, labels) = ([[0.5, 1.0], [1.0, 0.0]], [0, 1]);
+//! let mut pass = batch.forward(&model, 2, |sample| &images[sample], &mut buffer)?;
+//! let (logits, gradient) = pass.logit_gradient();
+//! for (sample, label) in labels.into_iter().enumerate() {
+//!     let own = 2 * sample..2 * sample + 2;
+//!     Loss::CrossEntropy.gradient(&logits[own.clone()], label, &mut gradient[own]);
+//! }
+//! // The convolutions' gradient is added up for both samples in one slice, which is empty here.
+//! let record = pass.weight_gradient(&mut [vec![0.0; batch.conv_parameters()]], 2)?;
+//! for dense in batch.dense_layers() {
+//!     let (mut weight_gradient, mut bias_gradient) = ([0.0; 4], [0.0; 2]);
+//!     dense.add_weight_gradient(&[record], 0, &mut weight_gradient);
+//!     dense.add_bias_gradient(&[record], &mut bias_gradient);
+//!     // Both samples are misread. Against the gradient, the weights that lead to the labels grow.
+//!     assert!(weight_gradient[1] < 0.0 && weight_gradient[2] < 0.0);
+//! }
+//! # Ok::<(), midge_core::Error>(())
+//! ```
+//!
 //! A batch for logits only has no gradient:
 //! ```compile_fail
 //! # use midge_core::{Layer, Model, Network, Shape, batch::Batch};
