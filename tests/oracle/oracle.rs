@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use midge_core::Model;
 use midge_core::attack::{Attack as _, Fgsm, MiFgsm, Otcm, Target};
 use midge_trainer::bundled;
-use midge_trainer::data::{Dataset, Source, Split, folder, mnist};
+use midge_trainer::data::{Dataset, Source, Split, download, folder, mnist};
 use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate};
 use midge_trainer::import::import;
 use midge_trainer::weights::{DType, Weights};
@@ -49,7 +49,7 @@ fn the_data_are_those_that_were_published() {
     for known in mnist::FILES.as_flattened() {
         let files = [known.name.to_string(), format!("{}.gz", known.name)].map(|name| mnist().join(name));
         let file = files.iter().find(|file| file.exists()).unwrap();
-        mnist::compare(file, known).unwrap().unwrap();
+        download::compare(file, known).unwrap().unwrap();
     }
     for (split, count) in [(Split::Train, 60_000), (Split::Test, 10_000)] {
         let set = folder::load(&mnist(), split).unwrap();

@@ -137,11 +137,9 @@ impl Display for ModelError {
                 "tensors that the architecture does not have, or one twice: expected {expected} bytes of tensors, found {found}"
             ),
             Self::DType { layer, expected } => write!(f, "layer {layer}: expected elements of type {expected}"),
-            Self::TensorShape { layer, expected, found } if expected == found => {
-                write!(f, "layer {layer}: the {found} elements are not in the expected order of dimensions")
-            }
             Self::TensorShape { layer, expected, found } => {
-                write!(f, "layer {layer}: expected a tensor of {expected} elements, found {found}")
+                let fault = if expected == found { "in another order of dimensions" } else { "found" };
+                write!(f, "layer {layer}: expected a tensor of {expected} elements, {found} {fault}")
             }
             Self::TensorBytes { layer } => {
                 write!(f, "layer {layer}: a tensor's bytes are not as many as its shape needs")

@@ -1,6 +1,7 @@
 //! Labelled images: MNIST from a folder, MNIST from the user's cache (downloaded once), or digits
 //! midge draws itself when there is neither a file nor a network.
 
+pub mod download;
 pub mod folder;
 pub mod gzip;
 pub mod idx;

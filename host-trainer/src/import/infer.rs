@@ -47,10 +47,8 @@ pub(super) fn network(modules: &[Module], size: Option<(usize, usize)>) -> Resul
         }
         ([reading], [], None) => {
             let network = *reading.network.as_ref().map_err(|problem| anyhow::anyhow!("{problem}"))?;
-            let images = format!(
-                "images of {height}x{width} pixels{}",
-                if size.is_some() { "" } else { "; --size says another size" }
-            );
+            let hint = if size.is_some() { "" } else { "; --size says another size" };
+            let images = format!("images of {height}x{width} pixels{hint}");
             let end = "behind the last layer nothing, or a softmax".to_string();
             let assumed = [&[images], &reading.words[..], &[end]].concat();
             Ok((network, chain.modules, assumed))
