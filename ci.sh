@@ -74,17 +74,20 @@ miri() {
     fi
 }
 
-# Each fuzz target for a short while.
+# Each fuzz target for a short while, from the committed seeds on. (The tests run the seeds too, without a fuzzer.)
 fuzz() {
-    if [ ! -d tests/fuzz ]; then
-        not_run "fuzzing; there is no tests/fuzz"
-    elif ! cargo +nightly fuzz --version > /dev/null 2>&1; then
-        not_run "fuzzing; rustup toolchain install nightly, and cargo install cargo-fuzz"
-    else
-        for name in $(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do
-            cargo +nightly fuzz run --fuzz-dir tests/fuzz "$name" -- -max_total_time=30
-        done
+    if ! cargo +nightly fuzz --version > /dev/null 2>&1; then
+        not_run "fuzzing; rustup toolchain install nightly, and cargo install --locked cargo-fuzz"
+        return
     fi
+    local names name
+    names=$(cargo +nightly fuzz list --fuzz-dir tests/fuzz)
+    # The fuzzer keeps what it finds interesting in the first folder, which is not committed.
+    for name in $names; do
+        mkdir -p "tests/fuzz/corpus/$name"
+        cargo +nightly fuzz run --fuzz-dir tests/fuzz "$name" \
+            "$PWD/tests/fuzz/corpus/$name" "$PWD/tests/fuzz/seeds/$name" -- -max_total_time=15 -timeout=20
+    done
 }
 
 # The kernels with NEON, on an emulated processor; `apt install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross`.

@@ -269,6 +269,15 @@ fn misaligned_bytes_are_an_error() {
 }
 
 #[test]
+fn a_network_without_weights_is_a_model_too() {
+    let weights = initialise("input(4,4,1) maxpool2d(pool=2) flatten".parse().unwrap(), 1);
+    for dtype in [DType::F32, DType::F16] {
+        let read = Weights::from_bytes(&weights.to_bytes(dtype).unwrap()).unwrap();
+        assert_eq!((read.network, read.tensors.len()), (weights.network, 0));
+    }
+}
+
+#[test]
 fn a_deeply_nested_header_does_not_overflow_the_stack() {
     for nested in
         ["[".repeat(60_000), "{\"a\":".repeat(10_000), format!("{{\"__metadata__\":{{\"a\":{}", "[".repeat(50_000))]

@@ -216,4 +216,36 @@ mod tests {
     fn ties_go_to_the_lowest_class() {
         assert_eq!(argmax(&[1.0, 2.0, 2.0]), 1);
     }
+
+    #[test]
+    fn each_loss_is_its_function() {
+        let logits = [1.0f32, -2.0, 0.5, 3.0];
+        for label in 0..4 {
+            let (mut gradient, mut expected) = ([f32::NAN; 4], [f32::NAN; 4]);
+            assert_eq!(Loss::CrossEntropy.value(&logits, label), cross_entropy(&logits, label));
+            cross_entropy_gradient(&logits, label, &mut expected);
+            Loss::CrossEntropy.gradient(&logits, label, &mut gradient);
+            assert_eq!(gradient, expected);
+            assert_eq!(Loss::Margin.value(&logits, label), margin(&logits, label));
+            margin_gradient(&logits, label, &mut expected);
+            Loss::Margin.gradient(&logits, label, &mut gradient);
+            assert_eq!(gradient, expected);
+        }
+    }
+
+    #[test]
+    fn a_class_behind_the_last_has_no_number() {
+        for loss in [Loss::CrossEntropy, Loss::Margin] {
+            let mut gradient = [0.0; 2];
+            loss.gradient(&[1.0, 2.0], 2, &mut gradient);
+            assert!(loss.value(&[1.0, 2.0], 2).is_nan() && gradient.iter().all(|g| g.is_nan()), "{loss:?}");
+        }
+    }
+
+    #[test]
+    fn probabilities_are_shares() {
+        let mut p = [0.0, libm::logf(3.0), 0.0];
+        softmax(&mut p);
+        assert!(p.iter().zip([0.2, 0.6, 0.2]).all(|(p, share)| (p - share).abs() < 1e-6), "{p:?}");
+    }
 }

@@ -173,7 +173,9 @@ impl Weights {
         let aligned = Aligned::new(bytes);
         let header = Header::read(aligned.bytes())?;
         let network = header.network()?;
-        let dtype = if header.dtype()? == f16::DTYPE { DType::F16 } else { DType::F32 };
+        // A network of poolings and the like has no weights, and so no type of them.
+        let half = network.parameters() > 0 && header.dtype()? == f16::DTYPE;
+        let dtype = if half { DType::F16 } else { DType::F32 };
         let tensors = match dtype {
             DType::F32 => tensors::<f32>(&network, aligned.bytes())?,
             DType::F16 => tensors::<f16>(&network, aligned.bytes())?,

@@ -73,3 +73,27 @@ pub struct Outcome {
     /// The target class of a targeted attack.
     pub target: Option<usize>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_to_leave_a_class_or_to_reach_it() {
+        let found = |class, loss| Prediction { class, confidence: 0.5, loss };
+        let (away, toward) = (Goal::Away(1), Goal::Toward(1));
+        assert_eq!([away.class(), toward.class()], [1, 1]);
+        assert_eq!([1, 2].map(|class| away.is_reached(found(class, 0.0))), [false, true]);
+        assert_eq!([1, 2].map(|class| toward.is_reached(found(class, 0.0))), [true, false]);
+        let losses = [0.5, 1.0, 1.5].map(|loss| (found(0, loss), found(0, 1.0)));
+        assert_eq!(losses.map(|(a, b)| away.is_nearer(a, b)), [false, false, true]);
+        assert_eq!(losses.map(|(a, b)| toward.is_nearer(a, b)), [true, false, false]);
+    }
+
+    #[test]
+    fn a_prediction_is_the_likeliest_class() {
+        let prediction = Prediction::of(&mut [0.0, libm::logf(3.0), 0.0], 7.0);
+        assert_eq!((prediction.class, prediction.loss), (1, 7.0));
+        assert!((prediction.confidence - 0.6).abs() < 1e-6);
+    }
+}

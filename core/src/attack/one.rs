@@ -107,3 +107,71 @@ pub(super) fn from_random_points<T: Element>(
     step.walk_from_random_points(starts, &mut source, slice::from_mut(walk), kept)?;
     walk.end()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::{Attack, Bim, MiFgsm, Pgd};
+    use crate::network::{Layer, Network, Shape};
+
+    const NETWORK: Network =
+        Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: false }]);
+    const IMAGE: [f32; 2] = [0.75, 0.25];
+
+    /// The pixels are the logits; with a factor of 0 there is no gradient.
+    fn run(factor: f32, attack: &impl Attack, goal: Goal) -> ([f32; 2], Outcome) {
+        let tensor = [factor, 0.0, 0.0, factor];
+        let model = Model::<f32>::from_tensors(&NETWORK, &[&tensor]).unwrap();
+        let (mut adversarial, mut buffer) = ([f32::NAN; 2], [f32::NAN; NETWORK.attack_len()]);
+        let len = attack.buffer_len(&model);
+        let mut attack = |len| attack.attack_towards(&model, &IMAGE, goal, &mut adversarial, &mut buffer[..len]);
+        assert_eq!(attack(len - 1), Err(Error::Length { what: "buffer", expected: len, found: len - 1 }));
+        let outcome = attack(len).unwrap();
+        (adversarial, outcome)
+    }
+
+    #[test]
+    fn the_outcome_says_what_was_seen() {
+        let bim = Bim { alpha: 0.125, ..Bim::with_steps(0.25, 3) };
+        let loss = |image: [f32; 2], class| loss_at(Loss::CrossEntropy, image, class);
+        for (goal, class, target) in [(Goal::Away(0), 0, None), (Goal::Toward(1), 1, Some(1))] {
+            let (adversarial, outcome) = run(1.0, &bim, goal);
+            assert_eq!((adversarial, outcome.largest_change, outcome.target), ([0.5, 0.5], 0.25, target));
+            assert_eq!((outcome.before.class, outcome.before.loss), (0, loss(IMAGE, class)));
+            assert_eq!((outcome.after.class, outcome.after.loss), (0, loss([0.5, 0.5], class)));
+            assert_eq!((outcome.after.confidence, outcome.zero_gradient_steps), (0.5, 0));
+            let momentum = MiFgsm { alpha: 0.125, ..MiFgsm::with_steps(0.25, 3) };
+            assert_eq!(run(1.0, &momentum, goal), (adversarial, outcome));
+        }
+        let (adversarial, outcome) = run(0.0, &bim, Goal::Away(0));
+        assert_eq!((adversarial, outcome.zero_gradient_steps, outcome.largest_change), (IMAGE, 3, 0.0));
+    }
+
+    fn loss_at(loss: Loss, logits: [f32; 2], class: usize) -> f32 {
+        loss.value(&logits, class)
+    }
+
+    #[test]
+    fn of_several_starts_the_nearest_place_is_kept() {
+        let pgd = |restarts, seed| Pgd { eps: 0.2, alpha: 0.01, steps: 1, restarts, seed, loss: Loss::Margin };
+        let mut better = 0;
+        for seed in 0..20 {
+            let mut before = f32::NEG_INFINITY;
+            for restarts in 1..4 {
+                let (adversarial, outcome) = run(1.0, &pgd(restarts, seed), Goal::Away(0));
+                assert_eq!(outcome.after.loss, loss_at(Loss::Margin, adversarial, 0));
+                assert!(outcome.after.class == 0 && outcome.after.loss >= before);
+                better += usize::from(restarts > 1 && outcome.after.loss > before);
+                before = outcome.after.loss;
+            }
+        }
+        assert!((10..35).contains(&better), "{better} of 40");
+    }
+
+    #[test]
+    fn the_first_start_that_arrives_is_the_last() {
+        let pgd = |restarts| Pgd { eps: 0.3, alpha: 0.3, steps: 2, restarts, seed: 1, loss: Loss::CrossEntropy };
+        let one = run(1.0, &pgd(1), Goal::Away(0));
+        assert_eq!((one.1.after.class, run(1.0, &pgd(5), Goal::Away(0))), (1, one));
+    }
+}

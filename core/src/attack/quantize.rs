@@ -46,4 +46,15 @@ mod tests {
         assert_eq!(to_8_bits(0.5, 0.5, 0.0), 128);
         assert_eq!(to_8_bits(0.1, 0.0, 0.1), 25);
     }
+
+    #[test]
+    fn a_value_outside_the_ball_moves_to_the_clean_one() {
+        let clean = 100.0 / 255.0;
+        // The ball ends before 103.4 and behind 96.6: the nearest values lie in it. Before 103 and behind 97: not.
+        assert_eq!([103.4, 96.6].map(|x| to_8_bits(x / 255.0, clean, 3.4 / 255.0)), [103, 97]);
+        assert_eq!([102.8, 97.2].map(|x| to_8_bits(x / 255.0, clean, 2.8 / 255.0)), [102, 98]);
+        // No value lies in the ball around 0.5.
+        assert_eq!(to_8_bits(0.501, 0.5, 0.001), 128);
+        assert_eq!([-1.0, 2.0, f32::NAN].map(|x| to_8_bits(x, x, 1.0)), [0, 255, 0]);
+    }
 }

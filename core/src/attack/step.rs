@@ -191,4 +191,48 @@ mod tests {
             assert!(all[i + 1..].iter().all(|b| a != b), "{i}");
         }
     }
+
+    const STEP: Step = Step { eps: 0.25, alpha: 0.125, steps: 1, decay: None, loss: Loss::CrossEntropy };
+
+    #[test]
+    fn a_step_follows_signs_and_ends_at_the_borders() {
+        // Freely, up and down; not at all; at the ball's border, up and down; at the range's, up and down.
+        let image = [0.5, 0.5, 0.5, 0.5, 0.5, 0.9375, 0.0625];
+        let mut x = [0.5, 0.5, 0.5, 0.6875, 0.3125, 0.9375, 0.0625];
+        STEP.advance(&image, &[1e-9, -9.0, -0.0, 1.0, -1.0, 1.0, -1.0], STEP.alpha, &mut x);
+        assert_eq!(x, [0.625, 0.375, 0.5, 0.75, 0.25, 1.0, 0.0]);
+        let mut x = [0.5, 0.5];
+        STEP.advance(&[0.5, 0.5], &[1.0, -1.0], STEP.signed_alpha(Goal::Toward(1)), &mut x);
+        assert_eq!((x, STEP.signed_alpha(Goal::Away(1))), ([0.375, 0.625], 0.125));
+    }
+
+    #[test]
+    fn an_image_is_kept_for_momentum_and_for_restarts() {
+        let with_momentum = Step { decay: Some(1.0), ..STEP };
+        let starts = |restarts| Some(Starts { restarts, seed: 0 });
+        assert_eq!([None, starts(1), starts(2)].map(|starts| STEP.kept_images(starts)), [0, 0, 1]);
+        assert_eq!([None, starts(1), starts(2)].map(|starts| with_momentum.kept_images(starts)), [1, 1, 1]);
+    }
+
+    #[test]
+    fn options_without_a_meaning_are_named() {
+        assert_eq!(STEP.check_options(), Ok(()));
+        for (step, name) in [
+            (Step { eps: -1.0, ..STEP }, "eps"),
+            (Step { alpha: f32::INFINITY, ..STEP }, "alpha"),
+            (Step { decay: Some(f32::NAN), ..STEP }, "decay"),
+        ] {
+            assert!(matches!(step.check_options(), Err(Error::Option { what, .. }) if what == name), "{name}");
+        }
+        assert_eq!(Step { steps: 0, ..STEP }.check_options(), Err(Error::NoSteps));
+        assert_eq!(Starts { restarts: 0, seed: 0 }.check(), Err(Error::NoRestarts));
+        assert_eq!(Starts { restarts: 1, seed: 0 }.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_ball_of_one_point_has_one_start() {
+        let mut x = [0.25, 0.75];
+        Starts { restarts: 1, seed: 3 }.draw(&Step { eps: 0.0, ..STEP }, (0, 0), &[0.0, 0.0], &mut x);
+        assert_eq!(x, [0.25, 0.75]);
+    }
 }

@@ -134,4 +134,32 @@ mod tests {
         assert_eq!(Json::new(b"[1,2,3]").numbers(&mut [0; 2]), None);
         assert_eq!(Json::new(b"[1,]").numbers(&mut [0; 2]), None);
     }
+
+    #[test]
+    fn a_text_ends_at_its_own_quote() {
+        let mut json = Json::new(br#" "a\\" "\"\\\"b" "" 7 8"#);
+        assert_eq!(json.text(), Some(&br"a\\"[..]));
+        assert_eq!(json.text(), Some(&br#"\"\\\"b"#[..]));
+        assert_eq!(json.text(), Some(&b""[..]));
+        assert_eq!((json.text(), json.end()), (None, None));
+        assert_eq!((json.number(), json.number(), json.number()), (Some(7), Some(8), None));
+        assert_eq!((json.end(), Json::new(b" \t\n\r ").end()), (Some(()), Some(())));
+        assert_eq!((Json::new(b"\"\x1f\"").text(), Json::new(b"\" \"").text()), (None, Some(&b" "[..])));
+    }
+
+    #[test]
+    fn entries_are_counted_and_separated() {
+        let mut numbers = [9; 3];
+        assert_eq!((Json::new(b"[ ]").numbers(&mut numbers), numbers), (Some(0), [9; 3]));
+        assert_eq!((Json::new(b"[4,5]").numbers(&mut numbers), numbers), (Some(2), [4, 5, 9]));
+        assert_eq!(Json::new(b"[4 5]").numbers(&mut numbers), None);
+        assert_eq!(Json::new(b"[,4]").numbers(&mut numbers), None);
+        assert_eq!(Json::new(b"[4]").numbers(&mut []), None);
+        let mut count = 0;
+        let read = Json::new(br#"{"a":1,"b":2,"c":3}"#).object(|_, json| {
+            count += json.number()?;
+            Some(())
+        });
+        assert_eq!((read, count), (Some(()), 6));
+    }
 }

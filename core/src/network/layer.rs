@@ -134,6 +134,8 @@ pub enum NetworkError {
     NotFlat,
     /// Fewer than two logits.
     TooFewClasses,
+    /// A buffer would need more than 4 GB, which no address of 32 bits reaches.
+    Buffers,
 }
 
 impl NetworkError {
@@ -148,6 +150,7 @@ impl NetworkError {
             Self::Threshold { .. } => "thresholds of ReLUs behind each other add up to more than 2.55",
             Self::NotFlat => "the network must end flat: a flatten is missing",
             Self::TooFewClasses => "a classifier needs at least two outputs",
+            Self::Buffers => "a buffer would be larger than 4 GB",
         }
     }
 }

@@ -207,5 +207,14 @@ mod tests {
         let huge = Network::try_new(Shape::hwc(usize::MAX, 2, 2), &[Layer::Flatten, dense]);
         assert_eq!(huge.err(), Some(NetworkError::Dimension { layer: 2 }));
         assert_eq!(Network::try_new(image, &[Layer::Relu; 60]).err(), Some(NetworkError::TooManyLayers));
+        // Each layer for itself is small enough, and the lengths of few of them together still are.
+        let rows = |count| {
+            let mut layers = [Layer::Flatten; MAX_STAGES + 1];
+            let conv = Layer::Conv2d { filters: 1024, kernel: 7, stride: 1, padding: Padding::Same, bias: false };
+            layers[..count].fill(conv);
+            Network::try_new(Shape::hwc(1, 16_384, 1024), &layers[..=count])
+        };
+        assert!(rows(2).is_ok_and(|network| network.attack_len() < 1 << 30));
+        assert_eq!(rows(MAX_STAGES).err(), Some(NetworkError::Buffers));
     }
 }

@@ -18,6 +18,9 @@
 use super::stage::{Kind, Stage, max};
 use crate::network::shape::Shape;
 
+/// Most elements of a buffer: 4 GB, all that an address of 32 bits reaches.
+const MOST: usize = 1 << 30;
+
 /// Elements of every buffer of a network.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lengths {
@@ -62,11 +65,13 @@ impl Lengths {
         let mut lengths = Self { classes: input.len(), ..Self::NONE };
         let mut i = 0;
         while i < count && i < stages.len() {
-            lengths.masks += stages[i].mask_len();
+            // A sum that does not fit saturates, and `fit` refuses it.
+            lengths.masks = lengths.masks.saturating_add(stages[i].mask_len());
             match &stages[i].kind {
                 Kind::Spatial(s) => {
-                    lengths.forward_rows += s.rows_len(s.extent());
-                    lengths.backward_rows += s.gradient_slots(i) * s.output.row_len();
+                    lengths.forward_rows = lengths.forward_rows.saturating_add(s.rows_len(s.extent()));
+                    let gradients = s.gradient_slots(i) * s.output.row_len();
+                    lengths.backward_rows = lengths.backward_rows.saturating_add(gradients);
                     lengths.classes = s.output.len();
                     lengths.tail = s.output.channels;
                 }
@@ -81,14 +86,20 @@ impl Lengths {
             }
             i += 1;
         }
-        let forward = lengths.forward_rows + lengths.tail + lengths.hidden[0] + lengths.hidden[1];
-        lengths.inference = lengths.classes + forward;
+        let forward = lengths.forward_rows.saturating_add(lengths.tail + lengths.hidden[0] + lengths.hidden[1]);
+        lengths.inference = forward.saturating_add(lengths.classes);
         // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
         let flat = if spatial == count { lengths.classes } else { lengths.dense[0] + lengths.dense[1] };
-        let backward = input.len() + lengths.backward_rows + flat;
+        let backward = lengths.backward_rows.saturating_add(input.len() + flat);
         // Forward and backward never overlap in time, so they share their space.
-        lengths.gradient = lengths.classes + lengths.masks + max(forward, backward);
+        lengths.gradient = lengths.masks.saturating_add(max(forward, backward)).saturating_add(lengths.classes);
         lengths
+    }
+
+    /// Whether every buffer of a network with images of shape `input`, also that of an attack with momentum, can be
+    /// addressed by every device.
+    pub(super) const fn fit(&self, input: Shape) -> bool {
+        max(self.inference, self.gradient) <= MOST - input.len()
     }
 }
 

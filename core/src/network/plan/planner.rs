@@ -204,6 +204,9 @@ impl Stages {
         }
         let Planner { stages, count, spatial, .. } = planner;
         let lengths = Lengths::of(input, &stages, count, spatial);
+        if !lengths.fit(input) {
+            return Err(NetworkError::Buffers);
+        }
         Ok(Self { stages, count, spatial, lengths })
     }
 }
