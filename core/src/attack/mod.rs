@@ -67,6 +67,7 @@ pub use mi_fgsm::MiFgsm;
 pub use otcm::Otcm;
 pub use pgd::Pgd;
 pub use quantize::to_8_bits;
+pub use step::start_seed;
 pub use target::{Target, least_likely};
 pub use targeted::Targeted;
 pub use walk::Walk;

@@ -48,9 +48,19 @@ pub struct Starts {
     pub seed: u64,
 }
 
-/// The fractional part of the golden ratio in 64 bits: its multiples lie as far apart as can be, so that the streams of
-/// neighbouring seeds do not meet (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014).
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The seed of start number `restart`, if that of the first is `seed`: multiples of the golden ratio's fraction lie as far
+/// apart as can be, so that the starts of neighbouring seeds do not meet (Steele, Lea, Flood: Fast Splittable Pseudorandom
+/// Number Generators, OOPSLA 2014, section 2).
+///
+/// ```
+/// use midge_core::attack::start_seed;
+///
+/// assert_eq!(start_seed(7, 0), 7);
+/// assert_ne!(start_seed(7, 1), 8);
+/// ```
+pub const fn start_seed(seed: u64, restart: usize) -> u64 {
+    seed.wrapping_add((restart as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
 
 impl Starts {
     /// There must be at least one.
@@ -70,7 +80,7 @@ impl Starts {
         if step.eps == 0.0 {
             return;
         }
-        let seed = self.seed.wrapping_add(image_seed).wrapping_add((restart as u64).wrapping_mul(GOLDEN));
+        let seed = start_seed(self.seed.wrapping_add(image_seed), restart);
         let mut random = Xoshiro128PlusPlus::seed_from_u64(seed);
         for (x, clean) in adversarial.iter_mut().zip(image) {
             // 24 bits are what an f32 in [0, 1) holds.

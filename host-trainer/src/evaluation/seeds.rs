@@ -1,5 +1,7 @@
 //! Seeds. What is random about an image depends on its place in the data set, on nothing that is done beside it.
 
+use midge_core::attack::start_seed;
+
 /// What random numbers are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -13,11 +15,11 @@ pub enum Purpose {
     Camera,
 }
 
-/// The seed of one stream of random numbers, for the image at this place of the data set. Restarts count up from the
-/// first, as those of [`midge_core::attack::Pgd`] do.
+/// The seed of one stream of random numbers, for the image at this place of the data set. Restarts follow the first as
+/// those of [`midge_core::attack::Pgd`] do.
 pub fn stream(seed: u64, purpose: Purpose, image: usize, restart: usize) -> u64 {
     let words = [purpose as u64, image as u64];
-    words.into_iter().fold(mix(seed), |state, word| mix(state.wrapping_add(word))).wrapping_add(restart as u64)
+    start_seed(words.into_iter().fold(mix(seed), |state, word| mix(state.wrapping_add(word))), restart)
 }
 
 /// The output function of SplitMix64. Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
@@ -56,6 +58,6 @@ mod tests {
     #[test]
     fn streams_stay_what_they_are() {
         assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf, "the first number of SplitMix64 from seed 0");
-        assert_eq!(stream(1, Purpose::Start, 0, 3), stream(1, Purpose::Start, 0, 0) + 3);
+        assert_eq!(stream(1, Purpose::Start, 0, 3), start_seed(stream(1, Purpose::Start, 0, 0), 3));
     }
 }

@@ -70,6 +70,9 @@ impl Patches<'_, '_> {
             let spread = self.spread(word, weights);
             for row in 0..size.height {
                 let output = self.output.row(row);
+                if output.gradient.is_empty() {
+                    continue;
+                }
                 for q in 0..size.width {
                     let window = output.masks.window(q, word);
                     let mut alive = window.alive;
@@ -125,6 +128,9 @@ impl Patches<'_, '_> {
             let mut sums = NONE;
             for row in 0..size.height {
                 let output = self.output.row(row);
+                if output.gradient.is_empty() {
+                    continue;
+                }
                 for q in 0..size.width {
                     let window = output.masks.window(q, word);
                     let mut alive = window.alive;

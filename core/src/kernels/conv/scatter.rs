@@ -147,6 +147,9 @@ impl<T: Number> Kernel for InputGradientMap<'_, '_, T> {
         let mut winners = Winners::NONE;
         for p in 0..stage.output.height {
             let row = &output.row(p);
+            if row.gradient.is_empty() {
+                continue;
+            }
             for q in 0..stage.output.width {
                 let start = stage.pool * (p * down + q * right);
                 if !stage.convolves {

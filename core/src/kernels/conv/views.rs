@@ -2,7 +2,7 @@
 
 use crate::kernels::masks::RowMasks;
 use crate::network::plan::Spatial;
-use crate::span::{rest, span};
+use crate::span::{reach, rest, span};
 
 /// A spatial stage with its weights.
 #[derive(Clone, Copy)]
@@ -92,7 +92,8 @@ impl<'a> GradientMap<'a> {
     pub(crate) fn row(&self, row: usize) -> GradientRow<'a> {
         let stage = self.stage;
         let words = span(self.masks, row * stage.mask_row_len(), stage.mask_row_len());
-        let gradient = span(self.gradient, self.start + row * self.row_stride, stage.output.row_len());
+        // A map that a next stage reads only in part ends early.
+        let gradient = reach(self.gradient, self.start + row * self.row_stride, stage.output.row_len());
         GradientRow { row, gradient, masks: RowMasks { stage, words } }
     }
 }

@@ -48,6 +48,9 @@ impl Kernel for WeightGradientMap<'_, '_> {
         for word in 0..stage.words() {
             for row in 0..stage.output.height {
                 let output = self.output.row(row);
+                if output.gradient.is_empty() {
+                    continue;
+                }
                 for q in 0..stage.output.width {
                     self.list(simd, (&output, q), word, &mut places);
                 }
