@@ -72,3 +72,30 @@ pub fn least_likely(logits: &[f32], label: usize) -> usize {
     let others = logits.iter().enumerate().filter(|(class, _)| *class != label);
     others.reduce(|least, other| if other.1 < least.1 { other } else { least }).map_or(label, |(class, _)| class)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Layer, Network, Shape};
+    use std::vec::Vec;
+
+    #[test]
+    fn targets_are_other_classes() {
+        let network = Network::new(Shape::hwc(1, 3, 1), &[Layer::Flatten]);
+        let model = Model::<f32>::from_tensors(&network, &[]).unwrap();
+        let mut buffer = std::vec![0.0; network.inference_len()];
+        let mut class = |target: Target, label| target.class(&model, &[0.2, 0.1, 0.1], label, &mut buffer);
+        assert_eq!([0, 1, 2].map(|label| class(Target::Next, label)), [Ok(1), Ok(2), Ok(0)]);
+        assert_eq!([0, 1, 2].map(|label| class(Target::LeastLikely, label)), [Ok(1), Ok(2), Ok(1)]);
+        assert_eq!(class(Target::Class(2), 1), Ok(2));
+        assert_eq!(class(Target::Class(1), 1), Err(Error::TargetIsLabel { class: 1 }));
+        assert_eq!(class(Target::Class(3), 1), Err(Error::Class { class: 3, classes: 3 }));
+        assert_eq!(class(Target::Next, 3), Err(Error::Class { class: 3, classes: 3 }));
+        for label in 0..3 {
+            let drawn: Vec<usize> = (0..300).filter_map(|seed| class(Target::Random(seed), label).ok()).collect();
+            let count = |class: usize| drawn.iter().filter(|drawn| **drawn == class).count();
+            let others = [(label + 1) % 3, (label + 2) % 3].map(count);
+            assert!(count(label) == 0 && others.iter().all(|n| (110..190).contains(n)), "{label}: {others:?}");
+        }
+    }
+}
