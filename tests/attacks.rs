@@ -2,7 +2,7 @@
 //! that moves the right way, and errors instead of panics.
 
 use midge_core::attack::{
-    Attack, Bim, Fgsm, Goal, MiFgsm, Otcm, Pgd, Target, Targeted, Walk, least_likely, perturb_len,
+    Attack, Bim, Fgsm, Goal, MiFgsm, Otcm, Pgd, Target, Targeted, Walk, least_likely, perturb_len, start_seed,
 };
 use midge_core::loss::{Loss, cross_entropy};
 use midge_core::{Error, Model, Network};

@@ -153,8 +153,8 @@ impl Weights {
     /// # Errors
     /// With the file's name and what is wrong with it.
     pub fn load(path: &Path) -> Result<Self> {
-        let name = path.display();
-        let bytes = foreign::read(path).with_context(|| name.to_string())?;
+        let name = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
+        let bytes = foreign::read(path).with_context(|| name.clone())?;
         let read = Self::from_bytes(&bytes).map_err(|error| match error.downcast_ref() {
             Some(ModelError::Metadata { key: METADATA_FORMAT }) => match foreign::safetensors_kind(&bytes) {
                 Some(kind) => anyhow!("{kind}"),

@@ -97,7 +97,7 @@ fn a_model_may_come_from_standard_input() {
     assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("824,362"));
     std::fs::write(folder.path().join("other"), "no model").unwrap();
     let message = String::from_utf8(summary("other").stderr).unwrap();
-    assert!(message.starts_with("midge: standard input: not a midge model"), "{message}");
+    assert!(message.starts_with("midge: standard input: not a safetensors file: it looks like text"), "{message}");
 }
 
 #[test]

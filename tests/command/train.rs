@@ -139,7 +139,7 @@ fn a_run_goes_on_only_with_the_images_that_it_began_with() {
         let before = std::fs::read(folder.path().join("m")).unwrap();
         for (data, limit) in [("dark", "16"), ("synthetic", "16"), ("bright", "15"), ("bright", "20")] {
             let message = error(folder.path(), &train(data, limit, &["--epochs", "2", "--resume"]));
-            assert!(message.contains("was trained with") && message.contains("MNIST train"), "{recipe:?}: {message}");
+            assert!(message.contains("was trained with") && message.contains("bright train"), "{recipe:?}: {message}");
             assert!(
                 data != "synthetic" || message.contains("this run has") && message.contains("synthetic"),
                 "{message}"

@@ -71,7 +71,11 @@ pub fn command() -> clap::Command {
         if takes_value { arg.allow_negative_numbers(true) } else { arg }
     };
     let command = Cli::command().long_version(LONG_VERSION.as_str()).mut_args(numbers);
-    command.mut_subcommands(move |subcommand| subcommand.mut_args(numbers).after_help(exit::HELP))
+    command.mut_subcommands(move |subcommand| {
+        // Behind what the subcommand has to say itself.
+        let own = subcommand.get_after_help().map_or(String::new(), |own| format!("{own}\n\n"));
+        subcommand.mut_args(numbers).after_help(format!("{own}{}", exit::HELP))
+    })
 }
 
 /// What `--version` says; clap keeps no text of its own.
