@@ -105,10 +105,13 @@ impl Run {
         }
         let metadata = &self.training.weights.metadata;
         let unknown = String::from("unknown");
-        let before = self.origin.iter().map(|(key, _)| metadata.get(*key).unwrap_or(&unknown).as_str());
-        let before = before.collect::<Vec<_>>().join(", ");
-        let now = self.origin.iter().map(|(_, now)| now.as_str()).collect::<Vec<_>>().join(", ");
-        ensure!(before == now, "{}: was trained with {before}; this run has {now}", self.newest().display());
+        let before = |key: &str| metadata.get(key).unwrap_or(&unknown).as_str();
+        // The same images may have moved to a folder of another name.
+        let is_same = self.origin.iter().all(|(key, now)| *key == DATA || before(key) == now);
+        let words = |pairs: Vec<&str>| pairs.join(", ");
+        let before = words(self.origin.iter().map(|(key, _)| before(key)).collect());
+        let now = words(self.origin.iter().map(|(_, now)| now.as_str()).collect());
+        ensure!(is_same, "{}: was trained with {before}; this run has {now}", self.newest().display());
         Ok(())
     }
 
