@@ -1,5 +1,7 @@
 //! The layers of a model, and what it needs of a device's flash and RAM.
 
+use std::fmt::Display;
+
 use anyhow::Result;
 use midge_core::{Layer, Network, Shape};
 use serde::Serialize;
@@ -91,7 +93,7 @@ impl Memory {
 }
 
 /// `824362` as `824,362`.
-pub fn thousands(n: usize) -> String {
+pub fn thousands(n: impl Display) -> String {
     let digits = n.to_string();
     let groups: Vec<String> =
         digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group).into_owned()).collect();

@@ -102,7 +102,10 @@ fn tensors<T: Element + Debug>(network: &Network, bytes: &[u8]) -> Option<Vec<Ve
 /// No value of a model that is taken overflows in a forward pass; a gradient that does is an error.
 fn run<T: Element>(model: &Model<'_, T>) {
     let network = model.network();
-    if network.multiply_adds() > MOST_WORK || network.input().len() > MOST_WORK || network.attack_len() > MOST_WORK {
+    if network.multiply_adds() > MOST_WORK as u64
+        || network.input().len() > MOST_WORK
+        || network.attack_len() > MOST_WORK
+    {
         return;
     }
     let mut buffer = vec![0.0; model.gradient_len()];

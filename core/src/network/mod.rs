@@ -144,7 +144,7 @@ impl Network {
     }
 
     /// Multiply-adds of one forward pass if nothing is skipped, borders counted as whole windows.
-    pub const fn multiply_adds(&self) -> usize {
+    pub const fn multiply_adds(&self) -> u64 {
         self.stages.multiply_adds()
     }
 
@@ -216,5 +216,14 @@ mod tests {
         };
         assert!(rows(2).is_ok_and(|network| network.attack_len() < 1 << 30));
         assert_eq!(rows(MAX_STAGES).err(), Some(NetworkError::Buffers));
+    }
+
+    /// On a 32-bit device as on a host.
+    #[test]
+    fn the_work_of_a_large_network_is_counted() {
+        let conv = |filters| Layer::Conv2d { filters, kernel: 3, stride: 1, padding: Padding::Same, bias: true };
+        let network = Network::new(Shape::hwc(224, 224, 64), &[conv(64), conv(128), Layer::Flatten]);
+        assert_eq!(network.multiply_adds(), 224 * 224 * 9 * 64 * (64 + 128));
+        assert!(network.multiply_adds() > u64::from(u32::MAX));
     }
 }

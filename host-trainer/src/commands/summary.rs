@@ -24,7 +24,7 @@ struct Summary {
     network: String,
     layers: Vec<Row>,
     parameters: usize,
-    multiply_adds: usize,
+    multiply_adds: u64,
     memory: Memory,
     metadata: std::collections::BTreeMap<String, String>,
 }

@@ -20,7 +20,7 @@ pub struct Card {
     /// Number of weights.
     pub parameters: usize,
     /// Of a dense forward pass.
-    pub multiply_adds: usize,
+    pub multiply_adds: u64,
     /// Bytes on a device.
     pub memory: Memory,
     /// Epochs that the weights have seen.

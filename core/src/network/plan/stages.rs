@@ -69,12 +69,13 @@ impl Stages {
         sum
     }
 
-    pub(crate) const fn multiply_adds(&self) -> usize {
+    /// In 64 bits: VGG-16 has 15 thousand million.
+    pub(crate) const fn multiply_adds(&self) -> u64 {
         let (mut sum, mut i) = (0, 0);
         while i < self.count && i < MAX_STAGES {
             sum += match &self.stages[i].kind {
-                Kind::Spatial(s) => s.conv.0 * s.conv.1 * s.weight_len(),
-                Kind::Dense(d) => d.inputs * d.units,
+                Kind::Spatial(s) => (s.conv.0 * s.conv.1) as u64 * s.weight_len() as u64,
+                Kind::Dense(d) => d.inputs as u64 * d.units as u64,
             };
             i += 1;
         }
