@@ -165,7 +165,7 @@ fn environment() -> Environment<'static> {
         None => "–".to_string(),
     });
     environment.add_filter("confidence", |fraction: f64| format!("{:.1} %", 100.0 * fraction));
-    environment.add_filter("thousands", thousands::<u64>);
+    environment.add_filter("thousands", |n: u64| thousands(n));
     // An eps is an f32, whose shortest digits are those that the user typed.
     environment.add_filter("eps", |eps: f64| (eps as f32).to_string());
     environment.add_filter("decimals", |x: f64, places: usize| format!("{x:.places$}"));
