@@ -22,7 +22,8 @@ Exit status:
   0  all is done, also if nobody reads the output any more
   1  a file, a value or the system stood in the way; the message says which
   2  the command line has no meaning
-  3  all is done, and a check that was asked for did not pass";
+  3  all is done, and a check that was asked for did not pass
+  130  ended at once by Ctrl-C";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
