@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use midge_trainer::data::idx::{Images, write_images, write_labels};
-use midge_trainer::data::{mnist, synthetic};
+use midge_trainer::data::{known, synthetic};
 
 use super::{SMALL, command, error, json, midge, ok};
 
@@ -35,7 +35,7 @@ fn prepare(folder: &Path) {
     let digits = synthetic::dataset(1, 64, 0);
     let pixels = digits.images.iter().map(|pixel| (255.0 * pixel).round() as u8).collect();
     let images = Images { shape: [64, 28, 28], pixels };
-    for known in mnist::FILES {
+    for known in known::FILES {
         write_images(&tiny.join(known[0].name), &images).unwrap();
         write_labels(&tiny.join(known[1].name), &digits.labels).unwrap();
     }

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use midge_core::Model;
 use midge_core::attack::{Attack as _, Fgsm, MiFgsm, Otcm, Target};
 use midge_trainer::bundled;
-use midge_trainer::data::{Dataset, Source, Split, download, folder, mnist};
+use midge_trainer::data::{Dataset, Source, Split, download, folder, known};
 use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate};
 use midge_trainer::import::import;
 use midge_trainer::weights::{DType, Weights};
@@ -46,7 +46,7 @@ fn labels(data: &Dataset) -> Vec<usize> {
 #[test]
 #[ignore = "needs MIDGE_DATA"]
 fn the_data_are_those_that_were_published() {
-    for known in mnist::FILES.as_flattened() {
+    for known in known::FILES.as_flattened() {
         let files = [known.name.to_string(), format!("{}.gz", known.name)].map(|name| mnist().join(name));
         let file = files.iter().find(|file| file.exists()).unwrap();
         download::compare(file, known).unwrap().unwrap();

@@ -13,18 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use super::folder::find;
+use super::known::Known;
 use super::{DataError, gzip};
-
-/// A file as it should be.
-#[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
-    /// Name without `.gz`.
-    pub name: &'a str,
-    /// SHA-256 of the unpacked content in lower-case hexadecimal.
-    pub sha256: &'a str,
-    /// Size of the unpacked content in bytes; also bounds the download.
-    pub bytes: u64,
-}
 
 /// Makes sure `folder` holds `files`, taking each missing one from the first of `mirrors` (base
 /// addresses) that delivers it whole. Other processes doing the same are waited for.

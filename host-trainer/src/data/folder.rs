@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::Crc;
 
 use super::idx::{self, Images};
-use super::mnist::FILES;
+use super::known::FILES;
 use super::{DataError, Dataset, Split};
 use crate::names;
 

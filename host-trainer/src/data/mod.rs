@@ -5,6 +5,7 @@ pub mod download;
 pub mod folder;
 pub mod gzip;
 pub mod idx;
+pub mod known;
 pub mod mnist;
 pub mod synthetic;
 
