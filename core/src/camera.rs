@@ -34,7 +34,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::error::{Error, check_buffer, check_len, check_pixels};
 use crate::network::Shape;
-use crate::span::span;
+use crate::span::{span, span_mut, split_mut};
 
 /// The largest [`Camera::blur`], in pixels.
 const MAX_BLUR: f32 = 100.0;
@@ -142,8 +142,8 @@ impl Camera {
         }
         copy(image, picture);
         self.display(picture);
-        let (taps, rest) = buffer.split_at_mut_checked(self.radius()).unwrap_or_default();
-        let scratch = rest.get_mut(..image.len()).unwrap_or_default();
+        let (taps, rest) = split_mut(buffer, self.radius());
+        let scratch = span_mut(rest, 0, image.len());
         self.way(shape, picture, scratch);
         self.lens(shape, picture, scratch, taps);
         self.sensor(seed, picture);

@@ -71,7 +71,8 @@ impl<'a, T: Number> Model<'a, T> {
         let model = Self::from_changing_tensors(network, tensors)?;
         match model.check_weights() {
             Err(ModelError::NotFinite { layer, .. } | ModelError::TooLarge { layer }) => Err(Error::Weights { layer }),
-            _ => Ok(model),
+            Err(_) => Err(Error::NotFinite { what: "weights" }),
+            Ok(()) => Ok(model),
         }
     }
 
