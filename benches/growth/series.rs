@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use midge_core::attack::{Attack, Fgsm, Walk, perturb_len};
 use midge_core::batch::Batch;
-use midge_core::{Error, Layer, Model, Network, Padding, Shape};
+use midge_core::{Error, Layer, Model, Network, Padding, Shape, Size};
 use midge_trainer::data::synthetic;
 use midge_trainer::training::initialise;
 use midge_trainer::weights::Weights;
@@ -125,7 +125,7 @@ impl Series {
 
 /// The MNIST CNN for other images and with other numbers of filters.
 fn network(side: usize, [first, second]: [usize; 2]) -> Result<Network> {
-    let conv = |filters| Layer::Conv2d { filters, kernel: 3, stride: 1, padding: Padding::Same, bias: false };
+    let conv = |filters| Layer::Conv2d { filters, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: false };
     let pool = Layer::MaxPool2d { pool: 2, padding: Padding::Same };
     let (dense, last) = (Layer::Dense { units: 256, bias: true }, Layer::Dense { units: 10, bias: true });
     let layers =

@@ -68,7 +68,7 @@ pub use half::f16;
 pub use model::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, checksum};
 pub use network::{
     Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_SHIFTED, Network, NetworkError, Padding,
-    ParseError, Shape,
+    ParseError, Shape, Size,
 };
 pub use number::Number;
 pub use pass::{Classification, Element, InputGradient, batch};

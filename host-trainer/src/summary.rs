@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use anyhow::Result;
-use midge_core::{Layer, Network, Shape};
+use midge_core::{Layer, Network, Padding, Shape, Size};
 use serde::Serialize;
 
 use crate::weights::{DType, Weights};
@@ -30,16 +30,25 @@ pub fn rows(network: &Network) -> Vec<Row> {
 
 fn title(layer: &Layer) -> String {
     match layer {
-        Layer::Conv2d { kernel, stride, padding, .. } => {
-            let stride = if *stride == 1 { String::new() } else { format!(", stride {stride}") };
-            format!("Conv2d {kernel}x{kernel}, {padding}{stride}")
+        Layer::Conv2d { kernel, stride, padding, .. } => format!("Conv2d {}", window(*kernel, *stride, *padding)),
+        Layer::DepthwiseConv2d { kernel, stride, padding, .. } => {
+            format!("DepthwiseConv2d {}", window(*kernel, *stride, *padding))
         }
         Layer::Relu => "ReLU".into(),
+        Layer::Relu6 => "ReLU6".into(),
         Layer::ShiftedRelu { hundredths } => format!("ReLU above {}", f32::from(*hundredths) / 100.0),
         Layer::MaxPool2d { pool, .. } => format!("MaxPool2d {pool}x{pool}"),
+        Layer::AvgPool2d { pool: Size { height, width }, .. } => format!("AvgPool2d {height}x{width}"),
+        Layer::From { layer } => format!("from layer {layer}"),
+        Layer::Add { layer } => format!("Add layer {layer}"),
         Layer::Flatten => "Flatten".into(),
         Layer::Dense { .. } => "Dense".into(),
     }
+}
+
+fn window(kernel: Size, stride: Size, padding: Padding) -> String {
+    let stride = if stride == Size::ONE { String::new() } else { format!(", stride {stride}") };
+    format!("{}x{}, {padding}{stride}", kernel.height, kernel.width)
 }
 
 fn dimensions(network: &Network, layer: usize) -> Vec<usize> {

@@ -171,7 +171,7 @@ fn what_midge_does_not_have_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     for (tensors, expected) in [
-        (&conv_and_linear(&[2, 1, 9, 9], "4.weight", &[10, 392])[..], "kernel must be 1 to 7"),
+        (&conv_and_linear(&[2, 1, 17, 17], "4.weight", &[10, 392])[..], "kernel must be 1 to 16"),
         (&[("1.weight", &[1, 784])], "at least two outputs"),
         (&[("0.weight", &[2, 1, 3, 5]), ("4.weight", &[10, 392])], "3x5"),
         (&[("0.weight", &[2, 1, 3, 3]), ("1.weight", &[2]), ("1.running_mean", &[2])], "BatchNorm"),

@@ -175,14 +175,14 @@ mod tests {
 
     use super::super::{AnyAttack, Attack, Bim, Fgsm, Goal, MiFgsm, Outcome, Pgd, Target};
     use super::*;
-    use crate::network::{Layer, Padding, Shape};
+    use crate::network::{Layer, Padding, Shape, Size};
     use crate::span::CACHE_LINE;
     use crate::vector::Level;
 
     const NETWORK: Network = Network::new(
         Shape::hwc(6, 5, 2),
         &[
-            Layer::Conv2d { filters: 5, kernel: 3, stride: 1, padding: Padding::Same, bias: true },
+            Layer::Conv2d { filters: 5, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: true },
             Layer::Relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Same },
             Layer::Flatten,

@@ -39,7 +39,7 @@ impl RowMasks<'_> {
     #[inline(always)]
     pub(crate) fn alive(&self, column: usize, word: usize) -> u32 {
         let stage = self.stage;
-        let all = channels_of_word(stage.output.channels, word);
+        let all = channels_of_word(stage.output().channels, word);
         let index = column * stage.planes() * stage.words() + word;
         if stage.relu { all & self.words.get(index).copied().unwrap_or(0) } else { all }
     }
@@ -57,7 +57,7 @@ impl RowMasks<'_> {
     pub(crate) fn winners(&self, column: usize, word: usize, wy: usize, wx: usize) -> u32 {
         let stage = self.stage;
         let words = stage.words();
-        if stage.relu && stage.pool == 2 {
+        if stage.relu && stage.pool() == 2 {
             // The usual case, without loops.
             let at = column * 3 * words + word;
             let plane = |index: usize| self.words.get(at + index * words).copied().unwrap_or(0);
@@ -77,7 +77,7 @@ impl RowMasks<'_> {
     pub(crate) fn window(&self, column: usize, word: usize) -> WindowMasks {
         let (stage, words) = (self.stage, self.stage.words());
         let mut next = column * stage.planes() * words + word + if stage.relu { words } else { 0 };
-        let bits = if stage.pool > 1 { stage.winner_bits() } else { 0 };
+        let bits = if stage.pool() > 1 { stage.winner_bits() } else { 0 };
         let mut planes = [0; 4];
         for planes in planes.chunks_exact_mut(2) {
             for plane in planes.iter_mut().take(bits) {

@@ -51,11 +51,11 @@ impl<S: Simd, const N: usize> Pooled<S, N> {
             return;
         }
         let mut rows = masks.chunks_exact_mut(stage.words().max(1));
-        let mut put = |bits| rows.next().map_or((), |words| put_bits(words, stage.output.channels, first, bits));
+        let mut put = |bits| rows.next().map_or((), |words| put_bits(words, stage.output().channels, first, bits));
         if stage.relu {
             put(self.planes[0]);
         }
-        if stage.pool > 1 {
+        if stage.pool() > 1 {
             let [_, rows @ .., c, d] = self.planes;
             [rows, [c, d]]
                 .iter()
@@ -95,7 +95,7 @@ pub(crate) fn pool_2x2<S: Simd, const N: usize>(
     }
     store_all(simd, &best, rest_mut(out, first));
     for (words, bits) in masks.chunks_exact_mut(stage.words().max(1)).zip([alive, bottom, right]) {
-        put_bits(words, stage.output.channels, first, bits);
+        put_bits(words, stage.output().channels, first, bits);
     }
 }
 

@@ -21,7 +21,7 @@ impl<T: Number> Model<'_, T> {
     pub(super) fn check_weights(&self) -> Result<(), ModelError> {
         let mut most = 1.0;
         for (stage, tensors) in self.network.plan().all().iter().zip(&self.parameters) {
-            let layer = stage.layer;
+            let layer = stage.layer();
             let outputs = stage.weight_shape().last().copied().unwrap_or(1);
             let not_finite = |index| ModelError::NotFinite { layer, index };
             most *= largest_sum([tensors.weights, tensors.bias], outputs).map_err(not_finite)?;

@@ -325,7 +325,7 @@ impl<'a, T: Number> Model<'a, T> {
     fn read(&mut self, header: &Header<'a>) -> Result<(), ModelError> {
         let mut expected = 0;
         for stage in self.network.plan().all() {
-            let layer = stage.layer;
+            let layer = stage.layer();
             let (weights, bias) = stage.parameters();
             let mut tensors = Parameters { weights: &[], bias: &[] };
             if weights > 0 {

@@ -63,7 +63,7 @@ impl<T: Number> Model<'_, T> {
             for (name, len, shape) in [("weight", weights, &*stage.weight_shape()), ("bias", bias, &[bias])] {
                 if len > 0 {
                     let end = offset + len * size_of::<T>();
-                    write!(to, ",\"{}.{name}\":{{\"dtype\":\"{}\",\"shape\":[", stage.layer, T::DTYPE)?;
+                    write!(to, ",\"{}.{name}\":{{\"dtype\":\"{}\",\"shape\":[", stage.layer(), T::DTYPE)?;
                     for (i, n) in shape.iter().enumerate() {
                         write!(to, "{}{n}", if i > 0 { "," } else { "" })?;
                     }

@@ -2,7 +2,7 @@
 
 use super::Network;
 use super::layer::Layer;
-use super::shape::{Padding, Shape};
+use super::shape::{Padding, Shape, Size};
 
 /// The lecture's MNIST CNN: 824,362 parameters.
 ///
@@ -26,10 +26,10 @@ const fn mnist_cnn(first_relu: Layer) -> Network {
     Network::new(
         Shape::hwc(28, 28, 1),
         &[
-            Layer::Conv2d { filters: 32, kernel: 3, stride: 1, padding: Padding::Same, bias: false },
+            Layer::Conv2d { filters: 32, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: false },
             first_relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Same },
-            Layer::Conv2d { filters: 64, kernel: 3, stride: 1, padding: Padding::Same, bias: false },
+            Layer::Conv2d { filters: 64, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: false },
             Layer::Relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Same },
             Layer::Flatten,

@@ -14,22 +14,23 @@ pub(crate) mod plan;
 mod shape;
 mod text;
 
-pub(crate) use layer::MAX_KERNEL;
+pub(crate) use layer::{MAX_KERNEL, MAX_STRIDE};
 pub use layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, NetworkError};
 pub use mnist_cnn::{MNIST_CNN, MNIST_CNN_SHIFTED};
 use plan::{MAX_STAGES, Stage, Stages};
-pub use shape::{Padding, Shape};
+pub use shape::{Padding, Shape, Size};
+use text::Fingerprint;
 pub use text::ParseError;
 pub(crate) use text::{is_tensor_name, read_number};
 
 use crate::span::span;
 
-/// A sequential CNN: input shape, layers, and the plan of how midge runs them.
+/// A CNN: input shape, layers, and the plan of how midge runs them.
 ///
 /// ```
-/// use midge_core::{Layer, Network, Padding, Shape};
+/// use midge_core::{Layer, Network, Padding, Shape, Size};
 /// const SMALL: Network = Network::new(Shape::hwc(8, 8, 1), &[
-///     Layer::Conv2d { filters: 4, kernel: 3, stride: 1, padding: Padding::Same, bias: true },
+///     Layer::Conv2d { filters: 4, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: true },
 ///     Layer::Relu,
 ///     Layer::MaxPool2d { pool: 2, padding: Padding::Same },
 ///     Layer::Flatten,
@@ -44,6 +45,7 @@ pub struct Network {
     layers: [Layer; MAX_LAYERS],
     layer_count: usize,
     stages: Stages,
+    fingerprint: Fingerprint,
 }
 
 impl Network {
@@ -91,7 +93,7 @@ impl Network {
             copy[i] = layers[i];
             i += 1;
         }
-        Ok(Self { input, layers: copy, layer_count: layers.len(), stages })
+        Ok(Self { input, layers: copy, layer_count: layers.len(), stages, fingerprint: Fingerprint::of(input, layers) })
     }
 
     /// Shape of the image.
@@ -111,30 +113,30 @@ impl Network {
 
     /// Output shape of layer `index`; flat layers have height and width 1. `None` beyond the last layer.
     pub fn output_shape(&self, index: usize) -> Option<Shape> {
-        let mut shape = self.input;
-        for layer in self.layers().get(..=index)? {
-            shape = layer.output(shape);
+        match self.layers().get(index)? {
+            Layer::From { layer } => self.output_shape(*layer),
+            layer => layer.output(self.input_shape(index)?),
         }
-        Some(shape)
+    }
+
+    /// Shape of what layer `index` gets from the layer before it. `None` beyond the last layer.
+    pub fn input_shape(&self, index: usize) -> Option<Shape> {
+        index.checked_sub(1).map_or(Some(self.input), |previous| self.output_shape(previous))
     }
 
     /// Weights and biases of layer `index`: (elements of `weight`, elements of `bias`).
     pub fn layer_parameters(&self, index: usize) -> (usize, usize) {
-        let input = match index.checked_sub(1) {
-            None => Some(self.input),
-            Some(previous) => self.output_shape(previous),
-        };
-        match (self.layers().get(index), input) {
+        match (self.layers().get(index), self.input_shape(index)) {
             (Some(layer), Some(shape)) => layer.parameters(shape),
             _ => (0, 0),
         }
     }
 
-    /// Dimensions of the weights of layer `index`: `[kernel, kernel, in channels, filters]` for a convolution,
-    /// `[inputs, units]` for a dense layer, none for the others.
+    /// Dimensions of the weights of layer `index`: `[rows, columns, in channels, filters]` for a convolution,
+    /// `[rows, columns, filters]` for a depthwise one, `[inputs, units]` for a dense layer, none for the others.
     pub fn weight_shape(&self, index: usize) -> heapless::Vec<usize, 4> {
         let mut stages = self.stages.all().iter();
-        let stage = stages.find(|stage| stage.layer == index && stage.parameters().0 > 0);
+        let stage = stages.find(|stage| stage.layer() == index && stage.parameters().0 > 0);
         stage.map_or(heapless::Vec::new(), Stage::weight_shape)
     }
 
@@ -163,6 +165,11 @@ impl Network {
         self.gradient_len() + self.input.len()
     }
 
+    /// Whether `text` is this network as [`Display`](core::fmt::Display) writes it, with nothing left out.
+    pub(crate) fn is_written_as(&self, text: &[u8]) -> bool {
+        self.fingerprint.is_of(text)
+    }
+
     /// The stages, and the lengths of the buffers.
     pub(crate) const fn plan(&self) -> &Stages {
         &self.stages
@@ -187,13 +194,16 @@ mod tests {
     fn mistakes_are_named() {
         let image = Shape::hwc(4, 4, 1);
         let dense = Layer::Dense { units: 2, bias: true };
-        let conv = |kernel, stride, padding| Layer::Conv2d { filters: 2, kernel, stride, padding, bias: false };
+        let conv = |kernel, stride, padding| {
+            let (kernel, stride) = (Size::square(kernel), Size::square(stride));
+            Layer::Conv2d { filters: 2, kernel, stride, padding, bias: false }
+        };
         let error = |layers: &[Layer]| Network::try_new(image, layers).err();
         assert_eq!(error(&[dense]), Some(NetworkError::Order { layer: 0 }));
         assert_eq!(error(&[Layer::Flatten, Layer::Flatten, dense]), Some(NetworkError::Order { layer: 1 }));
         assert_eq!(error(&[Layer::Flatten, conv(3, 1, Padding::Same)]), Some(NetworkError::Order { layer: 1 }));
-        assert_eq!(error(&[conv(8, 1, Padding::Same)]), Some(NetworkError::Window { layer: 0 }));
-        assert_eq!(error(&[conv(3, 3, Padding::Same)]), Some(NetworkError::Window { layer: 0 }));
+        assert_eq!(error(&[conv(17, 1, Padding::Same)]), Some(NetworkError::Window { layer: 0 }));
+        assert_eq!(error(&[conv(3, 5, Padding::Same)]), Some(NetworkError::Window { layer: 0 }));
         assert_eq!(error(&[conv(5, 1, Padding::Valid)]), Some(NetworkError::TooSmall { layer: 0 }));
         assert_eq!(error(&[conv(3, 1, Padding::Same)]), Some(NetworkError::NotFlat));
         let shifted = Layer::ShiftedRelu { hundredths: 128 };
@@ -206,11 +216,12 @@ mod tests {
         );
         let huge = Network::try_new(Shape::hwc(usize::MAX, 2, 2), &[Layer::Flatten, dense]);
         assert_eq!(huge.err(), Some(NetworkError::Dimension { layer: 2 }));
-        assert_eq!(Network::try_new(image, &[Layer::Relu; 60]).err(), Some(NetworkError::TooManyLayers));
+        assert_eq!(Network::try_new(image, &[Layer::Relu; 65]).err(), Some(NetworkError::TooManyLayers));
         // Each layer for itself is small enough, and the lengths of few of them together still are.
         let rows = |count| {
             let mut layers = [Layer::Flatten; MAX_STAGES + 1];
-            let conv = Layer::Conv2d { filters: 1024, kernel: 7, stride: 1, padding: Padding::Same, bias: false };
+            let (kernel, stride) = (Size::square(7), Size::ONE);
+            let conv = Layer::Conv2d { filters: 1024, kernel, stride, padding: Padding::Same, bias: false };
             layers[..count].fill(conv);
             Network::try_new(Shape::hwc(1, 16_384, 1024), &layers[..=count])
         };
@@ -221,7 +232,8 @@ mod tests {
     /// On a 32-bit device as on a host.
     #[test]
     fn the_work_of_a_large_network_is_counted() {
-        let conv = |filters| Layer::Conv2d { filters, kernel: 3, stride: 1, padding: Padding::Same, bias: true };
+        let (kernel, stride) = (Size::square(3), Size::ONE);
+        let conv = |filters| Layer::Conv2d { filters, kernel, stride, padding: Padding::Same, bias: true };
         let network = Network::new(Shape::hwc(224, 224, 64), &[conv(64), conv(128), Layer::Flatten]);
         assert_eq!(network.multiply_adds(), 224 * 224 * 9 * 64 * (64 + 128));
         assert!(network.multiply_adds() > u64::from(u32::MAX));

@@ -42,6 +42,57 @@ impl Shape {
     }
 }
 
+/// Height and width of a window, or its steps down and to the right: 1 to 255 each.
+///
+/// ```
+/// use midge_core::Size;
+///
+/// assert_eq!(Size::square(3), Size::hw(3, 3));
+/// assert_eq!((Size::square(3).to_string(), Size::hw(10, 4).to_string()), ("3".into(), "10x4".into()));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Rows.
+    pub height: u8,
+    /// Columns.
+    pub width: u8,
+}
+
+impl Size {
+    /// One row and one column.
+    pub const ONE: Self = Self::square(1);
+
+    /// A size from height and width.
+    pub const fn hw(height: u8, width: u8) -> Self {
+        Self { height, width }
+    }
+
+    /// As high as wide.
+    pub const fn square(side: u8) -> Self {
+        Self::hw(side, side)
+    }
+
+    /// Rows.
+    pub(crate) const fn rows(self) -> usize {
+        self.height as usize
+    }
+
+    /// Columns.
+    pub(crate) const fn columns(self) -> usize {
+        self.width as usize
+    }
+
+    /// Elements.
+    pub(crate) const fn area(self) -> usize {
+        self.rows() * self.columns()
+    }
+
+    /// Whether both are at least 1 and at most `most`.
+    pub(super) const fn fits(self, most: usize) -> bool {
+        self.height >= 1 && self.width >= 1 && self.rows() <= most && self.columns() <= most
+    }
+}
+
 /// What happens at the border of a convolution or pooling window; the words and the arithmetic are those of Keras.
 ///
 /// ```text
@@ -54,10 +105,10 @@ impl Shape {
 ///                                                         [---]
 /// ```
 /// ```
-/// use midge_core::{Layer, Network, Padding, Shape};
+/// use midge_core::{Layer, Network, Padding, Shape, Size};
 ///
 /// let outputs = |padding| {
-///     let conv = Layer::Conv2d { filters: 2, kernel: 3, stride: 2, padding, bias: false };
+///     let conv = Layer::Conv2d { filters: 2, kernel: Size::square(3), stride: Size::square(2), padding, bias: false };
 ///     Network::new(Shape::hwc(7, 7, 1), &[conv, Layer::Flatten]).output_shape(0)
 /// };
 /// assert_eq!(outputs(Padding::Valid), Some(Shape::hwc(3, 3, 2)));
@@ -72,9 +123,18 @@ pub enum Padding {
     Valid,
 }
 
+/// The windows of size `kernel` on a map: the map's height and width in windows, and how many rows and columns the first
+/// one hangs over the border. Zero windows if a `Valid` window does not fit.
+pub(crate) const fn windows(input: Shape, kernel: Size, stride: Size, padding: Padding) -> ((usize, usize), (u8, u8)) {
+    let (height, top) = window_count(input.height, kernel.rows(), stride.rows(), padding);
+    let (width, left) = window_count(input.width, kernel.columns(), stride.columns(), padding);
+    // A window of at most 255 hangs over by less.
+    ((height, width), (top as u8, left as u8))
+}
+
 /// Number of windows along one axis and how many elements the first one hangs over the border.
 /// Zero windows if a `Valid` window does not fit.
-pub(crate) const fn window_count(n: usize, kernel: usize, stride: usize, padding: Padding) -> (usize, usize) {
+const fn window_count(n: usize, kernel: usize, stride: usize, padding: Padding) -> (usize, usize) {
     // Never 0 in a network that passed its check.
     let stride = if stride == 0 { 1 } else { stride };
     match padding {

@@ -4,25 +4,29 @@
 //! input(28,28,1) conv2d(filters=32,kernel=3,stride=1,padding=same,bias=false) relu maxpool2d(pool=2,padding=same)
 //! flatten dense(units=10,bias=true)
 //! ```
-//! One word per layer, separated by single spaces. On a command line `stride=1`, `padding=same` and `bias=true` may be
-//! left out; in a model file nothing is. A ReLU with a threshold of 0.1 is `shifted_relu(hundredths=10)`.
+//! One word per layer, separated by single spaces. On a command line `stride=1`, `padding=same`, `bias=true` and
+//! `multiplier=1` may be left out; in a model file nothing is. A ReLU with a threshold of 0.1 is `shifted_relu(hundredths=10)`;
+//! a kernel of ten rows and four columns is `10x4`.
 //!
 //! ```text
 //! network  = input { " " layer }
 //! input    = "input(" height "," width "," channels ")"
-//! layer    = "conv2d(filters=" n ",kernel=" n [ ",stride=" n ] [ ",padding=" padding ] [ ",bias=" bias ] ")"
-//!          | "maxpool2d(pool=" n [ ",padding=" padding ] ")" | "dense(units=" n [ ",bias=" bias ] ")"
-//!          | "relu" | "shifted_relu(hundredths=" n ")" | "flatten"
+//! layer    = "conv2d(filters=" n "," window ")" | "depthwise_conv2d(" [ "multiplier=" n "," ] window ")"
+//!          | "maxpool2d(pool=" size [ ",padding=" padding ] ")" | "avgpool2d(pool=" size [ ",padding=" padding ] ")"
+//!          | "dense(units=" n [ ",bias=" bias ] ")" | "from(layer=" index ")" | "add(layer=" index ")"
+//!          | "relu" | "relu6" | "shifted_relu(hundredths=" n ")" | "flatten"
+//! window   = "kernel=" size [ ",stride=" size ] [ ",padding=" padding ] [ ",bias=" bias ]
+//! size     = n | height "x" width
 //! padding  = "same" | "valid"          bias = "true" | "false"
 //! ```
-//! The arguments of a layer may come in any order.
+//! The arguments of a layer may come in any order. A layer's index counts from 0 behind the input.
 
 use core::fmt::{self, Display, Formatter};
 use core::str::FromStr;
 
 use super::Network;
 use super::layer::{Layer, MAX_LAYERS, NetworkError};
-use super::shape::{Padding, Shape};
+use super::shape::{Padding, Shape, Size};
 
 /// Why a text is not a network.
 ///
@@ -58,7 +62,9 @@ impl Display for ParseError {
             Self::Layer { layer } => write!(
                 f,
                 "layer {layer}: expected conv2d(filters=..,kernel=..,stride=..,padding=same|valid,bias=true|false), \
-                 relu, shifted_relu(hundredths=..), maxpool2d(pool=..,padding=..), flatten or dense(units=..,bias=..)"
+                 depthwise_conv2d(multiplier=.., and as before), relu, relu6, shifted_relu(hundredths=..), \
+                 maxpool2d(pool=..,padding=..), avgpool2d(pool=..,padding=..), from(layer=..), add(layer=..), flatten or \
+                 dense(units=..,bias=..)"
             ),
             Self::Network(error) => error.fmt(f),
         }
@@ -67,43 +73,103 @@ impl Display for ParseError {
 
 impl core::error::Error for ParseError {}
 
-/// What a network's text is written to, or compared with: one definition of the text serves both.
-trait Writer {
-    fn text(&mut self, text: &str) -> fmt::Result;
-    fn number(&mut self, number: usize) -> fmt::Result;
+/// Longest text of a layer.
+const MAX_TEXT: usize = 192;
 
-    /// Pairs of a text and the number behind it.
-    fn numbers(&mut self, pairs: &[(&str, usize)]) -> fmt::Result {
-        for (text, number) in pairs {
-            self.text(text)?;
-            self.number(*number)?;
+/// The text of a layer, or of a network's input.
+struct Text {
+    bytes: [u8; MAX_TEXT],
+    len: usize,
+}
+
+impl Text {
+    const EMPTY: Self = Self { bytes: [0; MAX_TEXT], len: 0 };
+
+    /// With `text` behind it.
+    const fn text(mut self, text: &str) -> Self {
+        let text = text.as_bytes();
+        let mut i = 0;
+        while i < text.len() && self.len < MAX_TEXT {
+            self.bytes[self.len] = text[i];
+            self.len += 1;
+            i += 1;
         }
-        Ok(())
+        self
+    }
+
+    /// With `text` and `number` behind it.
+    const fn number(self, text: &str, number: usize) -> Self {
+        let mut end = self.text(text);
+        let mut unit = 1;
+        while number / unit >= 10 {
+            unit *= 10;
+        }
+        while unit > 0 && end.len < MAX_TEXT {
+            end.bytes[end.len] = b'0' + (number / unit % 10) as u8;
+            end.len += 1;
+            unit /= 10;
+        }
+        end
+    }
+
+    /// With `text` and `size` behind it.
+    const fn size(self, text: &str, size: Size) -> Self {
+        let end = self.number(text, size.rows());
+        if size.height == size.width { end } else { end.number("x", size.columns()) }
+    }
+
+    const fn padding(self, padding: Padding) -> Self {
+        self.text(",padding=").text(padding.name())
+    }
+
+    const fn bias(self, bias: bool) -> Self {
+        self.text(if bias { ",bias=true" } else { ",bias=false" })
+    }
+
+    fn show(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // Only whole texts and digits were written.
+        f.write_str(self.bytes.get(..self.len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default())
     }
 }
 
-impl Writer for Formatter<'_> {
-    fn text(&mut self, text: &str) -> fmt::Result {
-        self.write_str(text)
-    }
-
-    fn number(&mut self, number: usize) -> fmt::Result {
-        number.fmt(self)
-    }
+/// Stands for a network's text on a device, which then needs neither the words of the layers nor code that writes them: the
+/// text's length and its FNV-1a hash of 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    hash: u64,
+    len: usize,
 }
 
-/// What is left of a text after all that was "written" stood at its front. Needs no formatting code on a device.
-struct Front<'a>(&'a [u8]);
+impl Fingerprint {
+    const EMPTY: Self = Self { hash: 0xcbf2_9ce4_8422_2325, len: 0 };
 
-impl Writer for Front<'_> {
-    #[inline(never)]
-    fn text(&mut self, text: &str) -> fmt::Result {
-        self.0 = self.0.strip_prefix(text.as_bytes()).ok_or(fmt::Error)?;
-        Ok(())
+    const fn byte(self, byte: u8) -> Self {
+        Self { hash: (self.hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3), len: self.len + 1 }
     }
 
-    fn number(&mut self, number: usize) -> fmt::Result {
-        if read_number(&mut self.0) == Some(number) { Ok(()) } else { Err(fmt::Error) }
+    const fn text(mut self, text: &Text) -> Self {
+        let mut i = 0;
+        while i < text.len {
+            self = self.byte(text.bytes[i]);
+            i += 1;
+        }
+        self
+    }
+
+    /// Of the text of a network.
+    pub(super) const fn of(input: Shape, layers: &[Layer]) -> Self {
+        let mut fingerprint = Self::EMPTY.text(&input_text(input));
+        let mut i = 0;
+        while i < layers.len() {
+            fingerprint = fingerprint.byte(b' ').text(&layers[i].text());
+            i += 1;
+        }
+        fingerprint
+    }
+
+    /// Whether it is that of `text`.
+    pub(super) fn is_of(&self, text: &[u8]) -> bool {
+        text.iter().fold(Self::EMPTY, |fingerprint, byte| fingerprint.byte(*byte)) == *self
     }
 }
 
@@ -126,62 +192,46 @@ pub(crate) fn read_number(text: &mut &[u8]) -> Option<usize> {
 
 /// Whether `text` is the name of a layer's tensor, `<layer>.<name>`.
 pub(crate) fn is_tensor_name(text: &[u8], layer: usize, name: &str) -> bool {
-    let mut front = Front(text);
-    front.number(layer).and_then(|()| front.text(".")).and_then(|()| front.text(name)).is_ok() && front.0.is_empty()
+    let mut rest = text;
+    read_number(&mut rest) == Some(layer) && rest.strip_prefix(b".") == Some(name.as_bytes())
+}
+
+const fn input_text(Shape { height, width, channels }: Shape) -> Text {
+    Text::EMPTY.number("input(", height).number(",", width).number(",", channels).text(")")
 }
 
 impl Layer {
-    #[inline(always)]
-    fn write(&self, to: &mut impl Writer) -> fmt::Result {
-        let (padding, bias) = match *self {
-            Self::Conv2d { filters, kernel, stride, padding, bias } => {
-                to.numbers(&[("conv2d(filters=", filters), (",kernel=", kernel), (",stride=", stride)])?;
-                (Some(padding), Some(bias))
-            }
-            Self::MaxPool2d { pool, padding } => {
-                to.numbers(&[("maxpool2d(pool=", pool)])?;
-                (Some(padding), None)
-            }
-            Self::Dense { units, bias } => {
-                to.numbers(&[("dense(units=", units)])?;
-                (None, Some(bias))
-            }
-            Self::ShiftedRelu { hundredths } => {
-                to.numbers(&[("shifted_relu(hundredths=", usize::from(hundredths))])?;
-                (None, None)
-            }
-            Self::Relu => return to.text("relu"),
-            Self::Flatten => return to.text("flatten"),
+    const fn text(&self) -> Text {
+        let text = Text::EMPTY;
+        let text = match *self {
+            Self::Conv2d { filters, kernel, stride, padding, bias } => text
+                .number("conv2d(filters=", filters)
+                .size(",kernel=", kernel)
+                .size(",stride=", stride)
+                .padding(padding)
+                .bias(bias),
+            Self::DepthwiseConv2d { multiplier, kernel, stride, padding, bias } => text
+                .number("depthwise_conv2d(multiplier=", multiplier)
+                .size(",kernel=", kernel)
+                .size(",stride=", stride)
+                .padding(padding)
+                .bias(bias),
+            Self::MaxPool2d { pool, padding } => text.number("maxpool2d(pool=", pool).padding(padding),
+            Self::AvgPool2d { pool, padding } => text.size("avgpool2d(pool=", pool).padding(padding),
+            Self::Dense { units, bias } => text.number("dense(units=", units).bias(bias),
+            Self::ShiftedRelu { hundredths } => text.number("shifted_relu(hundredths=", hundredths as usize),
+            Self::From { layer } => text.number("from(layer=", layer),
+            Self::Add { layer } => text.number("add(layer=", layer),
+            Self::Relu => return text.text("relu"),
+            Self::Relu6 => return text.text("relu6"),
+            Self::Flatten => return text.text("flatten"),
         };
-        if let Some(padding) = padding {
-            to.text(",padding=")?;
-            to.text(padding.name())?;
-        }
-        if let Some(bias) = bias {
-            to.text(if bias { ",bias=true" } else { ",bias=false" })?;
-        }
-        to.text(")")
-    }
-}
-
-impl Network {
-    #[inline(always)]
-    fn write(&self, to: &mut impl Writer) -> fmt::Result {
-        let Shape { height, width, channels } = self.input();
-        to.numbers(&[("input(", height), (",", width), (",", channels)])?;
-        to.text(")")?;
-        self.layers().iter().try_for_each(|layer| to.text(" ").and_then(|()| layer.write(to)))
-    }
-
-    /// Whether `text` is this network as [`Display`] writes it, with nothing left out.
-    pub(crate) fn is_written_as(&self, text: &[u8]) -> bool {
-        let mut front = Front(text);
-        self.write(&mut front).is_ok() && front.0.is_empty()
+        text.text(")")
     }
 }
 
 impl Padding {
-    fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Same => "same",
             Self::Valid => "valid",
@@ -195,15 +245,22 @@ impl Display for Padding {
     }
 }
 
+impl Display for Size {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Text::EMPTY.size("", *self).show(f)
+    }
+}
+
 impl Display for Layer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.write(f)
+        self.text().show(f)
     }
 }
 
 impl Display for Network {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.write(f)
+        input_text(self.input()).show(f)?;
+        self.layers().iter().try_for_each(|layer| write!(f, " {layer}"))
     }
 }
 
@@ -243,11 +300,11 @@ fn parse_input(word: &str) -> Option<Shape> {
 /// The arguments that a layer can have.
 #[derive(Default)]
 struct Arguments {
-    /// `filters`, `units` or `hundredths`.
+    /// `filters`, `multiplier`, `units`, `hundredths` or `layer`.
     count: Option<usize>,
     /// `kernel` or `pool`.
-    window: Option<usize>,
-    stride: Option<usize>,
+    window: Option<Size>,
+    stride: Option<Size>,
     padding: Option<Padding>,
     bias: Option<bool>,
 }
@@ -257,24 +314,28 @@ fn parse_layer(word: &str) -> Option<Layer> {
         Some((name, rest)) => (name, rest.strip_suffix(')')?),
         None => (word, ""),
     };
-    let arguments = parse_arguments(name, arguments)?;
-    let padding = arguments.padding.unwrap_or(Padding::Same);
-    let bias = arguments.bias.unwrap_or(true);
-    match name {
-        "relu" => Some(Layer::Relu),
-        "shifted_relu" => Some(Layer::ShiftedRelu { hundredths: arguments.count?.try_into().ok()? }),
-        "flatten" => Some(Layer::Flatten),
-        "maxpool2d" => Some(Layer::MaxPool2d { pool: arguments.window?, padding }),
-        "dense" => Some(Layer::Dense { units: arguments.count?, bias }),
-        "conv2d" => Some(Layer::Conv2d {
-            filters: arguments.count?,
-            kernel: arguments.window?,
-            stride: arguments.stride.unwrap_or(1),
-            padding,
-            bias,
-        }),
-        _ => None,
-    }
+    let Arguments { count, window, stride, padding, bias } = parse_arguments(name, arguments)?;
+    let (stride, padding) = (stride.unwrap_or(Size::ONE), padding.unwrap_or(Padding::Same));
+    let bias = bias.unwrap_or(true);
+    Some(match name {
+        "relu" => Layer::Relu,
+        "relu6" => Layer::Relu6,
+        "shifted_relu" => Layer::ShiftedRelu { hundredths: count?.try_into().ok()? },
+        "flatten" => Layer::Flatten,
+        "maxpool2d" => {
+            let pool = window.filter(|pool| pool.height == pool.width)?;
+            Layer::MaxPool2d { pool: pool.rows(), padding }
+        }
+        "avgpool2d" => Layer::AvgPool2d { pool: window?, padding },
+        "dense" => Layer::Dense { units: count?, bias },
+        "conv2d" => Layer::Conv2d { filters: count?, kernel: window?, stride, padding, bias },
+        "depthwise_conv2d" => {
+            Layer::DepthwiseConv2d { multiplier: count.unwrap_or(1), kernel: window?, stride, padding, bias }
+        }
+        "from" => Layer::From { layer: count? },
+        "add" => Layer::Add { layer: count? },
+        _ => return None,
+    })
 }
 
 fn parse_arguments(layer: &str, text: &str) -> Option<Arguments> {
@@ -282,17 +343,30 @@ fn parse_arguments(layer: &str, text: &str) -> Option<Arguments> {
     for argument in split(text, b',').filter(|argument| !argument.is_empty()) {
         let (key, value) = argument.split_once('=')?;
         match (layer, key) {
-            ("conv2d", "filters") | ("dense", "units") | ("shifted_relu", "hundredths") => {
-                set(&mut arguments.count, value.parse().ok())?
+            ("conv2d", "filters")
+            | ("depthwise_conv2d", "multiplier")
+            | ("dense", "units")
+            | ("shifted_relu", "hundredths")
+            | ("from" | "add", "layer") => set(&mut arguments.count, value.parse().ok())?,
+            ("conv2d" | "depthwise_conv2d", "kernel") | ("maxpool2d" | "avgpool2d", "pool") => {
+                set(&mut arguments.window, parse_size(value))?
             }
-            ("conv2d", "kernel") | ("maxpool2d", "pool") => set(&mut arguments.window, value.parse().ok())?,
-            ("conv2d", "stride") => set(&mut arguments.stride, value.parse().ok())?,
-            ("conv2d" | "maxpool2d", "padding") => set(&mut arguments.padding, parse_padding(value))?,
-            ("conv2d" | "dense", "bias") => set(&mut arguments.bias, value.parse().ok())?,
+            ("conv2d" | "depthwise_conv2d", "stride") => set(&mut arguments.stride, parse_size(value))?,
+            ("conv2d" | "depthwise_conv2d" | "maxpool2d" | "avgpool2d", "padding") => {
+                set(&mut arguments.padding, parse_padding(value))?
+            }
+            ("conv2d" | "depthwise_conv2d" | "dense", "bias") => set(&mut arguments.bias, value.parse().ok())?,
             _ => return None,
         }
     }
     Some(arguments)
+}
+
+fn parse_size(value: &str) -> Option<Size> {
+    match value.split_once('x') {
+        Some((height, width)) => Some(Size::hw(height.parse().ok()?, width.parse().ok()?)),
+        None => value.parse().ok().map(Size::square),
+    }
 }
 
 fn parse_padding(value: &str) -> Option<Padding> {
@@ -328,11 +402,23 @@ mod tests {
         for (network, text) in [(MNIST_CNN, &text), (MNIST_CNN_SHIFTED, &shifted)] {
             assert_eq!(text.parse::<Network>().unwrap(), network);
             assert!(network.is_written_as(text.as_bytes()));
+            assert_eq!(text.split(' ').count(), network.layers().len() + 1);
         }
         assert!(!MNIST_CNN.is_written_as(shifted.as_bytes()));
         for changed in [text.clone() + " ", text.replace("32", "33"), text.replace("256", "0256"), text[..90].into()] {
             assert!(!MNIST_CNN.is_written_as(changed.as_bytes()), "{changed}");
         }
+    }
+
+    #[test]
+    fn every_layer_has_a_word() {
+        let text = "input(12,9,1) depthwise_conv2d(multiplier=4,kernel=10x4,stride=2x1,padding=valid,bias=false) relu6 \
+            conv2d(filters=4,kernel=1x3,stride=1,padding=same,bias=true) from(layer=1) add(layer=2) \
+            avgpool2d(pool=2x3,padding=valid) flatten dense(units=10,bias=true)";
+        let network: Network = text.parse().unwrap();
+        assert_eq!(network.to_string(), text);
+        assert!(network.is_written_as(text.as_bytes()));
+        assert!("input(4,4,1) depthwise_conv2d(kernel=3) flatten dense(units=2)".parse::<Network>().is_ok());
     }
 
     #[test]
@@ -358,6 +444,10 @@ mod tests {
             ("input(28,28,1) shifted_relu", ParseError::Layer { layer: 0 }),
             ("input(28,28,1) shifted_relu(hundredths=256)", ParseError::Layer { layer: 0 }),
             ("input(28,28,1) shifted_relu(units=1)", ParseError::Layer { layer: 0 }),
+            ("input(28,28,1) conv2d(filters=1,kernel=3x)", ParseError::Layer { layer: 0 }),
+            ("input(28,28,1) conv2d(filters=1,kernel=256)", ParseError::Layer { layer: 0 }),
+            ("input(28,28,1) maxpool2d(pool=2x3)", ParseError::Layer { layer: 0 }),
+            ("input(28,28,1) relu add(pool=0)", ParseError::Layer { layer: 1 }),
             ("input(28,28,1) flatten dense(units=2", ParseError::Layer { layer: 1 }),
             ("input(28,28,1) dense(units=2)", ParseError::Network(NetworkError::Order { layer: 0 })),
         ] {

@@ -133,7 +133,7 @@ impl<T: Number> BackwardRows<'_, '_, T> {
         while let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
             // What a stage receives are rows of output gradient; what it makes are rows of input gradient, but the first
             // stage passes its rows on one by one.
-            let needed = if index == 0 { state.made() } else { covering_rows(stage, state.made()).1 };
+            let needed = if index == 0 { state.made() } else { stage.covering_rows(state.made()).1 };
             if state.received() <= needed {
                 if index + 1 < plan.spatial_count() {
                     index += 1;
@@ -144,7 +144,7 @@ impl<T: Number> BackwardRows<'_, '_, T> {
             } else if index == 0 {
                 let row = state.make();
                 self.add_to_image(simd, stage, row);
-                if row + 1 == stage.output.height {
+                if row + 1 == stage.output().height {
                     return;
                 }
             } else {
@@ -161,8 +161,8 @@ impl<T: Number> BackwardRows<'_, '_, T> {
     /// The rows kept for stage `index`: where they start and how many.
     #[inline(never)]
     fn ring(plan: &Stages, index: usize) -> (usize, usize) {
-        let len = |i: usize| plan.spatial(i).map_or(0, |s| s.gradient_slots(i) * s.output.row_len());
-        let slots = plan.spatial(index).map_or(1, |s| s.gradient_slots(index));
+        let len = |i: usize| plan.spatial(i).map_or(0, |s| s.gradient_slots() * s.output().row_len());
+        let slots = plan.spatial(index).map_or(1, |s| s.gradient_slots());
         ((0..index).map(len).sum(), slots.max(1))
     }
 
@@ -171,7 +171,7 @@ impl<T: Number> BackwardRows<'_, '_, T> {
     fn gradient_row<'s>(&'s self, index: usize, stage: &'s Spatial, row: usize) -> GradientRow<'s> {
         let plan = self.model.network().plan();
         let (start, slots) = Self::ring(plan, index);
-        let len = stage.output.row_len();
+        let len = stage.output().row_len();
         GradientRow {
             row,
             gradient: span(self.rows, start + row % slots * len, len),
@@ -184,7 +184,7 @@ impl<T: Number> BackwardRows<'_, '_, T> {
     fn last_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize) {
         let plan = self.model.network().plan();
         let (start, slots) = Self::ring(plan, index);
-        let (len, channels) = (stage.output.row_len(), stage.output.channels);
+        let (len, channels) = (stage.output().row_len(), stage.output().channels);
         let masks = masks_of_row(plan, self.masks, index, stage, row);
         let target = span_mut(self.rows, start + row % slots * len, len);
         let Some(dense) = self.model.dense(index + 1) else {
@@ -204,16 +204,16 @@ impl<T: Number> BackwardRows<'_, '_, T> {
         let (own, _) = Self::ring(plan, index);
         let (before, slots) = Self::ring(plan, index.saturating_sub(1));
         let (rows_before, rows) = split_mut(self.rows, own);
-        let len = stage.input.row_len();
+        let len = stage.input().row_len();
         let target = span_mut(rows_before, before + row % slots * len, len);
         target.fill(0.0);
         let conv = self.model.conv(index, stage);
         let before = index.saturating_sub(1);
         let wanted = plan.spatial(before).map(|stage| masks_of_row(plan, self.masks, before, stage, row));
-        let (first, last) = covering_rows(stage, row);
+        let (first, last) = stage.covering_rows(row);
         for p in first..=last {
-            let out = stage.output.row_len();
-            let slots = stage.gradient_slots(index).max(1);
+            let out = stage.output().row_len();
+            let slots = stage.gradient_slots().max(1);
             let output = GradientRow {
                 row: p,
                 gradient: span(rows, p % slots * out, out),
@@ -236,8 +236,8 @@ impl<T: Number> BackwardRows<'_, '_, T> {
             self.gradient = gradient;
             return;
         }
-        let len = stage.input.row_len();
-        for padded in row * stage.step()..row * stage.step() + stage.extent() {
+        let len = stage.input().row_len();
+        for padded in row * stage.row_step()..row * stage.row_step() + stage.row_extent() {
             if let Some(input_row) = padded.checked_sub(stage.pad_top()) {
                 // Windows may hang over the last row.
                 let target = reach_mut(gradient, input_row * len, len);
@@ -257,27 +257,18 @@ fn masks_of_row<'s>(plan: &Stages, masks: &'s [u32], index: usize, stage: &'s Sp
     RowMasks { stage, words: span(masks, start, stage.mask_row_len()) }
 }
 
-/// The first and the last output row whose window contains input row `row`; the first is larger if none does.
-#[inline(never)]
-fn covering_rows(stage: &Spatial, row: usize) -> (usize, usize) {
-    let padded = row + stage.pad_top();
-    let first = (padded + 1).saturating_sub(stage.extent()).div_ceil(stage.step());
-    (first, (padded / stage.step()).min(stage.output.height - 1))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::network::MNIST_CNN;
 
     #[test]
     fn the_walk_is_the_one_that_is_drawn() {
         let plan = MNIST_CNN.plan();
         let [before, stage] = [0, 1].map(|index| plan.spatial(index).unwrap());
-        let rows = [0, 1, 2, 3, 4].map(|row| covering_rows(stage, row));
+        let rows = [0, 1, 2, 3, 4].map(|row| stage.covering_rows(row));
         assert_eq!(rows, [(0, 0), (0, 1), (0, 1), (1, 2), (1, 2)]);
-        assert_eq!((before.gradient_slots(0), stage.gradient_slots(1)), (1, 2));
+        assert_eq!((before.gradient_slots(), stage.gradient_slots()), (1, 2));
         // Rows of the image, padding counted.
-        assert_eq!((before.step(), before.extent(), before.pad_top()), (2, 4, 1));
+        assert_eq!((before.row_step(), before.row_extent(), before.pad_top()), (2, 4, 1));
     }
 }

@@ -33,14 +33,14 @@ fn map_start(plan: &Stages, index: usize) -> usize {
 
 /// Where a padded map's first row begins behind its padding.
 fn input_start(stage: &Spatial) -> usize {
-    stage.pad_top() * stage.row_stride() + stage.pad_left() * stage.input.channels
+    stage.pad_top() * stage.padded_row_step() + stage.pad_left() * stage.input().channels
 }
 
 /// The part of a padded map that is row `row` of the input; nothing if no window reaches that row. `maps` starts with
 /// the map.
 fn input_row<'b>(stage: &Spatial, maps: &'b [f32], row: usize) -> &'b [f32] {
     let map = span(maps, 0, map_len(stage));
-    reach(map, input_start(stage) + row * stage.row_stride(), stage.input.row_len())
+    reach(map, input_start(stage) + row * stage.padded_row_step(), stage.input().row_len())
 }
 
 /// What is wanted of a backward pass.
@@ -76,7 +76,7 @@ impl<T: Number> BackwardMaps<'_, '_, T> {
             self.stage(simd, index, stage);
         }
         if let (Wanted::Image(gradient), Some(stage)) = (self.wanted, plan.spatial(0)) {
-            for (row, target) in gradient.chunks_exact_mut(stage.input.row_len().max(1)).enumerate() {
+            for (row, target) in gradient.chunks_exact_mut(stage.input().row_len().max(1)).enumerate() {
                 // Rows that no window reaches have no place in the map, and no gradient.
                 target.fill(0.0);
                 target.iter_mut().zip(input_row(stage, self.maps, row)).for_each(|(target, g)| *target = *g);
@@ -99,18 +99,18 @@ impl<T: Number> BackwardMaps<'_, '_, T> {
         let output = &match plan.spatial(index + 1) {
             Some(next) => {
                 let (gradient, start) = (span(output_map, 0, map_len(next)), input_start(next));
-                GradientMap { stage, gradient, start, row_stride: next.row_stride(), masks }
+                GradientMap { stage, gradient, start, row_stride: next.padded_row_step(), masks }
             }
-            None => GradientMap { stage, gradient: self.features, start: 0, row_stride: stage.output.row_len(), masks },
+            None => GradientMap { stage, gradient: self.features, start: 0, row_stride: stage.output().row_len(), masks },
         };
         if let Wanted::Weights { rows, gradient } = &mut self.wanted
-            && stage.convolves
+            && stage.convolves()
         {
             let before = plan.all().iter().take(index).map(Stage::parameters).map(|(w, b)| w + b).sum();
             let own = span_mut(gradient, before, stage.weight_len() + stage.bias_len());
             let (weight_gradient, bias_gradient) = split_mut(own, stage.weight_len());
             let input = Keep::All.map(plan, rows, index);
-            let row_stride = stage.row_stride();
+            let row_stride = stage.padded_row_step();
             simd.call(WeightGradientMap { stage, output, input, row_stride, weight_gradient, bias_gradient });
         }
         if is_wanted {

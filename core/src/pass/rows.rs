@@ -41,7 +41,7 @@ impl Keep {
     /// Input rows that `stage` has room for.
     const fn slots(self, stage: &Spatial) -> usize {
         match self {
-            Self::Window => stage.extent(),
+            Self::Window => stage.input_slots(),
             Self::All => stage.padded_height(),
         }
     }
@@ -78,8 +78,8 @@ impl Keep {
         let slots = self.slots(stage).max(1);
         let own = span(rows, self.offset(plan, index), stage.rows_len(slots));
         let (values, live) = split(own, stage.values_len(slots));
-        let lengths = [stage.padded_row_len(), stage.row_stride(), stage.row_words()];
-        Window { values, live: bytemuck::cast_slice(live), lengths, slots, first: row * stage.step() % slots, row }
+        let lengths = [stage.padded_row_len(), stage.padded_row_step(), stage.row_words()];
+        Window { values, live: bytemuck::cast_slice(live), lengths, slots, first: row * stage.row_step() % slots, row }
     }
 
     /// The whole padded input of a stage and what lies behind it, if all rows are kept.
@@ -101,7 +101,7 @@ impl Keep {
         let slot = row % slots.max(1);
         let (values, live) = split_mut(own, stage.values_len(slots));
         let live: &mut [u32] = bytemuck::cast_slice_mut(live);
-        let values = span_mut(values, slot * stage.row_stride(), stage.padded_row_len());
+        let values = span_mut(values, slot * stage.padded_row_step(), stage.padded_row_len());
         (before, NewRow { stage, values, live: span_mut(live, slot * stage.row_words(), stage.row_words()) })
     }
 }
@@ -124,7 +124,7 @@ impl NewRow<'_> {
     /// The row between its paddings.
     #[inline(never)]
     fn content(&mut self) -> &mut [f32] {
-        let (left, content) = (self.stage.pad_left() * self.stage.input.channels, self.stage.input.row_len());
+        let (left, content) = (self.stage.pad_left() * self.stage.input().channels, self.stage.input().row_len());
         span_mut(self.values, 0, left).fill(0.0);
         rest_mut(self.values, left + content).fill(0.0);
         span_mut(self.values, left, content)
@@ -181,11 +181,11 @@ impl<T: Number> ForwardRows<'_, '_, T> {
         // One cursor walks up while rows are missing and down when one was made.
         while let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
             let received = state.received();
-            if received >= state.made() * stage.step() + stage.extent() {
+            if received >= state.made() * stage.row_step() + stage.row_extent() {
                 let row = state.make();
                 if index == last {
                     self.last_row(simd, index, stage, row, &mut sink);
-                    if row + 1 == stage.output.height {
+                    if row + 1 == stage.output().height {
                         return;
                     }
                 } else {
@@ -194,10 +194,10 @@ impl<T: Number> ForwardRows<'_, '_, T> {
                         self.inner_row(simd, (index, next), state.receive(), (stage, row));
                     }
                 }
-            } else if received < stage.pad_top() || received >= stage.pad_top() + stage.input.height {
+            } else if received < stage.pad_top() || received >= stage.pad_top() + stage.input().height {
                 self.keep.next_row(plan, self.rows, (index, stage), state.receive()).1.clear();
             } else if index == 0 {
-                let len = stage.input.row_len();
+                let len = stage.input().row_len();
                 let image = span(self.image, (received - stage.pad_top()) * len, len);
                 let (_, mut new) = self.keep.next_row(plan, self.rows, (index, stage), state.receive());
                 new.content().iter_mut().zip(image).for_each(|(target, x)| *target = *x);
@@ -234,7 +234,7 @@ impl<T: Number> ForwardRows<'_, '_, T> {
         let window = &self.keep.window(plan, self.rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let conv = self.model.conv(index, stage);
-        let (channels, width) = (stage.output.channels, stage.output.width);
+        let (channels, width) = (stage.output().channels, stage.output().width);
         let piece = (self.tail.len() / channels.max(1)).max(1).min(width);
         let mask_len = stage.planes() * stage.words();
         let mut first = 0;

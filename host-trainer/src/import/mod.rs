@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use midge_core::{Layer, Network, Padding, Shape};
+use midge_core::{Layer, Network, Padding, Shape, Size};
 
 use crate::foreign;
 use crate::weights::{DType, TensorInfo, Weights, tensor_infos};
@@ -128,10 +128,12 @@ fn in_order_of<'m>(network: &Network, modules: &'m [Module]) -> Result<Vec<&'m M
     )
 }
 
-/// `[row][column][in][out]` to `[out, in, row, column]`, `[in][out]` to `[out, in]`.
+/// `[row][column][in][out]` to `[out, in, row, column]`, `[row][column][out]` to `[out, 1, row, column]`, `[in][out]` to
+/// `[out, in]`.
 fn pytorch_shape(shape: &[usize]) -> Vec<usize> {
     match *shape {
-        [kernel, width, channels, filters] => vec![filters, channels, kernel, width],
+        [rows, columns, channels, filters] => vec![filters, channels, rows, columns],
+        [rows, columns, filters] => vec![filters, 1, rows, columns],
         [inputs, units] => vec![units, inputs],
         _ => shape.to_vec(),
     }
@@ -141,21 +143,24 @@ fn pytorch_shape(shape: &[usize]) -> Vec<usize> {
 fn differences(network: &Network) -> Vec<String> {
     let mut lines = Vec::new();
     for (i, layer) in network.layers().iter().enumerate() {
-        let input = i.checked_sub(1).map_or(Some(network.input()), |before| network.output_shape(before));
-        let (Layer::Conv2d { kernel, stride: stride @ 2.., padding: Padding::Same, .. }, Some(input)) = (*layer, input)
+        let (Layer::Conv2d { kernel, stride, padding: Padding::Same, .. }
+        | Layer::DepthwiseConv2d { kernel, stride, padding: Padding::Same, .. }) = *layer
         else {
             continue;
         };
-        let differs = |n: usize| {
+        let Some(input) = network.input_shape(i) else { continue };
+        let differs = |n: usize, kernel: u8, stride: u8| {
+            let (kernel, stride) = (usize::from(kernel), usize::from(stride));
             let (rows, windows) = readings::same_rows(n, kernel, stride);
-            (n + 2 * rows).checked_sub(kernel).map(|covered| covered / stride + 1) != Some(windows)
-                || rows != kernel / 2 && kernel % 2 == 1
+            stride > 1
+                && ((n + 2 * rows).checked_sub(kernel).map(|covered| covered / stride + 1) != Some(windows)
+                    || rows != kernel / 2 && kernel % 2 == 1)
         };
-        if differs(input.height) || differs(input.width) {
+        if differs(input.height, kernel.height, stride.height) || differs(input.width, kernel.width, stride.width) {
             lines.push(format!(
                 "layer {i} pads as TensorFlow's \"same\" does; PyTorch's stride={stride}, padding={} is another function, \
                  which midge does not have: a model trained with it is misread",
-                kernel / 2
+                Size::hw(kernel.height / 2, kernel.width / 2)
             ));
         }
     }
@@ -169,10 +174,15 @@ fn convert(network: &Network, layer: usize, shape: &[usize], tensor: &Tensor) ->
         Ok(())
     };
     match *shape {
-        [kernel, width, channels, filters] => {
-            expect(&[filters, channels, kernel, width])?;
-            let index = |o: usize, y: usize, x: usize, i: usize| ((o * channels + i) * kernel + y) * width + x;
-            let order = grid([kernel, width, channels, filters]);
+        [rows, columns, filters] => {
+            expect(&[filters, 1, rows, columns])?;
+            let order = grid([rows, columns, 1, filters]);
+            Ok(order.map(|[y, x, _, o]| tensor.data[(o * rows + y) * columns + x]).collect())
+        }
+        [rows, columns, channels, filters] => {
+            expect(&[filters, channels, rows, columns])?;
+            let index = |o: usize, y: usize, x: usize, i: usize| ((o * channels + i) * rows + y) * columns + x;
+            let order = grid([rows, columns, channels, filters]);
             Ok(order.map(|[y, x, i, o]| tensor.data[index(o, y, x, i)]).collect())
         }
         [inputs, units] => {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
-use midge_core::{Layer, Network, Padding, Shape};
+use midge_core::{Layer, Network, Padding, Shape, Size};
 
 use super::state::Module;
 
@@ -110,11 +110,14 @@ impl Chain<'_> {
         for (module, step) in self.convolutions().iter().zip(steps) {
             let (kernel, bias) = (module.weight.shape[2], module.bias.is_some());
             let padding = step.padding(map, kernel).ok_or_else(|| step.problem(&module.name))?;
-            layers.push(Layer::Conv2d { filters: module.outputs(), kernel, stride: step.stride, padding, bias });
+            // A side above 255 is no kernel of midge's; neither is 255.
+            let side = |n: usize| Size::square(n.try_into().unwrap_or(u8::MAX));
+            let (kernel, stride) = (side(kernel), side(step.stride));
+            layers.push(Layer::Conv2d { filters: module.outputs(), kernel, stride, padding, bias });
             layers.extend(step.tail.relu.then_some(Layer::Relu));
             // PyTorch's poolings drop partial windows.
             layers.extend(step.tail.pool.then_some(Layer::MaxPool2d { pool: 2, padding: Padding::Valid }));
-            map = step.output(map, kernel).unwrap_or((0, 0));
+            map = step.output(map, module.weight.shape[2]).unwrap_or((0, 0));
         }
         layers.push(Layer::Flatten);
         for (module, between) in self.modules.iter().zip(&self.between).filter(|(module, _)| module.is_linear()) {

@@ -109,7 +109,7 @@ fn check_weight(name: &str, shape: &[usize]) -> Result<()> {
     match shape {
         [_, _] => Ok(()),
         [_, _, rows, columns] if rows == columns => Ok(()),
-        [_, _, rows, columns] => bail!("{name}.weight: a kernel of {rows}x{columns}; midge's are square"),
+        [_, _, rows, columns] => bail!("{name}.weight: a kernel of {rows}x{columns}: expected a square one"),
         [_] => bail!("{name}.weight has one dimension: a normalisation or PReLU, which midge does not have"),
         _ => bail!("{name}.weight has dimensions {shape:?}: expected [out, in, k, k] or [out, in]"),
     }

@@ -40,6 +40,8 @@ pub fn initialise(network: Network, seed: u64) -> Weights {
             (Some(Layer::Conv2d { .. }), [rows, columns, inputs, filters]) => {
                 (rows * columns * inputs, rows * columns * filters)
             }
+            // A filter reads one channel, and is read by one.
+            (Some(Layer::DepthwiseConv2d { .. }), [rows, columns, _]) => (rows * columns, rows * columns),
             (_, [inputs, units]) => (*inputs, *units),
             _ => return tensor(&vec![0.0; len]),
         };

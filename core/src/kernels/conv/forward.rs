@@ -14,7 +14,7 @@ impl<T: Number> Columns<'_, '_, T> {
     #[inline(always)]
     pub(crate) fn run<S: Simd>(mut self, simd: S) {
         self.masks.fill(0);
-        let filters = self.conv.stage.output.channels;
+        let filters = self.conv.stage.output().channels;
         if S::LANES == 1 {
             simd.call(Blocks::<T, ROW> { columns: &mut self, o: 0 });
             return;
@@ -48,7 +48,7 @@ impl<T: Number, const N: usize> Kernel for Blocks<'_, '_, '_, T, N> {
     fn run<S: Simd>(self, simd: S) -> usize {
         let Self { columns, mut o } = self;
         let stage = columns.conv.stage;
-        let filters = stage.output.channels;
+        let filters = stage.output().channels;
         let mask_len = stage.planes() * stage.words();
         let is_last = N == 1 || S::LANES == 1;
         let are_whole_2x2 = columns.are_whole_2x2::<S>();
@@ -82,14 +82,14 @@ impl<T: Number> Conv<'_, T> {
     ) {
         let stage = self.stage;
         let mut values = [simd.splat(0.0); N];
-        for wy in 0..stage.pool {
-            for wx in 0..stage.pool {
+        for wy in 0..stage.pool() {
+            for wx in 0..stage.pool() {
                 // Counted from the padded border, so that nothing is negative.
-                let (y, x) = (window.row * stage.pool + wy, q * stage.pool + wx);
+                let (y, x) = (window.row * stage.pool() + wy, q * stage.pool() + wx);
                 let inside = |at: usize, pad: u8, size: usize| at >= usize::from(pad) && at < size + usize::from(pad);
-                if inside(y, stage.pool_pad.0, stage.conv.0) && inside(x, stage.pool_pad.1, stage.conv.1) {
-                    let start = (q * stage.step() + wx * stage.stride) * stage.input.channels;
-                    let some = self.position::<S, N>(simd, (window, wy * stage.stride, start), o, &mut values);
+                if inside(y, stage.pool_pad.0, stage.conv_height()) && inside(x, stage.pool_pad.1, stage.conv_width()) {
+                    let start = (q * stage.column_step() + wx * stage.column_stride()) * stage.input().channels;
+                    let some = self.position::<S, N>(simd, (window, wy * stage.row_stride(), start), o, &mut values);
                     // Zeros cannot win against the zero that a ReLU's search starts with.
                     if some || !stage.relu {
                         pooled.add(simd, stage, &mut values, (wy, wx));
@@ -109,16 +109,16 @@ impl<T: Number> Conv<'_, T> {
         o: usize,
         values: &mut [S::Vector; N],
     ) -> bool {
-        let (stage, filters) = (self.stage, self.stage.output.channels);
-        if !stage.convolves {
+        let (stage, filters) = (self.stage, self.stage.output().channels);
+        if !stage.convolves() {
             let x = span(window.input_row(row).values, start + o, filters.saturating_sub(o));
             load_all(simd, x, values);
             return true;
         }
         let mut some = !self.bias.is_empty();
         load_all(simd, reach_rest(self.bias, o), values);
-        let run = stage.kernel * stage.input.channels;
-        for ky in 0..stage.kernel {
+        let run = stage.run_len();
+        for ky in 0..stage.kernel_height() {
             let row = window.input_row(row + ky);
             let mut at = 0;
             while at < run {

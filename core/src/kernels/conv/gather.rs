@@ -33,7 +33,7 @@ impl<T: Number> Kernel for InputGradientRow<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, _: S) {
-        if self.conv.stage.convolves { self.gather() } else { self.pass_on() }
+        if self.conv.stage.convolves() { self.gather() } else { self.pass_on() }
     }
 }
 
@@ -42,9 +42,9 @@ impl<T: Number> InputGradientRow<'_, '_, T> {
     #[inline(always)]
     fn kernel_rows(&self) -> impl Iterator<Item = (usize, usize)> + Clone + use<T> {
         let stage = self.conv.stage;
-        let (kernel, stride) = (stage.kernel, stage.stride);
-        let above = (self.input_row + stage.pad_top()).wrapping_sub(self.output.row * stage.step());
-        (0..stage.pool).filter_map(move |wy| {
+        let (kernel, stride) = (stage.kernel_height(), stage.row_stride());
+        let above = (self.input_row + stage.pad_top()).wrapping_sub(self.output.row * stage.row_step());
+        (0..stage.pool()).filter_map(move |wy| {
             let ky = above.wrapping_sub(wy * stride);
             (ky < kernel).then_some((wy, ky))
         })
@@ -56,11 +56,11 @@ impl<T: Number> InputGradientRow<'_, '_, T> {
     #[inline(always)]
     pub(super) fn gather(&mut self) {
         let (conv, output) = (self.conv, self.output);
-        let (channels, filters) = (conv.stage.input.channels, conv.stage.output.channels);
+        let (channels, filters) = (conv.stage.input().channels, conv.stage.output().channels);
         let rows = self.kernel_rows();
         // Indices count from the first channel's weights to the last tap's.
         let mut outputs = Outputs::new(conv.stage.weight_len() - (channels - 1) * filters);
-        for column in 0..conv.stage.input.width {
+        for column in 0..conv.stage.input().width {
             for word in 0..channels.div_ceil(WORD_BITS) {
                 let wanted = self.wanted.map_or(channels_of_word(channels, word), |masks| masks.alive(column, word));
                 if wanted == 0 {
@@ -72,7 +72,7 @@ impl<T: Number> InputGradientRow<'_, '_, T> {
                 let mut products = Products { outputs: &mut outputs, weights: Some(weights), wanted, target };
                 for (wy, ky) in rows.clone() {
                     for (kx, q, wx) in over_column(conv.stage, column) {
-                        let tap = (ky * conv.stage.kernel + kx) * channels * filters;
+                        let tap = (ky * conv.stage.kernel_width() + kx) * channels * filters;
                         products.list_winners(output, (q, wy, wx), tap);
                     }
                 }
@@ -88,10 +88,10 @@ impl<T: Number> InputGradientRow<'_, '_, T> {
         let mut outputs = Outputs::new(self.target.len());
         let mut products = Products::<T> { outputs: &mut outputs, weights: None, wanted: 0, target: self.target };
         for (wy, _) in rows {
-            for q in 0..stage.output.width {
-                for wx in 0..stage.pool {
-                    if let Some(column) = (q * stage.step() + wx).checked_sub(stage.pad_left()) {
-                        products.list_winners(output, (q, wy, wx), column * stage.input.channels);
+            for q in 0..stage.output().width {
+                for wx in 0..stage.pool() {
+                    if let Some(column) = (q * stage.column_step() + wx).checked_sub(stage.pad_left()) {
+                        products.list_winners(output, (q, wy, wx), column * stage.input().channels);
                     }
                 }
             }
@@ -104,8 +104,8 @@ impl<T: Number> InputGradientRow<'_, '_, T> {
 #[inline(always)]
 fn over_column(stage: &Spatial, column: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     // Neither is 0; this says so to the compiler.
-    let (kernel, stride, pool) = (stage.kernel, stage.stride.max(1), stage.pool.max(1));
-    let (padded, width) = (column + stage.pad_left(), stage.output.width);
+    let (kernel, stride, pool) = (stage.kernel_width(), stage.column_stride().max(1), stage.pool().max(1));
+    let (padded, width) = (column + stage.pad_left(), stage.output().width);
     (0..kernel).filter_map(move |kx| {
         let start = padded.checked_sub(kx)?;
         let (position, q) = (start / stride, start / stride / pool);
@@ -130,7 +130,7 @@ impl<T: Number> Products<'_, '_, T> {
     #[cfg_attr(cortex_m_fpu, inline(never))]
     fn list_winners(&mut self, output: &GradientRow<'_>, (q, wy, wx): (usize, usize, usize), first: usize) -> bool {
         let stage = output.masks.stage;
-        let gradient = span(output.gradient, q * stage.output.channels, stage.output.channels);
+        let gradient = span(output.gradient, q * stage.output().channels, stage.output().channels);
         let mut some = false;
         for word in 0..stage.words() {
             let mut mask = output.masks.winners(q, word, wy, wx);
@@ -169,21 +169,21 @@ impl<T: Number> WindowGradients<'_, '_, T> {
     /// Whether this is the way for this stage.
     pub(crate) fn suits(&self) -> bool {
         let stage = self.conv.stage;
-        let taps = stage.kernel * stage.kernel * stage.input.channels;
-        stage.convolves && taps <= WORD_BITS
+        stage.convolves() && stage.taps() * stage.input().channels <= WORD_BITS
     }
 
     /// One place of a pooling window. `gradient` is that under one kernel; it is zero before and after.
     #[inline(always)]
     fn window(&mut self, (q, wy, wx): (usize, usize, usize), outputs: &mut Outputs, gradient: &mut [f32]) {
         let (conv, output, stage) = (self.conv, self.output, self.conv.stage);
-        let (weights, wanted) = ((conv.weights, stage.output.channels), channels_of_word(gradient.len(), 0));
+        let (weights, wanted) = ((conv.weights, stage.output().channels), channels_of_word(gradient.len(), 0));
         let mut products = Products { outputs, weights: Some(weights), wanted, target: &mut *gradient };
         if !products.list_winners(output, (q, wy, wx), 0) {
             return;
         }
         products.finish();
-        let (row, column) = (output.row * stage.step() + wy * stage.stride, q * stage.step() + wx * stage.stride);
+        let row = output.row * stage.row_step() + wy * stage.row_stride();
+        let column = q * stage.column_step() + wx * stage.column_stride();
         self.add(row, column, gradient);
         gradient.fill(0.0);
     }
@@ -192,12 +192,12 @@ impl<T: Number> WindowGradients<'_, '_, T> {
     #[inline(always)]
     fn add(&mut self, row: usize, column: usize, gradient: &[f32]) {
         let stage = self.conv.stage;
-        let (channels, input) = (stage.input.channels, stage.input);
+        let (channels, input) = (stage.input().channels, stage.input());
         let cut = stage.pad_left().saturating_sub(column);
         let column = column.saturating_sub(stage.pad_left());
-        for (ky, gradient) in gradient.chunks_exact((stage.kernel * channels).max(1)).enumerate() {
+        for (ky, gradient) in gradient.chunks_exact(stage.run_len().max(1)).enumerate() {
             let Some(row) = (row + ky).checked_sub(stage.pad_top()).filter(|row| *row < input.height) else { continue };
-            let count = (stage.kernel - cut.min(stage.kernel)).min(input.width.saturating_sub(column));
+            let count = (stage.kernel_width() - cut.min(stage.kernel_width())).min(input.width.saturating_sub(column));
             let target = span_mut(self.target, (row * input.width + column) * channels, count * channels);
             for (target, g) in target.iter_mut().zip(gradient.iter().skip(cut * channels)) {
                 *target += g;
@@ -212,12 +212,12 @@ impl<T: Number> Kernel for WindowGradients<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, _: S) {
         let stage = self.conv.stage;
-        let mut outputs = Outputs::new(stage.output.channels);
+        let mut outputs = Outputs::new(stage.output().channels);
         let mut gradient = [0.0; WORD_BITS];
-        let gradient = span_mut(&mut gradient, 0, stage.kernel * stage.kernel * stage.input.channels);
-        for q in 0..stage.output.width {
-            for wy in 0..stage.pool {
-                for wx in 0..stage.pool {
+        let gradient = span_mut(&mut gradient, 0, stage.taps() * stage.input().channels);
+        for q in 0..stage.output().width {
+            for wy in 0..stage.pool() {
+                for wx in 0..stage.pool() {
                     self.window((q, wy, wx), &mut outputs, gradient);
                 }
             }

@@ -34,10 +34,11 @@ impl Patches<'_, '_> {
     /// Whether the stage is of this kind, for these vectors.
     #[inline(always)]
     pub(super) fn suit<S: Simd>(stage: &Spatial) -> bool {
-        let are_whole = 2 * stage.output.height <= stage.conv.0 && 2 * stage.output.width <= stage.conv.1;
+        let are_whole = 2 * stage.output().height <= stage.conv_height() && 2 * stage.output().width <= stage.conv_width();
         S::LANES > 1
-            && stage.convolves
-            && (stage.kernel, stage.stride, stage.input.channels, stage.pool) == (3, 1, 1, 2)
+            && stage.convolves()
+            && stage.is_3x3_of_stride_1()
+            && (stage.input().channels, stage.pool()) == (1, 2)
             && stage.pool_pad == (0, 0)
             && are_whole
     }
@@ -65,7 +66,7 @@ impl Patches<'_, '_> {
     /// Patches of `R` vectors.
     #[inline(always)]
     fn add_patches<S: Simd, const R: usize>(&self, simd: S, weights: &[f32], target: &mut [f32]) {
-        let size = self.stage.output;
+        let size = self.stage.output();
         for word in 0..self.stage.words() {
             let spread = self.spread(word, weights);
             for row in 0..size.height {
@@ -109,7 +110,7 @@ impl Patches<'_, '_> {
     fn spread(&self, word: usize, weights: &[f32]) -> Places {
         let mut spread = NONE;
         let kernels = rest(weights, word * WORD_BITS * 9).as_chunks::<9>().0;
-        let count = self.stage.output.channels.saturating_sub(word * WORD_BITS);
+        let count = self.stage.output().channels.saturating_sub(word * WORD_BITS);
         for (spread, kernel) in spread.iter_mut().zip(kernels).take(count) {
             for (place, patch) in spread.iter_mut().enumerate() {
                 for (tap, w) in kernel.iter().enumerate() {
@@ -123,7 +124,7 @@ impl Patches<'_, '_> {
     /// Sums of patches of `R` vectors.
     #[inline(always)]
     fn collect<S: Simd, const R: usize>(&self, simd: S, input: &[f32], (weights, bias): (&mut [f32], &mut [f32])) {
-        let size = self.stage.output;
+        let size = self.stage.output();
         for word in 0..self.stage.words() {
             let mut sums = NONE;
             for row in 0..size.height {

@@ -137,31 +137,31 @@ impl<T: Number> Kernel for InputGradientMap<'_, '_, T> {
     fn run<S: Simd>(self, simd: S) {
         let Self { conv, output, target } = self;
         let stage = conv.stage;
-        let filters = Filters { stage, weights: conv.transposed, row_stride: stage.row_stride() };
+        let filters = Filters { stage, weights: conv.transposed, row_stride: stage.padded_row_step() };
         if Patches::suit::<S>(stage) {
             let patches = Patches { stage, output, row_stride: filters.row_stride };
             return patches.add_to_input(simd, filters.weights, target);
         }
-        let taps = stage.kernel * filters.run();
-        let (down, right) = (stage.stride * filters.row_stride, stage.stride * stage.input.channels);
+        let taps = stage.kernel_height() * filters.run();
+        let (down, right) = (stage.row_stride() * filters.row_stride, stage.column_stride() * stage.input().channels);
         let mut winners = Winners::NONE;
-        for p in 0..stage.output.height {
+        for p in 0..stage.output().height {
             let row = &output.row(p);
             if row.gradient.is_empty() {
                 continue;
             }
-            for q in 0..stage.output.width {
-                let start = stage.pool * (p * down + q * right);
-                if !stage.convolves {
+            for q in 0..stage.output().width {
+                let start = stage.pool() * (p * down + q * right);
+                if !stage.convolves() {
                     pass_through(row, q, (down, right), rest_mut(target, start));
                     continue;
                 }
-                for first in (0..stage.output.channels).step_by(PAIR) {
-                    let gradient = rest(row.gradient, q * stage.output.channels + first);
+                for first in (0..stage.output().channels).step_by(PAIR) {
+                    let gradient = rest(row.gradient, q * stage.output().channels + first);
                     let (low, high) =
                         (row.masks.window(q, first / WORD_BITS), row.masks.window(q, first / WORD_BITS + 1));
-                    for wy in 0..stage.pool {
-                        for wx in 0..stage.pool {
+                    for wy in 0..stage.pool() {
+                        for wx in 0..stage.pool() {
                             let mask = u64::from(low.winners(wy, wx)) | u64::from(high.winners(wy, wx)) << WORD_BITS;
                             winners.push(mask, gradient, (first, taps), start + wy * down + wx * right);
                             if winners.is_full() {
@@ -181,7 +181,7 @@ impl<T: Number> Kernel for InputGradientMap<'_, '_, T> {
 #[inline(always)]
 fn pass_through(output: &GradientRow<'_>, q: usize, (down, right): (usize, usize), target: &mut [f32]) {
     let stage = output.masks.stage;
-    let gradient = span(output.gradient, q * stage.output.channels, stage.output.channels);
+    let gradient = span(output.gradient, q * stage.output().channels, stage.output().channels);
     for word in 0..stage.words() {
         let window = output.masks.window(q, word);
         let mut alive = window.alive;
@@ -207,7 +207,7 @@ impl Filters<'_> {
     /// Elements of a kernel row.
     #[inline(always)]
     fn run(&self) -> usize {
-        self.stage.kernel * self.stage.input.channels
+        self.stage.run_len()
     }
 
     /// All rows of a small kernel, of at most `R` vectors, at once.
@@ -221,7 +221,7 @@ impl Filters<'_> {
             for (sum, taps) in sums.into_iter().zip(taps.chunks_exact_mut(S::LANES)) {
                 simd.store(sum, taps);
             }
-            for (ky, taps) in taps.chunks_exact(run.max(1)).take(self.stage.kernel).enumerate() {
+            for (ky, taps) in taps.chunks_exact(run.max(1)).take(self.stage.kernel_height()).enumerate() {
                 for (target, g) in span_mut(target, start + ky * self.row_stride, run).iter_mut().zip(taps) {
                     *target += g;
                 }
@@ -233,7 +233,7 @@ impl Filters<'_> {
     #[inline(always)]
     fn add_rows<S: Simd>(&self, simd: S, winners: &Winners, target: &mut [f32]) {
         let run = self.run();
-        for ky in 0..self.stage.kernel {
+        for ky in 0..self.stage.kernel_height() {
             let weights = rest(self.weights, ky * run);
             for (start, winners) in winners.places() {
                 let target = span_mut(target, start + ky * self.row_stride, run);
@@ -261,7 +261,7 @@ impl Kernel for AddWinners<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { filters, winners, target } = self;
-        let taps = filters.stage.kernel * filters.run();
+        let taps = filters.stage.kernel_height() * filters.run();
         match taps.div_ceil(S::LANES) {
             _ if taps > SMALL || S::LANES == 1 => filters.add_rows(simd, winners, target),
             1 => filters.add_whole::<S, 1>(simd, winners, target),

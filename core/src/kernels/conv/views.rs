@@ -93,7 +93,7 @@ impl<'a> GradientMap<'a> {
         let stage = self.stage;
         let words = span(self.masks, row * stage.mask_row_len(), stage.mask_row_len());
         // A map that a next stage reads only in part ends early.
-        let gradient = reach(self.gradient, self.start + row * self.row_stride, stage.output.row_len());
+        let gradient = reach(self.gradient, self.start + row * self.row_stride, stage.output().row_len());
         GradientRow { row, gradient, masks: RowMasks { stage, words } }
     }
 }

@@ -46,12 +46,12 @@ impl Kernel for WeightGradientMap<'_, '_> {
         }
         let mut places = [Places::NONE; WORD_BITS];
         for word in 0..stage.words() {
-            for row in 0..stage.output.height {
+            for row in 0..stage.output().height {
                 let output = self.output.row(row);
                 if output.gradient.is_empty() {
                     continue;
                 }
-                for q in 0..stage.output.width {
+                for q in 0..stage.output().width {
                     self.list(simd, (&output, q), word, &mut places);
                 }
             }
@@ -73,9 +73,9 @@ impl WeightGradientMap<'_, '_> {
         places: &mut [Places; WORD_BITS],
     ) {
         let stage = self.stage;
-        let (down, right) = (stage.stride * self.row_stride, stage.stride * stage.input.channels);
-        let start = output.row * stage.pool * down + q * stage.pool * right;
-        let gradient = rest(output.gradient, q * stage.output.channels + word * WORD_BITS);
+        let (down, right) = (stage.row_stride() * self.row_stride, stage.column_stride() * stage.input().channels);
+        let start = output.row * stage.pool() * down + q * stage.pool() * right;
+        let gradient = rest(output.gradient, q * stage.output().channels + word * WORD_BITS);
         let window = output.masks.window(q, word);
         let mut alive = window.alive;
         while alive != 0 {
@@ -104,11 +104,11 @@ impl WeightGradientMap<'_, '_> {
             *bias += listed.iter().map(|(_, g)| g).sum::<f32>();
         }
         let mut ky = 0;
-        while S::MANY_REGISTERS && ky + 3 <= self.stage.kernel {
+        while S::MANY_REGISTERS && ky + 3 <= self.stage.kernel_height() {
             self.rows::<S, 3>(simd, o, ky, listed);
             ky += 3;
         }
-        while ky < self.stage.kernel {
+        while ky < self.stage.kernel_height() {
             self.rows::<S, 1>(simd, o, ky, listed);
             ky += 1;
         }
@@ -117,7 +117,7 @@ impl WeightGradientMap<'_, '_> {
     /// `K` kernel rows of filter `o` from `ky` on.
     #[inline(always)]
     fn rows<S: Simd, const K: usize>(&mut self, simd: S, o: usize, ky: usize, places: &[(u32, f32)]) {
-        let run = self.stage.kernel * self.stage.input.channels;
+        let run = self.stage.run_len();
         let mut at = 0;
         if !S::MANY_REGISTERS {
             at = self.tiles::<S, K, 12>(simd, o, (ky, at), places);
@@ -139,7 +139,7 @@ impl WeightGradientMap<'_, '_> {
         (ky, mut at): (usize, usize),
         places: &[(u32, f32)],
     ) -> usize {
-        while at + R * S::LANES <= self.stage.kernel * self.stage.input.channels {
+        while at + R * S::LANES <= self.stage.run_len() {
             self.tile::<S, K, R>(simd, o, (ky, at), places);
             at += R * S::LANES;
         }
@@ -156,7 +156,7 @@ impl WeightGradientMap<'_, '_> {
         places: &[(u32, f32)],
     ) {
         let stage = self.stage;
-        let (row_stride, run) = (self.row_stride, stage.kernel * stage.input.channels);
+        let (row_stride, run) = (self.row_stride, stage.run_len());
         let input = rest(self.input, ky * row_stride + at);
         let mut sums = [[simd.splat(0.0); R]; K];
         for (start, g) in places {
@@ -174,7 +174,7 @@ impl WeightGradientMap<'_, '_> {
         }
         let mut lanes = [0.0; WORD_BITS];
         for (k, sums) in sums.into_iter().enumerate() {
-            let own = span_mut(self.weight_gradient, (o * stage.kernel + ky + k) * run, run);
+            let own = span_mut(self.weight_gradient, (o * stage.kernel_height() + ky + k) * run, run);
             let own = rest_mut(own, at);
             for (target, sum) in own.chunks_mut(S::LANES).zip(sums) {
                 simd.store(sum, &mut lanes);

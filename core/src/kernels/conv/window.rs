@@ -4,14 +4,14 @@
 use super::views::{Columns, InputRow};
 use crate::kernels::pool::pool_2x2;
 use crate::kernels::sparse::{add_shared_rows, bits_at, load_all, load_block, store_all};
-use crate::network::MAX_KERNEL;
+use crate::network::{MAX_KERNEL, MAX_STRIDE};
 use crate::network::plan::{Spatial, WORD_BITS};
 use crate::number::Number;
 use crate::span::{reach_mut, reach_rest, rest, rest_mut};
 use crate::vector::Simd;
 
-/// Most input rows under a row of windows: a stride of at most 2 and one kernel.
-const MAX_ROWS: usize = 2 + MAX_KERNEL;
+/// Most input rows under a row of windows.
+const MAX_ROWS: usize = MAX_STRIDE + MAX_KERNEL;
 
 /// The input rows under a row of windows.
 type Rows<'a> = [InputRow<'a>; MAX_ROWS];
@@ -23,24 +23,24 @@ impl<'a, T: Number> Columns<'a, '_, T> {
         let stage = self.conv.stage;
         let fits = |windows: usize, conv: usize| 2 * windows <= conv;
         S::LANES > 1
-            && stage.pool == 2
+            && stage.pool() == 2
             && stage.relu
-            && stage.convolves
+            && stage.convolves()
             && stage.pool_pad == (0, 0)
-            && fits(self.window.row + 1, stage.conv.0)
-            && fits(stage.output.width, stage.conv.1)
+            && fits(self.window.row + 1, stage.conv_height())
+            && fits(stage.output().width, stage.conv_width())
     }
 
     /// The filters of `N` vectors from filter `o` on.
     #[inline(always)]
     pub(super) fn run_2x2<S: Simd, const N: usize>(&mut self, simd: S, o: usize) {
         let stage = self.conv.stage;
-        let (filters, mask_len) = (stage.output.channels, stage.planes() * stage.words());
+        let (filters, mask_len) = (stage.output().channels, stage.planes() * stage.words());
         let mut rows: Rows<'_> = [InputRow { values: &[], live: &[] }; MAX_ROWS];
-        for (index, row) in rows.iter_mut().enumerate().take(stage.extent()) {
+        for (index, row) in rows.iter_mut().enumerate().take(stage.row_extent()) {
             *row = self.window.input_row(index);
         }
-        let step = stage.step() * stage.input.channels;
+        let step = stage.column_step() * stage.input().channels;
         for (column, out) in self.out.chunks_exact_mut(filters.max(1)).enumerate() {
             let start = (self.first + column) * step;
             let mut values = [[simd.splat(0.0); N]; 4];
@@ -82,22 +82,22 @@ impl<T: Number> Kernels<'_, '_, T> {
         o: usize,
         values: &mut [[S::Vector; N]; 4],
     ) -> bool {
-        let (stage, filters) = (self.stage, self.stage.output.channels);
+        let (stage, filters) = (self.stage, self.stage.output().channels);
         if !self.bias.is_empty() {
             for values in values.iter_mut() {
                 load_all(simd, reach_rest(self.bias, o), values);
             }
         }
-        let run = stage.kernel * stage.input.channels;
-        let (down, right) = (stage.stride, stage.stride * stage.input.channels);
-        let is_small = stage.kernel * run + right <= WORD_BITS;
-        if (stage.kernel, run, right) == (3, 3, 1) {
+        let run = stage.run_len();
+        let (down, right) = (stage.row_stride(), stage.column_stride() * stage.input().channels);
+        let is_small = stage.kernel_height() * run + right <= WORD_BITS;
+        if (stage.kernel_height(), run, right, down) == (3, 3, 1, 1) {
             return self.convolve_3x3(simd, start, o, values);
         }
         if is_small && !self.is_live(start, run + right) {
             return !self.bias.is_empty();
         }
-        for ky in 0..stage.kernel {
+        for ky in 0..stage.kernel_height() {
             let (Some(top), Some(bottom)) = (self.rows.get(ky), self.rows.get(ky + down)) else { return true };
             let mut at = 0;
             while at < run {
@@ -138,7 +138,7 @@ impl<T: Number> Kernels<'_, '_, T> {
                 let mut tap = [simd.splat(0.0); N];
                 load_block(simd, weights, &mut tap);
                 // Nothing is left behind the last tap.
-                weights = reach_rest(weights, self.stage.output.channels);
+                weights = reach_rest(weights, self.stage.output().channels);
                 for (p, own) in own.iter_mut().enumerate() {
                     let x = simd.splat(patch[ky + p / 2][kx + p % 2]);
                     for (sum, w) in own.iter_mut().zip(tap) {
@@ -155,7 +155,7 @@ impl<T: Number> Kernels<'_, '_, T> {
     #[inline(always)]
     fn is_live(&self, start: usize, count: usize) -> bool {
         let mut live = 0;
-        for row in self.rows.iter().take(self.stage.extent()) {
+        for row in self.rows.iter().take(self.stage.row_extent()) {
             live |= bits_at(row.live, start, count);
         }
         live != 0

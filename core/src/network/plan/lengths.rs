@@ -28,10 +28,9 @@ pub(crate) struct Lengths {
     pub classes: usize,
     /// Words of ReLU and winner bits.
     pub masks: usize,
-    /// Windows of input rows of all spatial stages.
+    /// Input rows of all spatial stages, and rows of the maps that they add.
     pub forward_rows: usize,
-    /// Output gradients of all spatial stages: the rows that one input row needs. The first stage adds to the whole
-    /// image's gradient instead, so one row is enough there.
+    /// Rows of the output gradients of all spatial stages.
     pub backward_rows: usize,
     /// One position of the last spatial stage, on its way to the dense layers.
     pub tail: usize,
@@ -69,11 +68,13 @@ impl Lengths {
             lengths.masks = lengths.masks.saturating_add(stages[i].mask_len());
             match &stages[i].kind {
                 Kind::Spatial(s) => {
-                    lengths.forward_rows = lengths.forward_rows.saturating_add(s.rows_len(s.extent()));
-                    let gradients = s.gradient_slots(i) * s.output.row_len();
+                    let added = s.skip_slots() * s.output().row_len();
+                    let rows = s.rows_len(s.input_slots()).saturating_add(added);
+                    lengths.forward_rows = lengths.forward_rows.saturating_add(rows);
+                    let gradients = s.gradient_slots() * s.output().row_len();
                     lengths.backward_rows = lengths.backward_rows.saturating_add(gradients);
-                    lengths.classes = s.output.len();
-                    lengths.tail = s.output.channels;
+                    lengths.classes = s.output().len();
+                    lengths.tail = s.output().channels;
                 }
                 Kind::Dense(d) => {
                     let parity = (i - spatial) % 2;

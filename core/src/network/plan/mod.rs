@@ -15,8 +15,9 @@
 
 mod lengths;
 mod planner;
+mod schedule;
 mod stage;
 mod stages;
 
-pub(crate) use stage::{DenseStage, Spatial, Stage, WORD_BITS};
+pub(crate) use stage::{DenseStage, Operation, Spatial, Stage, WORD_BITS};
 pub(crate) use stages::{MAX_STAGES, Stages};

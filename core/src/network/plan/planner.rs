@@ -1,13 +1,15 @@
 //! Layers to stages: checks the order and every shape, when compiling if the network is a constant.
 //!
-//! Each layer joins the stage before it or opens a new one; a flatten does neither. All is `const fn`, so loops count an
-//! index: `?` and iterators are not allowed there.
+//! Each layer joins the stage before it or opens a new one; a flatten and the start of a branch do neither. A stage that
+//! another layer names ends there, because what it puts out has to be what that layer is named for. All is `const fn`, so
+//! loops count an index: `?` and iterators are not allowed there.
 
 use super::lengths::Lengths;
-use super::stage::{DenseStage, Kind, Spatial, Stage};
+use super::schedule;
+use super::stage::{DenseStage, Kind, Operation, Spatial, Stage};
 use super::stages::{MAX_STAGES, Stages};
-use crate::network::layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_KERNEL, NetworkError};
-use crate::network::shape::{Padding, Shape, window_count};
+use crate::network::layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, NetworkError};
+use crate::network::shape::{Padding, Shape, Size, windows};
 
 const fn in_range(n: usize) -> bool {
     n >= 1 && n <= MAX_DIMENSION
@@ -23,106 +25,100 @@ const fn check_shape(shape: Shape, layer: usize) -> Result<(), NetworkError> {
     }
 }
 
-/// The stages so far and the shape of what they put out.
-struct Planner {
+/// The stages so far, and what the next layer reads.
+struct Planner<'a> {
+    layers: &'a [Layer],
     stages: [Stage; MAX_STAGES],
     count: usize,
     spatial: usize,
+    /// The value that the next layer reads: 0 is the image, `i + 1` what stage `i` puts out.
+    value: usize,
     shape: Shape,
     flat: bool,
+    /// The value and the shape that each layer puts out.
+    outputs: [(u8, Shape); MAX_LAYERS],
 }
 
-impl Planner {
-    /// A stage that passes its input on as it is, to be changed.
-    const fn identity(&self) -> Spatial {
-        Spatial {
-            input: self.shape,
-            output: self.shape,
-            conv: (self.shape.height, self.shape.width),
-            convolves: false,
-            kernel: 1,
-            stride: 1,
-            bias: false,
-            relu: false,
-            shift: 0,
-            pool: 1,
-            conv_pad: (0, 0),
-            pool_pad: (0, 0),
-        }
-    }
-
+impl Planner<'_> {
     const fn push(&mut self, kind: Kind, layer: usize) -> Result<(), NetworkError> {
         if self.count == MAX_STAGES {
             return Err(NetworkError::TooManyLayers);
         }
-        self.stages[self.count] = Stage { kind, layer };
+        self.stages[self.count] = Stage::new(kind, layer);
         self.count += 1;
+        self.value = self.count;
         if matches!(kind, Kind::Spatial(_)) {
             self.spatial = self.count;
         }
         Ok(())
     }
 
-    /// The last stage if a pooling can still join it.
-    const fn unpooled(&self) -> Option<Spatial> {
-        if self.count == 0 {
+    /// The last stage if layer `index` reads it, and no other layer names what it puts out so far.
+    const fn open(&self, index: usize) -> Option<Kind> {
+        if self.count == 0 || self.value != self.count {
             return None;
         }
-        match self.stages[self.count - 1].kind {
-            Kind::Spatial(s) if s.pool == 1 => Some(s),
-            _ => None,
+        let mut i = 0;
+        while i < self.layers.len() {
+            if let Some(layer) = self.layers[i].reference()
+                && layer + 1 == index
+            {
+                return None;
+            }
+            i += 1;
         }
+        Some(self.stages[self.count - 1].kind)
     }
 
-    const fn conv2d(&mut self, layer: &Layer, index: usize) -> Result<(), NetworkError> {
-        let Layer::Conv2d { filters, kernel, stride, padding, bias } = *layer else {
-            return Err(NetworkError::Order { layer: index });
-        };
-        if kernel < 1 || kernel > MAX_KERNEL || stride < 1 || stride > 2 {
-            return Err(NetworkError::Window { layer: index });
-        }
-        let (height, top) = window_count(self.shape.height, kernel, stride, padding);
-        let (width, left) = window_count(self.shape.width, kernel, stride, padding);
+    /// A convolution or an average: checks the windows and opens a stage.
+    const fn windows(
+        &mut self,
+        operation: Operation,
+        channels: usize,
+        (kernel, stride): (Size, Size),
+        (padding, has_bias): (Padding, bool),
+        index: usize,
+    ) -> Result<(), NetworkError> {
+        let ((height, width), pad) = windows(self.shape, kernel, stride, padding);
         if height == 0 || width == 0 {
             return Err(NetworkError::TooSmall { layer: index });
         }
-        let output = Shape::hwc(height, width, filters);
+        let output = Shape::hwc(height, width, channels);
         if let Err(error) = check_shape(output, index) {
             return Err(error);
         }
-        if filters * kernel * kernel > MAX_ELEMENTS / self.shape.channels {
+        let stage = Spatial::identity(self.shape, self.value);
+        let stage = Spatial { has_bias, ..stage.with_windows(operation, output, (kernel, stride), pad) };
+        if matches!(operation, Operation::Conv) && channels * kernel.area() > MAX_ELEMENTS / self.shape.channels {
             return Err(NetworkError::Dimension { layer: index });
         }
-        let stage = Spatial {
-            output,
-            conv: (height, width),
-            convolves: true,
-            kernel,
-            stride,
-            bias,
-            conv_pad: (top as u8, left as u8),
-            ..self.identity()
-        };
         self.shape = output;
         self.push(Kind::Spatial(stage), index)
     }
 
-    const fn pool(&mut self, pool: usize, padding: Padding, index: usize) -> Result<(), NetworkError> {
+    const fn max_pool(&mut self, pool: usize, padding: Padding, index: usize) -> Result<(), NetworkError> {
         if pool < 2 || pool > 3 {
             return Err(NetworkError::Window { layer: index });
         }
-        let (height, top) = window_count(self.shape.height, pool, pool, padding);
-        let (width, left) = window_count(self.shape.width, pool, pool, padding);
+        let side = Size::square(pool as u8);
+        let ((height, width), pad) = windows(self.shape, side, side, padding);
         if height == 0 || width == 0 {
             return Err(NetworkError::TooSmall { layer: index });
         }
         let output = Shape::hwc(height, width, self.shape.channels);
-        let joined = self.unpooled();
+        let joined = match self.open(index) {
+            Some(Kind::Spatial(s))
+                if s.pool == 1 && !s.capped && matches!(s.operation, Operation::Conv | Operation::Identity) =>
+            {
+                Some(s)
+            }
+            _ => None,
+        };
         let stage = match joined {
             Some(stage) => stage,
-            None => self.identity(),
+            None => Spatial::identity(self.shape, self.value),
         };
-        let kind = Kind::Spatial(Spatial { output, pool, pool_pad: (top as u8, left as u8), ..stage });
+        let kind = Kind::Spatial(stage.with_pool(output, pool, pad));
         self.shape = output;
         if joined.is_some() {
             self.stages[self.count - 1].kind = kind;
@@ -133,19 +129,27 @@ impl Planner {
 
     /// A ReLU joins the stage before it, also behind a pooling: `relu(max(x)) = max(relu(x))`, and so are
     /// the gradients, because a window whose largest value is not positive passes none in either order. The thresholds of
-    /// ReLUs behind each other add up.
-    const fn relu(&mut self, shift: u8, index: usize) -> Result<(), NetworkError> {
-        let Some(last) = self.count.checked_sub(1) else {
-            return self.push(Kind::Spatial(Spatial { relu: true, shift, ..self.identity() }), index);
+    /// ReLUs behind each other add up. Nothing joins a ReLU that ends at 6.
+    const fn relu(&mut self, shift: u8, caps: bool, index: usize) -> Result<(), NetworkError> {
+        let joined = match self.open(index) {
+            Some(Kind::Spatial(Spatial { capped: true, .. }) | Kind::Dense(DenseStage { capped: true, .. })) => None,
+            open => open,
         };
-        let (Kind::Spatial(Spatial { shift: before, .. }) | Kind::Dense(DenseStage { shift: before, .. })) =
-            self.stages[last].kind;
+        let Some(stage) = joined else {
+            if self.count > self.spatial {
+                // Behind a dense layer's ReLU that ends at 6: another one changes nothing, but a threshold does.
+                return if shift == 0 { Ok(()) } else { Err(NetworkError::Threshold { layer: index }) };
+            }
+            let stage = Spatial::identity(self.shape, self.value);
+            return self.push(Kind::Spatial(Spatial { relu: true, shift, capped: caps, ..stage }), index);
+        };
+        let (Kind::Spatial(Spatial { shift: before, .. }) | Kind::Dense(DenseStage { shift: before, .. })) = stage;
         let Some(shift) = before.checked_add(shift) else {
             return Err(NetworkError::Threshold { layer: index });
         };
-        self.stages[last].kind = match self.stages[last].kind {
-            Kind::Spatial(stage) => Kind::Spatial(Spatial { relu: true, shift, ..stage }),
-            Kind::Dense(stage) => Kind::Dense(DenseStage { relu: true, shift, ..stage }),
+        self.stages[self.count - 1].kind = match stage {
+            Kind::Spatial(stage) => Kind::Spatial(Spatial { relu: true, shift, capped: caps, ..stage }),
+            Kind::Dense(stage) => Kind::Dense(DenseStage { relu: true, shift, capped: caps, ..stage }),
         };
         Ok(())
     }
@@ -156,38 +160,140 @@ impl Planner {
             return Err(NetworkError::Dimension { layer: index });
         }
         self.shape = Shape::hwc(1, 1, units);
-        self.push(Kind::Dense(DenseStage { inputs, units, bias, relu: false, shift: 0 }), index)
+        let stage = DenseStage { inputs, units, bias, relu: false, capped: false, shift: 0 };
+        self.push(Kind::Dense(stage), index)
+    }
+
+    /// The value and the shape of an earlier layer's output.
+    const fn earlier(&self, layer: usize, index: usize) -> Result<(usize, Shape), NetworkError> {
+        if layer >= index {
+            return Err(NetworkError::Reference { layer: index });
+        }
+        let (value, shape) = self.outputs[layer];
+        Ok((value as usize, shape))
+    }
+
+    const fn add(&mut self, layer: usize, index: usize) -> Result<(), NetworkError> {
+        let (value, shape) = match self.earlier(layer, index) {
+            Ok(earlier) => earlier,
+            Err(error) => return Err(error),
+        };
+        let Shape { height, width, channels } = self.shape;
+        if shape.height != height || shape.width != width || shape.channels != channels {
+            return Err(NetworkError::Reference { layer: index });
+        }
+        let stage = Spatial::identity(shape, self.value);
+        self.push(Kind::Spatial(Spatial { operation: Operation::Add, skip: value as u8, ..stage }), index)
+    }
+
+    const fn from(&mut self, layer: usize, index: usize) -> Result<(), NetworkError> {
+        match self.earlier(layer, index) {
+            Ok(earlier) => {
+                (self.value, self.shape) = earlier;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    const fn flatten(&mut self) -> Result<(), NetworkError> {
+        self.flat = true;
+        if self.value == self.count { Ok(()) } else { Err(NetworkError::Unread { layer: self.last_layer() }) }
+    }
+
+    const fn last_layer(&self) -> usize {
+        if self.count == 0 { 0 } else { self.stages[self.count - 1].layer() }
+    }
+
+    const fn spatial_layer(&mut self, layer: &Layer, index: usize) -> Result<(), NetworkError> {
+        match *layer {
+            Layer::Conv2d { filters, kernel, stride, padding, bias } => {
+                if !kernel.fits(MAX_KERNEL) || !stride.fits(MAX_STRIDE) {
+                    return Err(NetworkError::Window { layer: index });
+                }
+                self.windows(Operation::Conv, filters, (kernel, stride), (padding, bias), index)
+            }
+            Layer::DepthwiseConv2d { multiplier, kernel, stride, padding, bias } => {
+                if !kernel.fits(MAX_KERNEL) || !stride.fits(MAX_STRIDE) {
+                    return Err(NetworkError::Window { layer: index });
+                }
+                if multiplier != 1 && (multiplier == 0 || self.shape.channels != 1) {
+                    return Err(NetworkError::Multiplier { layer: index });
+                }
+                let filters = self.shape.channels * multiplier;
+                self.windows(Operation::Depthwise, filters, (kernel, stride), (padding, bias), index)
+            }
+            Layer::AvgPool2d { pool, padding } => {
+                if !pool.fits(u8::MAX as usize) {
+                    return Err(NetworkError::Window { layer: index });
+                }
+                // An average adds up rows as they come, so nobody else may ask for them: a stage of its own passes them on.
+                if self.value > 0
+                    && self.open(index).is_none()
+                    && let Err(error) = self.push(Kind::Spatial(Spatial::identity(self.shape, self.value)), index)
+                {
+                    return Err(error);
+                }
+                self.windows(Operation::Average, self.shape.channels, (pool, pool), (padding, false), index)
+            }
+            Layer::MaxPool2d { pool, padding } => self.max_pool(pool, padding, index),
+            Layer::Add { layer } => self.add(layer, index),
+            Layer::From { layer } => self.from(layer, index),
+            Layer::Flatten => self.flatten(),
+            _ => Err(NetworkError::Order { layer: index }),
+        }
     }
 
     const fn layer(&mut self, layer: &Layer, index: usize) -> Result<(), NetworkError> {
-        match *layer {
-            Layer::Conv2d { .. } if !self.flat => self.conv2d(layer, index),
-            Layer::MaxPool2d { pool, padding } if !self.flat => self.pool(pool, padding, index),
-            Layer::Relu => self.relu(0, index),
-            Layer::ShiftedRelu { hundredths } => self.relu(hundredths, index),
-            Layer::Flatten if !self.flat => {
-                self.flat = true;
-                Ok(())
-            }
+        let planned = match *layer {
+            Layer::Relu => self.relu(0, false, index),
+            Layer::Relu6 => self.relu(0, true, index),
+            Layer::ShiftedRelu { hundredths } => self.relu(hundredths, false, index),
             Layer::Dense { units, bias } if self.flat => self.dense(units, bias, index),
-            _ => Err(NetworkError::Order { layer: index }),
+            _ if self.flat => Err(NetworkError::Order { layer: index }),
+            _ => self.spatial_layer(layer, index),
+        };
+        self.outputs[index] = (self.value as u8, self.shape);
+        planned
+    }
+
+    /// Every stage but the last one has to be read by another.
+    const fn check_readers(&self) -> Result<(), NetworkError> {
+        let mut value = 1;
+        while value < self.spatial {
+            let mut is_read = false;
+            let mut i = 0;
+            while i < self.spatial {
+                if let Kind::Spatial(stage) = &self.stages[i].kind {
+                    is_read |= stage.source() == value || stage.skip as usize == value;
+                }
+                i += 1;
+            }
+            if !is_read {
+                return Err(NetworkError::Unread { layer: self.stages[value - 1].layer() });
+            }
+            value += 1;
         }
+        Ok(())
     }
 }
 
 impl Stages {
-    /// The stages of a list of layers.
+    /// The stages of a list of at most [`MAX_LAYERS`] layers.
     pub(crate) const fn plan(input: Shape, layers: &[Layer]) -> Result<Self, NetworkError> {
         if let Err(error) = check_shape(input, layers.len()) {
             return Err(error);
         }
-        let nothing = Kind::Dense(DenseStage { inputs: 0, units: 0, bias: false, relu: false, shift: 0 });
+        let nothing = DenseStage { inputs: 0, units: 0, bias: false, relu: false, capped: false, shift: 0 };
         let mut planner = Planner {
-            stages: [Stage { kind: nothing, layer: 0 }; MAX_STAGES],
+            layers,
+            stages: [Stage::new(Kind::Dense(nothing), 0); MAX_STAGES],
             count: 0,
             spatial: 0,
+            value: 0,
             shape: input,
             flat: false,
+            outputs: [(0, input); MAX_LAYERS],
         };
         let mut index = 0;
         while index < layers.len() {
@@ -202,7 +308,13 @@ impl Stages {
         if planner.shape.len() < 2 {
             return Err(NetworkError::TooFewClasses);
         }
-        let Planner { stages, count, spatial, .. } = planner;
+        if let Err(error) = planner.check_readers() {
+            return Err(error);
+        }
+        let Planner { mut stages, count, spatial, .. } = planner;
+        if let Err(error) = schedule::count_rows(&mut stages, spatial) {
+            return Err(error);
+        }
         let lengths = Lengths::of(input, &stages, count, spatial);
         if !lengths.fit(input) {
             return Err(NetworkError::Buffers);

@@ -11,7 +11,7 @@
 //!                     |<------- row_stride ------>|         as far as both go (shared_padding)
 //! ```
 
-use crate::network::shape::Shape;
+use crate::network::shape::{Shape, Size};
 
 /// Lanes of a word of ReLU or winner bits.
 pub(crate) const WORD_BITS: usize = 32;
@@ -21,83 +21,275 @@ pub(super) const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
-/// Convolution (or identity) + ReLU + max-pooling.
+/// What a spatial stage does before its ReLU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Nothing: the stage only pools or rectifies.
+    Identity,
+    /// Convolution.
+    Conv,
+    /// Convolution of each channel by itself.
+    Depthwise,
+    /// Mean of each window.
+    Average,
+    /// Sum of two maps.
+    Add,
+}
+
+/// A map's shape in half the space.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Map {
+    height: u16,
+    width: u16,
+    channels: u16,
+}
+
+impl Map {
+    /// No dimension is above `MAX_DIMENSION`.
+    const fn of(shape: Shape) -> Self {
+        Self { height: shape.height as u16, width: shape.width as u16, channels: shape.channels as u16 }
+    }
+
+    #[inline(always)]
+    const fn shape(self) -> Shape {
+        Shape::hwc(self.height as usize, self.width as usize, self.channels as usize)
+    }
+}
+
+/// The value that a stage without a skip connection adds.
+pub(super) const NO_SKIP: u8 = u8::MAX;
+
+/// Convolution (or another operation) + ReLU + max-pooling. Numbers are as small as they can be, because a network's constant
+/// has room for all stages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spatial {
-    pub input: Shape,
-    pub output: Shape,
+    pub(super) input: Map,
+    pub(super) output: Map,
     /// Height and width of the convolution's map before pooling; it is never stored.
-    pub conv: (usize, usize),
-    /// False for a stage that only pools or rectifies.
-    pub convolves: bool,
-    pub kernel: usize,
-    pub stride: usize,
-    pub bias: bool,
+    pub(super) conv: (u16, u16),
+    pub operation: Operation,
+    pub(super) kernel: Size,
+    pub(super) stride: Size,
+    pub(super) has_bias: bool,
     pub relu: bool,
+    /// Whether the ReLU ends at 6.
+    pub capped: bool,
     /// Threshold of the ReLU, in hundredths; 0 without one.
     pub shift: u8,
-    /// 1 where nothing is pooled.
-    pub pool: usize,
+    pub(super) pool: u8,
     /// Rows and columns by which the first convolution window hangs over the border: fewer than a kernel has.
-    pub conv_pad: (u8, u8),
+    pub(super) conv_pad: (u8, u8),
     /// The same for the first pooling window, counted in convolution outputs.
     pub pool_pad: (u8, u8),
+    /// The value that it reads: 0 is the image, `i + 1` what stage `i` puts out.
+    pub(super) source: u8,
+    /// The value that it adds, or [`NO_SKIP`].
+    pub(super) skip: u8,
+    /// Rows that it keeps of what it reads and of what it adds, and rows of its output's gradient.
+    pub(super) slots: [u8; 3],
 }
 
 impl Spatial {
+    /// A stage that passes on what it reads as it is, to be changed.
+    pub(super) const fn identity(input: Shape, source: usize) -> Self {
+        Self {
+            input: Map::of(input),
+            output: Map::of(input),
+            conv: (input.height as u16, input.width as u16),
+            operation: Operation::Identity,
+            kernel: Size::ONE,
+            stride: Size::ONE,
+            has_bias: false,
+            relu: false,
+            capped: false,
+            shift: 0,
+            pool: 1,
+            conv_pad: (0, 0),
+            pool_pad: (0, 0),
+            source: source as u8,
+            skip: NO_SKIP,
+            slots: [1; 3],
+        }
+    }
+
+    /// With another operation: its map, and how its windows lie.
+    pub(super) const fn with_windows(
+        self,
+        operation: Operation,
+        output: Shape,
+        (kernel, stride): (Size, Size),
+        conv_pad: (u8, u8),
+    ) -> Self {
+        let conv = (output.height as u16, output.width as u16);
+        Self { operation, output: Map::of(output), conv, kernel, stride, conv_pad, ..self }
+    }
+
+    /// With a max-pooling behind it.
+    pub(super) const fn with_pool(self, output: Shape, pool: usize, pool_pad: (u8, u8)) -> Self {
+        Self { output: Map::of(output), pool: pool as u8, pool_pad, ..self }
+    }
+
+    /// Shape of what it reads.
+    #[inline(always)]
+    pub(crate) const fn input(&self) -> Shape {
+        self.input.shape()
+    }
+
+    /// Shape of what it puts out.
+    #[inline(always)]
+    pub(crate) const fn output(&self) -> Shape {
+        self.output.shape()
+    }
+
+    /// Rows of the convolution's map before pooling.
+    #[inline(always)]
+    pub(crate) const fn conv_height(&self) -> usize {
+        self.conv.0 as usize
+    }
+
+    /// Columns of the convolution's map before pooling.
+    #[inline(always)]
+    pub(crate) const fn conv_width(&self) -> usize {
+        self.conv.1 as usize
+    }
+
+    /// Whether it is a convolution over all channels.
+    #[inline(always)]
+    pub(crate) const fn convolves(&self) -> bool {
+        matches!(self.operation, Operation::Conv)
+    }
+
+    /// Rows of the window.
+    #[inline(always)]
+    pub(crate) const fn kernel_height(&self) -> usize {
+        self.kernel.rows()
+    }
+
+    /// Columns of the window.
+    #[inline(always)]
+    pub(crate) const fn kernel_width(&self) -> usize {
+        self.kernel.columns()
+    }
+
+    /// Elements of one input row under one window.
+    #[inline(always)]
+    pub(crate) const fn run_len(&self) -> usize {
+        self.kernel_width() * self.input().channels
+    }
+
+    /// Positions of the window.
+    #[inline(always)]
+    pub(crate) const fn taps(&self) -> usize {
+        self.kernel.area()
+    }
+
+    /// Rows from one window to the next.
+    #[inline(always)]
+    pub(crate) const fn row_stride(&self) -> usize {
+        self.stride.rows()
+    }
+
+    /// Columns from one window to the next.
+    #[inline(always)]
+    pub(crate) const fn column_stride(&self) -> usize {
+        self.stride.columns()
+    }
+
+    /// Whether it is a convolution with a window of 3x3 that moves by 1.
+    #[inline(always)]
+    pub(crate) const fn is_3x3_of_stride_1(&self) -> bool {
+        self.convolves()
+            && self.kernel_height() == 3
+            && self.kernel_width() == 3
+            && self.row_stride() == 1
+            && self.column_stride() == 1
+    }
+
+    /// Side of the max-pooling's window; 1 where nothing is pooled.
+    #[inline(always)]
+    pub(crate) const fn pool(&self) -> usize {
+        self.pool as usize
+    }
+
     /// Threshold of the ReLU.
     pub(crate) fn threshold(&self) -> f32 {
         threshold(self.shift)
     }
 
+    /// The value that it reads: 0 is the image, `i + 1` what stage `i` puts out.
+    #[inline(always)]
+    pub(crate) const fn source(&self) -> usize {
+        self.source as usize
+    }
+
+    /// The value that it adds.
+    #[inline(always)]
+    pub(crate) const fn skip(&self) -> Option<usize> {
+        if self.skip == NO_SKIP { None } else { Some(self.skip as usize) }
+    }
+
     /// Input rows between one output row and the next.
-    pub(crate) const fn step(&self) -> usize {
+    #[inline(always)]
+    pub(crate) const fn row_step(&self) -> usize {
         // Never 0; the maximum says so to the compiler.
-        max(self.pool * self.stride, 1)
+        max(self.pool() * self.row_stride(), 1)
+    }
+
+    /// Input columns between one output column and the next.
+    #[inline(always)]
+    pub(crate) const fn column_step(&self) -> usize {
+        max(self.pool() * self.column_stride(), 1)
     }
 
     /// Input rows under one output row.
-    pub(crate) const fn extent(&self) -> usize {
-        (self.pool - 1) * self.stride + self.kernel
+    #[inline(always)]
+    pub(crate) const fn row_extent(&self) -> usize {
+        (self.pool() - 1) * self.row_stride() + self.kernel_height()
+    }
+
+    /// Input columns under one output column.
+    #[inline(always)]
+    pub(crate) const fn column_extent(&self) -> usize {
+        (self.pool() - 1) * self.column_stride() + self.kernel_width()
     }
 
     /// Rows of padding above the first input row.
     pub(crate) const fn pad_top(&self) -> usize {
-        self.pool_pad.0 as usize * self.stride + self.conv_pad.0 as usize
+        self.pool_pad.0 as usize * self.row_stride() + self.conv_pad.0 as usize
     }
 
     /// Columns of padding before the first input column.
     pub(crate) const fn pad_left(&self) -> usize {
-        self.pool_pad.1 as usize * self.stride + self.conv_pad.1 as usize
+        self.pool_pad.1 as usize * self.column_stride() + self.conv_pad.1 as usize
     }
 
     /// Input rows including padding, as far as the last window reads.
     pub(crate) const fn padded_height(&self) -> usize {
-        (self.output.height - 1) * self.step() + self.extent()
+        (self.output().height - 1) * self.row_step() + self.row_extent()
     }
 
     /// Elements of one padded input row.
     pub(crate) const fn padded_row_len(&self) -> usize {
-        let windows = (self.output.width - 1) * self.step() + self.extent();
-        let whole = self.pad_left() + self.input.width;
-        max(windows, whole) * self.input.channels
+        let windows = (self.output().width - 1) * self.column_step() + self.column_extent();
+        let whole = self.pad_left() + self.input().width;
+        max(windows, whole) * self.input().channels
     }
 
     /// Elements of padding after a row that are also the padding before the next row.
     const fn shared_padding(&self) -> usize {
-        let left = self.pad_left() * self.input.channels;
-        let right = self.padded_row_len() - left - self.input.row_len();
+        let left = self.pad_left() * self.input().channels;
+        let right = self.padded_row_len() - left - self.input().row_len();
         if left < right { left } else { right }
     }
 
     /// Elements between the start of a padded row and that of the next.
-    pub(crate) const fn row_stride(&self) -> usize {
+    pub(crate) const fn padded_row_step(&self) -> usize {
         self.padded_row_len() - self.shared_padding()
     }
 
     /// Elements of `rows` padded rows.
     pub(crate) const fn values_len(&self, rows: usize) -> usize {
-        rows * self.row_stride() + self.shared_padding()
+        rows * self.padded_row_step() + self.shared_padding()
     }
 
     /// Words that hold one bit per element of a padded row.
@@ -110,25 +302,42 @@ impl Spatial {
         self.values_len(rows) + rows * self.row_words()
     }
 
-    /// Output rows whose windows can contain one given input row.
-    pub(crate) const fn live_rows(&self) -> usize {
-        self.extent().div_ceil(self.step())
+    /// Input rows that it keeps.
+    #[inline(always)]
+    pub(crate) const fn input_slots(&self) -> usize {
+        self.slots[0] as usize
     }
 
-    /// Rows of output gradient that the stage keeps as number `index` of the spatial stages. The first stage adds to the
-    /// whole image's gradient instead, so one row is enough there.
-    pub(crate) const fn gradient_slots(&self, index: usize) -> usize {
-        if index == 0 { 1 } else { self.live_rows() }
+    /// Rows that it keeps of the map that it adds.
+    #[inline(always)]
+    pub(crate) const fn skip_slots(&self) -> usize {
+        self.slots[1] as usize
+    }
+
+    /// Rows of its output's gradient that it keeps.
+    #[inline(always)]
+    pub(crate) const fn gradient_slots(&self) -> usize {
+        self.slots[2] as usize
+    }
+
+    /// The first and the last output row whose window contains input row `row`; the first is larger if none does.
+    #[inline(never)]
+    pub(crate) const fn covering_rows(&self, row: usize) -> (usize, usize) {
+        let padded = row + self.pad_top();
+        let first = (padded + 1).saturating_sub(self.row_extent()).div_ceil(self.row_step());
+        let last = padded / self.row_step();
+        let height = self.output().height;
+        (first, if last < height { last } else { height - 1 })
     }
 
     /// Words that hold one bit per output channel.
     pub(crate) const fn words(&self) -> usize {
-        self.output.channels.div_ceil(WORD_BITS)
+        self.output().channels.div_ceil(WORD_BITS)
     }
 
     /// Bits that name a row (or a column) of the pooling window.
     pub(crate) const fn winner_bits(&self) -> usize {
-        self.pool.div_ceil(2)
+        self.pool().div_ceil(2)
     }
 
     /// Bit planes of one position: alive, then winner's row, then winner's column.
@@ -139,22 +348,36 @@ impl Spatial {
 
     /// Words of bits of one output row.
     pub(crate) const fn mask_row_len(&self) -> usize {
-        self.output.width * self.planes() * self.words()
+        self.output().width * self.planes() * self.words()
     }
 
     /// Words of bits of the whole output.
     pub(crate) const fn mask_len(&self) -> usize {
-        self.output.height * self.mask_row_len()
+        self.output().height * self.mask_row_len()
     }
 
     /// Elements of the weights.
     pub(crate) const fn weight_len(&self) -> usize {
-        if self.convolves { self.output.channels * self.kernel * self.kernel * self.input.channels } else { 0 }
+        match self.operation {
+            Operation::Conv => self.output().channels * self.taps() * self.input().channels,
+            Operation::Depthwise => self.output().channels * self.taps(),
+            _ => 0,
+        }
     }
 
     /// Elements of the bias.
     pub(crate) const fn bias_len(&self) -> usize {
-        if self.bias { self.output.channels } else { 0 }
+        if self.has_bias { self.output().channels } else { 0 }
+    }
+
+    /// Multiply-adds of one forward pass if nothing is skipped, borders counted as whole windows.
+    pub(super) const fn multiply_adds(&self) -> u64 {
+        let inputs = match self.operation {
+            Operation::Conv => self.input().channels,
+            Operation::Depthwise => 1,
+            _ => return 0,
+        };
+        (self.conv_height() * self.conv_width()) as u64 * (self.output().channels * self.taps() * inputs) as u64
     }
 }
 
@@ -165,6 +388,8 @@ pub(crate) struct DenseStage {
     pub units: usize,
     pub bias: bool,
     pub relu: bool,
+    /// Whether the ReLU ends at 6.
+    pub capped: bool,
     /// Threshold of the ReLU, in hundredths; 0 without one.
     pub shift: u8,
 }
@@ -198,10 +423,20 @@ pub(crate) enum Kind {
 pub(crate) struct Stage {
     pub kind: Kind,
     /// Index in the list of layers; names the tensors `<layer>.weight` and `<layer>.bias`.
-    pub layer: usize,
+    layer: u8,
 }
 
 impl Stage {
+    /// A stage whose weights are those of layer `layer`, one of at most 64.
+    pub(super) const fn new(kind: Kind, layer: usize) -> Self {
+        Self { kind, layer: layer as u8 }
+    }
+
+    /// Index in the list of layers.
+    pub(crate) const fn layer(&self) -> usize {
+        self.layer as usize
+    }
+
     /// Elements of `weight` and of `bias`.
     pub(crate) const fn parameters(&self) -> (usize, usize) {
         match &self.kind {
@@ -210,10 +445,16 @@ impl Stage {
         }
     }
 
-    /// Dimensions of `weight`: `[kernel, kernel, in channels, filters]` or `[inputs, units]`.
+    /// Dimensions of `weight`: `[rows, columns, in channels, filters]`, `[rows, columns, filters]` or `[inputs, units]`.
     pub(crate) fn weight_shape(&self) -> heapless::Vec<usize, 4> {
         match &self.kind {
-            Kind::Spatial(s) => [s.kernel, s.kernel, s.input.channels, s.output.channels].into(),
+            Kind::Spatial(s) => {
+                let [height, width, filters] = [s.kernel_height(), s.kernel_width(), s.output().channels];
+                match s.operation {
+                    Operation::Depthwise => heapless::Vec::from_iter([height, width, filters]),
+                    _ => [height, width, s.input().channels, filters].into(),
+                }
+            }
             Kind::Dense(d) => heapless::Vec::from_iter([d.inputs, d.units]),
         }
     }

@@ -4,8 +4,8 @@ use super::lengths::Lengths;
 use super::stage::{DenseStage, Kind, Spatial, Stage};
 use crate::span::{span, split};
 
-/// Most stages of a network: those of VGG-16.
-pub(crate) const MAX_STAGES: usize = 16;
+/// Most stages of a network.
+pub(crate) const MAX_STAGES: usize = 40;
 
 /// The stages of a network: first the spatial, then the dense ones.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ impl Stages {
         let (mut sum, mut i) = (0, 0);
         while i < self.count && i < MAX_STAGES {
             sum += match &self.stages[i].kind {
-                Kind::Spatial(s) => (s.conv.0 * s.conv.1) as u64 * s.weight_len() as u64,
+                Kind::Spatial(s) => s.multiply_adds(),
                 Kind::Dense(d) => d.inputs as u64 * d.units as u64,
             };
             i += 1;

@@ -87,7 +87,7 @@ impl<'n> Layout<'n> {
         };
         let (features, outputs) = (self.samples * self.features_len(), self.samples * self.outputs_len());
         let last = plan.spatial_count().checked_sub(1).and_then(|last| plan.spatial(last));
-        let tail = last.map_or(0, |stage| stage.output.row_len());
+        let tail = last.map_or(0, |stage| stage.output().row_len());
         match self.kept {
             Kept::Logits => [rows, 0, features, 0, outputs, 0, 0, tail],
             _ => {
@@ -127,7 +127,7 @@ impl<'n> Layout<'n> {
     pub(super) fn features_len(&self) -> usize {
         let plan = self.network.plan();
         match plan.spatial_count().checked_sub(1).and_then(|last| plan.spatial(last)) {
-            Some(stage) => stage.output.len(),
+            Some(stage) => stage.output().len(),
             None => self.network.input().len(),
         }
     }

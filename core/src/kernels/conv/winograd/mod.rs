@@ -21,7 +21,7 @@ use self::transforms::{SIDE, TILE, inverse_transform, suits, transform_data};
 use super::views::{Columns, InputRow};
 use crate::kernels::pool::pool_2x2;
 use crate::kernels::sparse::{add_shared_rows, live_bits, load_all, store_all};
-use crate::network::plan::{Spatial, WORD_BITS};
+use crate::network::plan::WORD_BITS;
 use crate::number::Number;
 use crate::span::{reach_mut, reach_rest, rest, span, span_mut};
 use crate::vector::{Kernel, Simd};
@@ -99,7 +99,7 @@ impl<T: Number> Kernel for Winograd<'_, '_, '_, T> {
             live: [[0; WINDOWS]; TILE],
             products: [[[0.0; FILTERS]; WINDOWS]; TILE],
         };
-        let windows = self.columns.out.len() / self.columns.conv.stage.output.channels.max(1);
+        let windows = self.columns.out.len() / self.columns.conv.stage.output().channels.max(1);
         for first in (0..windows).step_by(WINDOWS) {
             let some = (first, WINDOWS.min(windows - first));
             let mut o = 0;
@@ -123,7 +123,7 @@ impl<T: Number> Winograd<'_, '_, '_, T> {
         (first, count): (usize, usize),
         mut o: usize,
     ) -> usize {
-        let Spatial { input, output, .. } = *self.columns.conv.stage;
+        let (input, output) = (self.columns.conv.stage.input(), self.columns.conv.stage.output());
         while o + N * S::LANES <= output.channels || N == 1 && o < output.channels {
             for channel in (0..input.channels).step_by(WORD_BITS) {
                 // Few channels are still there for the next filters.
@@ -148,7 +148,7 @@ impl<T: Number> Winograd<'_, '_, '_, T> {
         channel: usize,
     ) {
         let Columns { conv, window, first: before, .. } = &*self.columns;
-        let channels = conv.stage.input.channels;
+        let channels = conv.stage.input().channels;
         let block = WORD_BITS.min(channels - channel);
         let rows: [InputRow<'_>; SIDE] = [0, 1, 2, 3].map(|row| window.input_row(row));
         for lane in (0..block).step_by(S::LANES) {
@@ -186,7 +186,7 @@ impl<T: Number> Winograd<'_, '_, '_, T> {
         count: usize,
         (channel, o): (usize, usize),
     ) {
-        let Spatial { input, output, .. } = *self.columns.conv.stage;
+        let (input, output) = (self.columns.conv.stage.input(), self.columns.conv.stage.output());
         for (element, ((inputs, live), products)) in
             scratch.inputs.iter().zip(&scratch.live).zip(&mut scratch.products).enumerate()
         {
@@ -212,7 +212,7 @@ impl<T: Number> Winograd<'_, '_, '_, T> {
     ) {
         let Columns { conv, out, masks, .. } = &mut *self.columns;
         let stage = conv.stage;
-        let (filters, mask_len) = (stage.output.channels, stage.planes() * stage.words());
+        let (filters, mask_len) = (stage.output().channels, stage.planes() * stage.words());
         let mut bias = [simd.splat(0.0); N];
         load_all(simd, reach_rest(conv.bias, o), &mut bias);
         for w in 0..count {
@@ -272,13 +272,13 @@ mod tests {
 
     use crate::loss::Loss;
     use crate::model::Model;
-    use crate::network::{Layer, Network, Padding, Shape};
+    use crate::network::{Layer, Network, Padding, Shape, Size};
     use crate::vector::Level;
 
     /// Rows of 7 and of 6 windows, padding on some sides.
     fn network(channels: usize, filters: usize, padding: Padding, bias: bool) -> Network {
         let layers = [
-            Layer::Conv2d { filters, kernel: 3, stride: 1, padding, bias },
+            Layer::Conv2d { filters, kernel: Size::square(3), stride: Size::ONE, padding, bias },
             Layer::Relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Valid },
             Layer::Flatten,

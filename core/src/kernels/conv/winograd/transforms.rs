@@ -17,18 +17,16 @@ const FEWEST_CHANNELS: usize = 8;
 /// Whether a stage can take this way, on a processor with vectors.
 pub(super) const fn suits(stage: &Spatial) -> bool {
     cfg!(feature = "std")
-        && stage.convolves
-        && stage.kernel == 3
-        && stage.stride == 1
-        && stage.pool == 2
+        && stage.is_3x3_of_stride_1()
+        && stage.pool() == 2
         && stage.relu
         && stage.pool_pad.0 + stage.pool_pad.1 == 0
-        && stage.input.channels >= FEWEST_CHANNELS
+        && stage.input().channels >= FEWEST_CHANNELS
 }
 
 /// Elements of a stage's transformed weights, `[row][column][i][o]` with four rows and columns; 0 if it does not suit.
 pub(crate) const fn weights_len(stage: &Spatial) -> usize {
-    if suits(stage) { TILE * stage.input.channels * stage.output.channels } else { 0 }
+    if suits(stage) { TILE * stage.input().channels * stage.output().channels } else { 0 }
 }
 
 /// Fills `target` with `G w G'` of stored weights `[ky][kx][i][o]`.
