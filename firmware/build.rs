@@ -71,7 +71,7 @@ fn widen(path: &Path) -> Vec<u8> {
         model.tensors().map(|tensor| tensor.iter().map(|weight| weight.to_f32()).collect()).collect();
     let tensors: Vec<&[f32]> = wide.iter().map(Vec::as_slice).collect();
     let mut file = Vec::new();
-    let model = Model::from_tensors(&MNIST_CNN, &tensors).expect("the same weights");
+    let model = Model::<f32>::from_tensors(&MNIST_CNN, &tensors).expect("the same weights");
     model.write_safetensors(&[], &mut |bytes| file.extend_from_slice(bytes));
     file
 }

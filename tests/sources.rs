@@ -12,7 +12,7 @@ use std::str::Chars;
 
 /// The floors from the ground up; names on one line stand beside each other. (`camera` changes images as `attack` does.)
 const FLOORS: [&[&str]; 10] = [
-    &["error", "span"],
+    &["checksum", "error", "span"],
     &["aligned", "number"],
     &["vector"],
     &["network"],

@@ -125,7 +125,13 @@ impl Series {
 
 /// The MNIST CNN for other images and with other numbers of filters.
 fn network(side: usize, [first, second]: [usize; 2]) -> Result<Network> {
-    let conv = |filters| Layer::Conv2d { filters, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: false };
+    let conv = |filters| Layer::Conv2d {
+        filters,
+        kernel: Size::square(3),
+        stride: Size::ONE,
+        padding: Padding::Same,
+        bias: false,
+    };
     let pool = Layer::MaxPool2d { pool: 2, padding: Padding::Same };
     let (dense, last) = (Layer::Dense { units: 256, bias: true }, Layer::Dense { units: 10, bias: true });
     let layers =
@@ -222,7 +228,7 @@ fn activations(weights: &Weights, index: usize, image: &[f32]) -> Result<Vec<f32
     let network = Network::try_new(weights.network.input(), &layers)?;
     let count = midge_trainer::weights::tensor_infos(&network).len();
     let tensors: Vec<&[f32]> = weights.tensors.iter().take(count).map(|tensor| tensor.as_slice()).collect();
-    let model = Model::from_tensors(&network, &tensors)?;
+    let model = Model::<f32>::from_tensors(&network, &tensors)?;
     Ok(model.logits(image, &mut vec![0.0; network.inference_len()])?.to_vec())
 }
 

@@ -68,6 +68,8 @@ pub enum Error {
     },
     /// A batch was made for another network than the model's.
     OtherNetwork,
+    /// The model's code is for chains only, and the network is none ([`Chain`](crate::Chain)).
+    NotAChain,
     /// A weight is infinite or NaN, or the weights are so large that values between the layers could overflow.
     Weights {
         /// Index of the layer.
@@ -98,6 +100,7 @@ impl core::fmt::Display for Error {
             Self::Stopped => f.write_str("the attack was stopped"),
             Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
             Self::OtherNetwork => f.write_str("the batch was made for another network than the model's"),
+            Self::NotAChain => f.write_str("the network is not a chain of at most 16 layers with weights"),
             Self::Weights { layer } => {
                 write!(f, "layer {layer}: weights are infinite or NaN, or so large that its values could overflow")
             }

@@ -32,7 +32,8 @@ extern crate std;
 
 // From the ground up: each module imports only from those above it (a test holds them to that).
 
-// What can be wrong with a caller's data; parts of slices without a panic.
+// What can be wrong with a caller's data; parts of slices without a panic; a checksum.
+mod checksum;
 mod error;
 mod span;
 
@@ -65,7 +66,9 @@ pub mod camera;
 pub use aligned::Aligned;
 pub use error::Error;
 pub use half::f16;
-pub use model::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, checksum};
+pub use model::{
+    Chain, Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Weights, checksum,
+};
 pub use network::{
     Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_SHIFTED, Network, NetworkError, Padding,
     ParseError, Shape, Size,

@@ -3,7 +3,7 @@
 
 use midge_core::attack::{Attack, Fgsm, MiFgsm, Otcm, Outcome, Target, to_8_bits};
 use midge_core::camera::Camera;
-use midge_core::{Error, MNIST_CNN, Model, f16};
+use midge_core::{Chain, Error, MNIST_CNN, Model, f16};
 use static_cell::StaticCell;
 
 use crate::board::{self, Board};
@@ -41,7 +41,7 @@ const ATTACKS: [&str; 3] = ["FGSM", "MI-FGSM", "OTCM"];
 
 fn attack(
     name: &str,
-    model: &Model<'_, f16>,
+    model: &Model<'_, Chain<f16>>,
     (eps, label): (f32, usize),
     Buffers { image, adversarial, work, .. }: &mut Buffers,
 ) -> Result<Outcome, Error> {
@@ -52,7 +52,7 @@ fn attack(
     }
 }
 
-fn view(model: &Model<'_, f16>, image: &[f32], work: &mut [f32]) -> Result<View, Error> {
+fn view(model: &Model<'_, Chain<f16>>, image: &[f32], work: &mut [f32]) -> Result<View, Error> {
     let result = model.classify(image, work)?;
     let mut probabilities = [0.0; CLASSES];
     probabilities.iter_mut().zip(result.probabilities).for_each(|(target, p)| *target = *p);
@@ -75,7 +75,7 @@ fn rounded(x: f32, parts: f32) -> f32 {
 
 /// One attack on one model with the digit in `buffers`, measured, photographed and logged.
 fn attacked<'b>(
-    (model_name, model): &(&'static str, Model<'_, f16>),
+    (model_name, model): &(&'static str, Model<'_, Chain<f16>>),
     (name, seed): (&'static str, u64),
     (eps, label): (f32, usize),
     buffers: &'b mut Buffers,
@@ -112,7 +112,7 @@ fn attacked<'b>(
 /// One attack on all models, one after the other in the same memory; each is drawn when it is done.
 fn show(
     board: &mut Board,
-    models: &[(&'static str, Model<'_, f16>); embedded::MODELS],
+    models: &[(&'static str, Model<'_, Chain<f16>>); embedded::MODELS],
     (name, seed): (&'static str, u64),
     (eps, label): (f32, usize),
     buffers: &mut Buffers,

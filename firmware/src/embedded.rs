@@ -2,7 +2,7 @@
 
 #[cfg(feature = "emulated")]
 use midge_core::Aligned;
-use midge_core::{Element, MNIST_CNN, Model, Network, f16, include_model};
+use midge_core::{Chain, Element, MNIST_CNN, Model, Network, f16, include_model};
 
 #[cfg(not(all(feature = "one-model", feature = "robust")))]
 static PLAIN: &[u8] = include_model!("../../host-trainer/assets/plain.safetensors");
@@ -25,14 +25,14 @@ static F32: Aligned<[u8; include_bytes!(concat!(env!("OUT_DIR"), "/plain-f32.saf
     Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/plain-f32.safetensors")));
 
 /// Model `index` of [`MODELS`] with its name; the plain one comes first.
-pub fn model(index: usize) -> (&'static str, Model<'static, f16>) {
+pub fn model(index: usize) -> (&'static str, Model<'static, Chain<f16>>) {
     let (name, network, file) = FILES[index];
     (name, open(network, file))
 }
 
 /// The plain model with f32 weights: too large for the flash of most boards.
 #[cfg(feature = "emulated")]
-pub fn model_f32() -> Model<'static, f32> {
+pub fn model_f32() -> Model<'static, Chain<f32>> {
     open(&MNIST_CNN, &F32.0)
 }
 

@@ -207,11 +207,11 @@ impl Weights {
         }
     }
 
-    fn write<T: Element, V: std::ops::Deref<Target = [T]>>(&self, tensors: &[V]) -> Result<Vec<u8>> {
+    fn write<T: Element<Number = T>, V: std::ops::Deref<Target = [T]>>(&self, tensors: &[V]) -> Result<Vec<u8>> {
         let tensors: Vec<&[T]> = tensors.iter().map(|tensor| &**tensor).collect();
         let metadata: Vec<(&str, &str)> = self.metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
         let mut file = Vec::new();
-        let model = Model::from_tensors(&self.network, &tensors)?;
+        let model = Model::<T>::from_tensors(&self.network, &tensors)?;
         model.write_safetensors(&metadata, &mut |bytes| file.extend_from_slice(bytes));
         Ok(file)
     }
@@ -242,7 +242,7 @@ impl Weights {
     /// If tensors do not fit the network.
     pub fn model<'a>(&'a self, buffer: &'a mut [f32]) -> Result<Model<'a, f32>> {
         let tensors: Vec<&[f32]> = self.tensors.iter().map(Tensor::as_slice).collect();
-        Ok(Model::from_tensors(&self.network, &tensors)?.with_transposed(Level::detect(), buffer)?)
+        Ok(Model::<f32>::from_tensors(&self.network, &tensors)?.with_transposed(Level::detect(), buffer)?)
     }
 
     /// The same weights rounded to f16 and back: what a model file of that type holds.

@@ -175,7 +175,7 @@ fn weight_gradients() {
 }
 
 /// The gradient of every sample's cross-entropy.
-fn fill_logit_gradient<P: Differentiable>(pass: &mut ForwardPass<'_, '_, '_, P, f32>, labels: &[usize]) {
+fn fill_logit_gradient<P: Differentiable>(pass: &mut ForwardPass<'_, '_, '_, '_, P, f32>, labels: &[usize]) {
     let (logits, gradient) = pass.logit_gradient();
     let classes = logits.len() / labels.len().max(1);
     let rows = logits.chunks(classes.max(1)).zip(gradient.chunks_mut(classes.max(1))).zip(labels);

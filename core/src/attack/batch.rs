@@ -7,7 +7,7 @@ use super::step::{Starts, Step};
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_buffer};
 use crate::loss::Loss;
-use crate::model::Model;
+use crate::model::{Model, Weights};
 use crate::network::Network;
 use crate::pass::Element;
 use crate::pass::batch::Batch;
@@ -23,8 +23,8 @@ pub fn perturb_len(network: &Network, samples: usize) -> usize {
 
 /// The gradients of several images. `objective` goes from the number of an image, its walk and its logits to the gradient,
 /// with respect to the logits, of what the walk follows; `loss` is what predictions note.
-struct Many<'m, 'b, T, O> {
-    model: &'m Model<'m, T>,
+struct Many<'w, 'm, 'b, T: Weights, O> {
+    model: &'m Model<'w, T>,
     /// Once it is set, no further step is taken.
     stop: &'m AtomicBool,
     loss: Loss,
@@ -34,7 +34,7 @@ struct Many<'m, 'b, T, O> {
     buffer: &'b mut [f32],
 }
 
-impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many<'_, '_, T, O> {
+impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many<'_, '_, '_, T, O> {
     fn gradients(
         &mut self,
         walks: &mut [Walk<'_>],
@@ -92,15 +92,15 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
 }
 
 /// An attack on several images: the model, the way of the steps, and memory.
-pub(super) struct RunBatch<'m, 'b, T> {
-    pub model: &'m Model<'m, T>,
+pub(super) struct RunBatch<'w, 'm, 'b, T: Weights> {
+    pub model: &'m Model<'w, T>,
     pub step: Step,
     pub starts: Option<Starts>,
     pub stop: &'m AtomicBool,
     pub buffer: &'b mut [f32],
 }
 
-impl<T: Element> RunBatch<'_, '_, T> {
+impl<'w, T: Element> RunBatch<'w, '_, '_, T> {
     /// To the outcomes of all walks.
     pub(super) fn attack(self, walks: &mut [Walk<'_>]) -> Result<(), Error> {
         let (step, starts, loss) = (self.step, self.starts, self.step.loss);
@@ -143,7 +143,7 @@ impl<T: Element> RunBatch<'_, '_, T> {
         self,
         walks: &mut [Walk<'_>],
         objective: O,
-    ) -> Result<(&'r mut [f32], Many<'r, 'r, T, O>), Error>
+    ) -> Result<(&'r mut [f32], Many<'w, 'r, 'r, T, O>), Error>
     where
         Self: 'r,
     {
@@ -182,7 +182,13 @@ mod tests {
     const NETWORK: Network = Network::new(
         Shape::hwc(6, 5, 2),
         &[
-            Layer::Conv2d { filters: 5, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: true },
+            Layer::Conv2d {
+                filters: 5,
+                kernel: Size::square(3),
+                stride: Size::ONE,
+                padding: Padding::Same,
+                bias: true,
+            },
             Layer::Relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Same },
             Layer::Flatten,

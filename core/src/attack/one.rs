@@ -7,18 +7,18 @@ use super::step::{Starts, Step};
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_buffer};
 use crate::loss::Loss;
-use crate::model::Model;
+use crate::model::{Model, Weights};
 use crate::pass::{Element, InputGradient};
 use crate::span::take;
 
 /// The gradients of one image.
-struct One<'m, 'b, T> {
-    model: &'m Model<'m, T>,
+struct One<'w, 'm, 'b, T: Weights> {
+    model: &'m Model<'w, T>,
     loss: Loss,
     buffer: &'b mut [f32],
 }
 
-impl<T: Element> Gradients for One<'_, '_, T> {
+impl<T: Element> Gradients for One<'_, '_, '_, T> {
     #[inline(always)]
     fn gradients(
         &mut self,
@@ -64,12 +64,12 @@ fn check<T: Element>(
 /// Checks everything; the walk stands at its image then. Returns memory for one image, if the attack needs it, and the
 /// source of gradients.
 #[inline(always)]
-fn begin<'m, 'b, T: Element>(
-    model: &'m Model<'m, T>,
+fn begin<'w, 'm, 'b, T: Element>(
+    model: &'m Model<'w, T>,
     (step, starts): (&Step, Option<Starts>),
     walk: &mut Walk<'_>,
     mut buffer: &'b mut [f32],
-) -> Result<(&'b mut [f32], One<'m, 'b, T>), Error> {
+) -> Result<(&'b mut [f32], One<'w, 'm, 'b, T>), Error> {
     let kept = check(model, (step, starts), buffer.len())?;
     walk.begin(model.network(), 0)?;
     Ok((take(&mut buffer, kept), One { model, loss: step.loss, buffer }))

@@ -9,18 +9,18 @@
 //! nothing larger. The product over the layers is the bound: around 1e6 in the lecture's CNN, around 1e32 in a network
 //! as deep as VGG-16.
 
-use super::{Model, ModelError};
+use super::{Model, ModelError, Weights};
 use crate::number::Number;
 
 /// Largest bound, 2^110. The transforms of Winograd's convolutions hold values up to 2^16 times as large, so 2^126 in f32,
 /// which ends below 2^128; the rest is for rounding.
 const MOST: f32 = f32::from_bits((127 + 110) << 23);
 
-impl<T: Number> Model<'_, T> {
+impl<T: Weights> Model<'_, T> {
     /// Whether all weights are finite and no value can overflow.
     pub(super) fn check_weights(&self) -> Result<(), ModelError> {
         let mut most = 1.0;
-        for (stage, tensors) in self.network.plan().all().iter().zip(&self.parameters) {
+        for (stage, tensors) in self.network.plan().all().iter().zip(self.parameters.iter()) {
             let layer = stage.layer();
             let outputs = stage.weight_shape().last().copied().unwrap_or(1);
             let not_finite = |index| ModelError::NotFinite { layer, index };
@@ -71,20 +71,23 @@ mod tests {
         let network = Network::new(Shape::hwc(1, 2, 1), &DENSE);
         // `1e38 * 4 - 1e38 * 4` overflows between the layers, and a ReLU makes zeros of NaN.
         let (first, bias, last) = ([3e38f32, 3e38, -3e38, -3e38], [0.0; 2], [1e10f32, -1e10, 1e10, -1e10]);
-        let hidden = Model::from_changing_tensors(&network, &[&first, &bias, &last]).unwrap();
+        let hidden = Model::<f32>::from_changing_tensors(&network, &[&first, &bias, &last]).unwrap();
         let mut buffer = std::vec![0.0; network.inference_len()];
         let logits = hidden.logits(&[1.0, 1.0], &mut buffer);
         assert!(logits.is_ok_and(|logits| logits == [0.0, 0.0]), "an overflow is seen without the bound");
         for scale in [3e38f32, 1e30] {
             let first = first.map(|w| w / 3e38 * scale);
-            let model = Model::from_tensors(&network, &[&first, &bias, &last]);
+            let model = Model::<f32>::from_tensors(&network, &[&first, &bias, &last]);
             assert!(matches!(model.err(), Some(Error::Weights { .. })), "{scale}");
         }
         let first = first.map(|w| w / 3e38 * 1e20);
-        assert!(Model::from_tensors(&network, &[&first, &bias, &last]).is_ok());
+        assert!(Model::<f32>::from_tensors(&network, &[&first, &bias, &last]).is_ok());
         // The second layer is the one in which they would overflow.
         let (first, last) = ([1e20f32; 4], [1e14f32; 4]);
-        assert_eq!(Model::from_tensors(&network, &[&first, &bias, &last]).err(), Some(Error::Weights { layer: 3 }));
+        assert_eq!(
+            Model::<f32>::from_tensors(&network, &[&first, &bias, &last]).err(),
+            Some(Error::Weights { layer: 3 })
+        );
     }
 
     #[test]
@@ -95,7 +98,7 @@ mod tests {
             let mut tensors = [std::vec![f16::ONE; 3 * 37], std::vec![f16::ONE; 37]];
             tensors[tensor][index] = bad;
             let [weights, bias] = &tensors;
-            let model = Model::from_tensors(&network, &[weights, bias]);
+            let model = Model::<f16>::from_tensors(&network, &[weights, bias]);
             model.is_err_and(|error| error == Error::Weights { layer: 1 })
         };
         assert!(!refused(0, 0, f16::MAX));

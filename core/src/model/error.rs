@@ -42,6 +42,8 @@ pub enum ModelError {
     Network(ParseError),
     /// The file holds another architecture than the one that was asked for, or it is not written as midge writes it.
     OtherNetwork,
+    /// The model's code is for chains only, and the architecture is none ([`Chain`](crate::Chain)).
+    NotAChain,
     /// A tensor is missing.
     Missing {
         /// Index of its layer.
@@ -131,6 +133,7 @@ impl Display for ModelError {
             Self::OtherNetwork => {
                 f.write_str("the file holds another architecture than expected, or in other words than midge's")
             }
+            Self::NotAChain => f.write_str("the architecture is not a chain of at most 16 layers with weights"),
             Self::Missing { layer, tensor } => write!(f, "the tensor {layer}.{tensor} is missing"),
             Self::Extra { expected, found } => write!(
                 f,

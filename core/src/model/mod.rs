@@ -4,6 +4,7 @@
 //! mod.rs           Model: from tensors; transposed weights     bound.rs   no value may overflow
 //! safetensors.rs   from a file's bytes                         json.rs    the header's JSON
 //! writer.rs        to a file's bytes                           error.rs   what can be wrong with them
+//! weights.rs       what the weights are, and for which networks
 //! ```
 //! What a model computes is not here: `pass` adds the methods that run it.
 
@@ -11,17 +12,18 @@ mod bound;
 mod error;
 mod json;
 mod safetensors;
+mod weights;
 mod writer;
 
 pub use error::ModelError;
 pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, checksum};
+pub use weights::{Chain, Weights};
 
 use crate::error::{Error, check_len};
 use crate::kernels::conv::{self, Conv};
 use crate::kernels::dense::Dense;
 use crate::network::Network;
-use crate::network::plan::{MAX_STAGES, Spatial};
-use crate::number::Number;
+use crate::network::plan::Spatial;
 use crate::span::{CACHE_LINE, cache_line, rest, rest_mut, take};
 use crate::vector::Level;
 
@@ -34,18 +36,19 @@ struct Parameters<'a, T> {
 
 /// A classifier: a [`Network`] and its weights, which the model borrows and never copies.
 ///
-/// `T` is the type the weights are stored in; all arithmetic is f32. Buffers are the caller's; their lengths are
+/// `T` is the type the weights are stored in, [`f32`] or [`f16`](half::f16), alone for any network or in a [`Chain`]; all
+/// arithmetic is f32. Buffers are the caller's; their lengths are
 /// constants: [`Network::inference_len`], [`Network::gradient_len`], [`Network::attack_len`].
 #[derive(Debug, Clone)]
-pub struct Model<'a, T> {
+pub struct Model<'a, T: Weights> {
     network: &'a Network,
-    parameters: heapless::Vec<Parameters<'a, T>, MAX_STAGES>,
+    parameters: T::PerStage<Parameters<'a, T::Number>>,
     level: Level,
     /// Convolution weights transposed for a backward pass with vectors, or empty.
     transposed: &'a [f32],
 }
 
-impl<'a, T: Number> Model<'a, T> {
+impl<'a, T: Weights> Model<'a, T> {
     /// A model from tensors: for each layer with weights, in order, `weight` and then, if it has one, `bias`.
     /// Layouts: convolution `[row][column][in channels][filters]`, dense `[inputs][units]`.
     ///
@@ -66,8 +69,9 @@ impl<'a, T: Number> Model<'a, T> {
     ///
     /// # Errors
     /// [`Error::Length`] if a tensor is missing, left over or of the wrong length; [`Error::Weights`] if a weight is not
-    /// finite, or weights are so large that values could overflow.
-    pub fn from_tensors(network: &'a Network, tensors: &[&'a [T]]) -> Result<Self, Error> {
+    /// finite, or weights are so large that values could overflow; [`Error::NotAChain`] if `T` is for chains only and the network
+    /// is none.
+    pub fn from_tensors(network: &'a Network, tensors: &[&'a [T::Number]]) -> Result<Self, Error> {
         let model = Self::from_changing_tensors(network, tensors)?;
         match model.check_weights() {
             Err(ModelError::NotFinite { layer, .. } | ModelError::TooLarge { layer }) => Err(Error::Weights { layer }),
@@ -80,10 +84,13 @@ impl<'a, T: Number> Model<'a, T> {
     /// where they are not finite or too large, results may be wrong with no error.
     ///
     /// # Errors
-    /// [`Error::Length`] if a tensor is missing, left over or of the wrong length.
-    pub fn from_changing_tensors(network: &'a Network, tensors: &[&'a [T]]) -> Result<Self, Error> {
+    /// [`Error::Length`] if a tensor is missing, left over or of the wrong length; [`Error::NotAChain`].
+    pub fn from_changing_tensors(network: &'a Network, tensors: &[&'a [T::Number]]) -> Result<Self, Error> {
+        if !weights::runs::<T>(network.plan()) {
+            return Err(Error::NotAChain);
+        }
         let mut rest = tensors.iter();
-        let mut parameters = heapless::Vec::new();
+        let mut parameters = T::PerStage::default();
         for stage in network.plan().all() {
             let (weights, bias) = stage.parameters();
             let mut next = |what, len| match (len, rest.as_slice().first()) {
@@ -94,9 +101,7 @@ impl<'a, T: Number> Model<'a, T> {
                     check_len(what, len, tensor.len()).map(|()| *tensor)
                 }
             };
-            let stage = Parameters { weights: next("weight", weights)?, bias: next("bias", bias)? };
-            // The plan has at most `MAX_STAGES` stages.
-            let _ = parameters.push(stage);
+            T::push(&mut parameters, Parameters { weights: next("weight", weights)?, bias: next("bias", bias)? });
         }
         check_len("tensors", tensors.len() - rest.len(), tensors.len())?;
         Ok(Self { network, parameters, level: Level::detect(), transposed: &[] })
@@ -158,7 +163,7 @@ impl<'a, T: Number> Model<'a, T> {
     }
 
     /// The weights and biases, in the order of [`Self::from_tensors`].
-    pub fn tensors(&self) -> impl Iterator<Item = &'a [T]> {
+    pub fn tensors(&self) -> impl Iterator<Item = &'a [T::Number]> {
         let tensors = self.parameters.iter().flat_map(|stage| [stage.weights, stage.bias]);
         tensors.filter(|tensor| !tensor.is_empty())
     }
@@ -170,7 +175,7 @@ impl<'a, T: Number> Model<'a, T> {
 
     /// The weights of spatial stage `index`.
     #[inline(never)]
-    pub(crate) fn conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Conv<'s, T> {
+    pub(crate) fn conv<'s>(&'s self, index: usize, stage: &'s Spatial) -> Conv<'s, T::Number> {
         let (weights, bias) = self.stage_tensors(index);
         let mut conv = Conv { stage, weights, bias, transposed: &[] };
         if !self.transposed.is_empty() {
@@ -182,7 +187,7 @@ impl<'a, T: Number> Model<'a, T> {
 
     /// Stage `index`, counted among all stages, if it is dense.
     #[inline(never)]
-    pub(crate) fn dense(&self, index: usize) -> Option<Dense<'_, T>> {
+    pub(crate) fn dense(&self, index: usize) -> Option<Dense<'_, T::Number>> {
         let stage = self.network.plan().dense(index)?;
         let (weights, bias) = self.stage_tensors(index);
         Some(Dense { stage, weights, bias })
@@ -201,8 +206,8 @@ impl<'a, T: Number> Model<'a, T> {
     }
 
     /// Weights and bias of stage `index`, counted among all stages.
-    fn stage_tensors(&self, index: usize) -> (&'a [T], &'a [T]) {
-        debug_assert!(index < self.parameters.len(), "stage {index} of {}", self.parameters.len());
+    fn stage_tensors(&self, index: usize) -> (&'a [T::Number], &'a [T::Number]) {
+        debug_assert!(index < self.network.plan().count(), "stage {index} of {}", self.network.plan().count());
         self.parameters.get(index).map_or((&[], &[]), |p| (p.weights, p.bias))
     }
 }

@@ -31,7 +31,8 @@
 
 use super::error::ModelError;
 use super::json::Json;
-use super::{Model, Parameters};
+use super::{Model, Parameters, Weights, weights};
+use crate::checksum::checksum_of;
 use crate::network::{Network, ParseError, is_tensor_name};
 use crate::number::Number;
 use crate::vector::Level;
@@ -54,23 +55,7 @@ const MAX_HEADER: usize = 1 << 16;
 /// assert_eq!(midge_core::checksum("1234", b"56789"), 0xcbf4_3926);
 /// ```
 pub fn checksum(network: &str, tensors: &[u8]) -> u32 {
-    checksum_of(network.as_bytes(), tensors)
-}
-
-/// A table of 1 kB makes it fast on a host; on a device it would be 4 % of the flash for one reading of the file.
-#[cfg(feature = "std")]
-pub(super) type Table = crc::Table<1>;
-#[cfg(not(feature = "std"))]
-pub(super) type Table = crc::NoTable;
-
-pub(super) const CRC: crc::Crc<u32, Table> = crc::Crc::<u32, Table>::new(&crc::CRC_32_ISO_HDLC);
-
-fn checksum_of(network: &[u8], tensors: &[u8]) -> u32 {
-    let mut digest = CRC.digest();
-    for bytes in [network, tensors] {
-        digest.update(bytes);
-    }
-    digest.finalize()
+    checksum_of(&[network.as_bytes(), tensors])
 }
 
 /// The header of a model file, for those who do not know the architecture yet.
@@ -196,7 +181,7 @@ impl<'a> Header<'a> {
         let [_, _, checksum] = self.metadata;
         let written = checksum.and_then(hexadecimal);
         let expected = written.ok_or(ModelError::Metadata { key: METADATA_CHECKSUM })?;
-        let found = checksum_of(self.network_text()?, self.tensors);
+        let found = checksum_of(&[self.network_text()?, self.tensors]);
         if expected == found { Ok(()) } else { Err(ModelError::Checksum { expected, found }) }
     }
 
@@ -287,7 +272,7 @@ fn read_entry<'a>(json: &mut Json<'a>, entry: &mut Entry<'a>) -> Option<()> {
     (fields == 3 && start < end).then_some(())
 }
 
-impl<'a, T: Number> Model<'a, T> {
+impl<'a, T: Weights> Model<'a, T> {
     /// A model in a safetensors file's bytes, read in place. `network` is the architecture that the caller planned its
     /// buffers for; [`Header::network`] reads it from a file. The bytes must be aligned to the element type, and stay.
     ///
@@ -310,9 +295,12 @@ impl<'a, T: Number> Model<'a, T> {
         if !network.is_written_as(header.network_text()?) {
             return Err(ModelError::OtherNetwork);
         }
+        if !weights::runs::<T>(network.plan()) {
+            return Err(ModelError::NotAChain);
+        }
         // In the place of the result from the start, so that a device needs no code to move it.
         let mut result =
-            Ok(Self { network, parameters: heapless::Vec::new(), level: Level::detect(), transposed: &[] });
+            Ok(Self { network, parameters: T::PerStage::default(), level: Level::detect(), transposed: &[] });
         if let Ok(model) = &mut result
             && let Err(error) = model.read(&header)
         {
@@ -334,9 +322,8 @@ impl<'a, T: Number> Model<'a, T> {
             if bias > 0 {
                 tensors.bias = header.tensor(layer, "bias", &[bias])?;
             }
-            expected += (weights + bias) * size_of::<T>();
-            // The plan has at most `MAX_STAGES` stages.
-            let _ = self.parameters.push(tensors);
+            expected += (weights + bias) * size_of::<T::Number>();
+            T::push(&mut self.parameters, tensors);
         }
         // All tensors fill the file, without overlaps, and none is empty: one too many, or one twice, is seen in their sum.
         let found = header.tensors.len();

@@ -3,11 +3,12 @@
 
 use core::fmt::{self, Write};
 
-use super::Model;
-use super::safetensors::{CRC, FORMAT, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Table};
+use super::safetensors::{FORMAT, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK};
+use super::{Model, Weights};
+use crate::checksum::{CRC, Table};
 use crate::number::Number;
 
-impl<T: Number> Model<'_, T> {
+impl<T: Weights> Model<'_, T> {
     /// Writes the model file that [`Model::from_safetensors`] reads: its bytes go to `sink`, in order, in pieces.
     /// `metadata` are more entries for the header; the format's own are left out of them.
     ///
@@ -62,8 +63,8 @@ impl<T: Number> Model<'_, T> {
             let (weights, bias) = stage.parameters();
             for (name, len, shape) in [("weight", weights, &*stage.weight_shape()), ("bias", bias, &[bias])] {
                 if len > 0 {
-                    let end = offset + len * size_of::<T>();
-                    write!(to, ",\"{}.{name}\":{{\"dtype\":\"{}\",\"shape\":[", stage.layer(), T::DTYPE)?;
+                    let end = offset + len * size_of::<T::Number>();
+                    write!(to, ",\"{}.{name}\":{{\"dtype\":\"{}\",\"shape\":[", stage.layer(), T::Number::DTYPE)?;
                     for (i, n) in shape.iter().enumerate() {
                         write!(to, "{}{n}", if i > 0 { "," } else { "" })?;
                     }

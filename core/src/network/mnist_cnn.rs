@@ -26,10 +26,22 @@ const fn mnist_cnn(first_relu: Layer) -> Network {
     Network::new(
         Shape::hwc(28, 28, 1),
         &[
-            Layer::Conv2d { filters: 32, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: false },
+            Layer::Conv2d {
+                filters: 32,
+                kernel: Size::square(3),
+                stride: Size::ONE,
+                padding: Padding::Same,
+                bias: false,
+            },
             first_relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Same },
-            Layer::Conv2d { filters: 64, kernel: Size::square(3), stride: Size::ONE, padding: Padding::Same, bias: false },
+            Layer::Conv2d {
+                filters: 64,
+                kernel: Size::square(3),
+                stride: Size::ONE,
+                padding: Padding::Same,
+                bias: false,
+            },
             Layer::Relu,
             Layer::MaxPool2d { pool: 2, padding: Padding::Same },
             Layer::Flatten,

@@ -14,8 +14,8 @@ pub(crate) mod plan;
 mod shape;
 mod text;
 
-pub(crate) use layer::{MAX_KERNEL, MAX_STRIDE};
 pub use layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, NetworkError};
+pub(crate) use layer::{MAX_KERNEL, MAX_STRIDE};
 pub use mnist_cnn::{MNIST_CNN, MNIST_CNN_SHIFTED};
 use plan::{MAX_STAGES, Stage, Stages};
 pub use shape::{Padding, Shape, Size};

@@ -27,6 +27,7 @@ use core::str::FromStr;
 use super::Network;
 use super::layer::{Layer, MAX_LAYERS, NetworkError};
 use super::shape::{Padding, Shape, Size};
+use crate::checksum::{CRC, checksum_of};
 
 /// Why a text is not a network.
 ///
@@ -133,43 +134,35 @@ impl Text {
 }
 
 /// Stands for a network's text on a device, which then needs neither the words of the layers nor code that writes them: the
-/// text's length and its FNV-1a hash of 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv).
+/// text's length and checksum. (A text that was made to have the same is no danger: the tensors behind it still have to be
+/// those of the network.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint {
-    hash: u64,
+    checksum: u32,
     len: usize,
 }
 
 impl Fingerprint {
-    const EMPTY: Self = Self { hash: 0xcbf2_9ce4_8422_2325, len: 0 };
-
-    const fn byte(self, byte: u8) -> Self {
-        Self { hash: (self.hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3), len: self.len + 1 }
-    }
-
-    const fn text(mut self, text: &Text) -> Self {
-        let mut i = 0;
-        while i < text.len {
-            self = self.byte(text.bytes[i]);
-            i += 1;
-        }
-        self
-    }
-
     /// Of the text of a network.
     pub(super) const fn of(input: Shape, layers: &[Layer]) -> Self {
-        let mut fingerprint = Self::EMPTY.text(&input_text(input));
+        let mut digest = CRC.digest();
+        let mut text = input_text(input);
+        let mut len = text.len;
+        digest.update(text.bytes.split_at(text.len).0);
         let mut i = 0;
         while i < layers.len() {
-            fingerprint = fingerprint.byte(b' ').text(&layers[i].text());
+            text = layers[i].text();
+            digest.update(b" ");
+            digest.update(text.bytes.split_at(text.len).0);
+            len += 1 + text.len;
             i += 1;
         }
-        fingerprint
+        Self { checksum: digest.finalize(), len }
     }
 
     /// Whether it is that of `text`.
     pub(super) fn is_of(&self, text: &[u8]) -> bool {
-        text.iter().fold(Self::EMPTY, |fingerprint, byte| fingerprint.byte(*byte)) == *self
+        text.len() == self.len && checksum_of(&[text]) == self.checksum
     }
 }
 

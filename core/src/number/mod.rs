@@ -33,7 +33,7 @@ pub enum Kind {
 /// assert_eq!((f32::DTYPE, f16::DTYPE), ("F32", "F16"));
 /// assert_eq!(Number::to_f32(f16::from_f32(0.1)), 0.099975586);
 /// ```
-pub trait Number: sealed::Sealed + Pod + Send + Sync + 'static {
+pub trait Number: sealed::Sealed + Pod + core::fmt::Debug + Send + Sync + 'static {
     /// The safetensors name of the type.
     const DTYPE: &'static str;
     #[doc(hidden)]

@@ -21,14 +21,13 @@ use crate::kernels::conv::{GradientRow, InputGradientRow, WindowGradients};
 use crate::kernels::dense;
 use crate::kernels::masks::RowMasks;
 use crate::loss::Loss;
-use crate::model::Model;
-use crate::network::plan::{MAX_STAGES, Spatial, Stages};
-use crate::number::Number;
+use crate::model::{Model, Weights};
+use crate::network::plan::{Spatial, Stages};
 use crate::span::{reach_mut, span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 
-struct Backward<'a, 'b, T> {
-    model: &'a Model<'a, T>,
+struct Backward<'m, 'a, 'b, T: Weights> {
+    model: &'a Model<'m, T>,
     output: (&'a [f32], Loss, usize),
     masks: &'a [u32],
     gradient: &'b mut [f32],
@@ -39,7 +38,7 @@ struct Backward<'a, 'b, T> {
 /// those of the forward pass. `work` takes the gradient rows and the two vectors of the dense stages: see `lengths.rs`.
 // Not inlined, so that only the stack of the pass that runs is in use.
 #[inline(never)]
-pub(crate) fn backward<T: Number>(
+pub(crate) fn backward<T: Weights>(
     model: &Model<'_, T>,
     output: (&[f32], Loss, usize),
     masks: &[u32],
@@ -49,7 +48,7 @@ pub(crate) fn backward<T: Number>(
     model.level().run(Backward { model, output, masks, gradient, work });
 }
 
-impl<T: Number> Kernel for Backward<'_, '_, T> {
+impl<T: Weights> Kernel for Backward<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -73,7 +72,7 @@ impl<T: Number> Kernel for Backward<'_, '_, T> {
 /// Backward through the dense stages but the first; returns the gradient of that one's output, or of the
 /// logits where there is no dense stage.
 #[inline(always)]
-fn dense_stages<'b, S: Simd, T: Number>(
+fn dense_stages<'b, S: Simd, T: Weights>(
     simd: S,
     model: &Model<'_, T>,
     (logits, loss, class): (&[f32], Loss, usize),
@@ -112,8 +111,8 @@ fn dense_stages<'b, S: Simd, T: Number>(
 ///
 /// Every stage keeps the rows of its output gradient that one input row needs. The first stage adds each row
 /// to the image's gradient at once.
-struct BackwardRows<'a, 'b, T> {
-    model: &'a Model<'a, T>,
+struct BackwardRows<'m, 'a, 'b, T: Weights> {
+    model: &'a Model<'m, T>,
     /// Gradient of the first dense stage's output, or of the logits.
     flat: &'a [f32],
     masks: &'a [u32],
@@ -123,12 +122,13 @@ struct BackwardRows<'a, 'b, T> {
     gradient: &'b mut [f32],
 }
 
-impl<T: Number> BackwardRows<'_, '_, T> {
+impl<T: Weights> BackwardRows<'_, '_, '_, T> {
     /// Runs the walk.
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let plan = self.model.network().plan();
-        let mut progress = [Progress::default(); MAX_STAGES];
+        let mut progress = T::PerStage::<Progress>::default();
+        T::fill(&mut progress, plan.spatial_count());
         let mut index = 0;
         while let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
             // What a stage receives are rows of output gradient; what it makes are rows of input gradient, but the first

@@ -3,17 +3,16 @@
 use super::batch::kernels;
 use super::{backward, forward};
 use crate::loss::Loss;
-use crate::model::Model;
-use crate::number::Number;
+use crate::model::{Chain, Model, Weights};
 
-/// Type of stored weights with which a [`Model`] runs: `f32` or [`f16`](struct@half::f16).
-pub trait Element: Number + Passes {}
+/// What a [`Model`] can run with: the types of [`Weights`].
+pub trait Element: Weights + Passes {}
 
-impl<T: Number + Passes> Element for T {}
+impl<T: Weights + Passes> Element for T {}
 
 /// The passes of a model with weights of one type. Written out for each type and not generic, so that those of f32 are
 /// compiled here once and not again in every crate that uses them.
-pub trait Passes: Number {
+pub trait Passes: Weights {
     #[doc(hidden)]
     fn forward(model: &Model<'_, Self>, image: &[f32], logits: &mut [f32], masks: &mut [u32], work: &mut [f32]);
     #[doc(hidden)]
@@ -26,10 +25,10 @@ pub trait Passes: Number {
     );
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "only called in this crate")]
-    fn batch_forward(pass: kernels::Forward<'_, '_, Self>);
+    fn batch_forward(pass: kernels::Forward<'_, '_, '_, Self>);
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "only called in this crate")]
-    fn batch_backward(pass: kernels::Backward<'_, '_, Self>);
+    fn batch_backward(pass: kernels::Backward<'_, '_, '_, Self>);
 }
 
 /// The passes of one type. `$compiled` says where they are compiled: those of f32 here, once; those of f16, which a host
@@ -61,13 +60,13 @@ macro_rules! passes {
 
             #[$compiled]
             #[allow(private_interfaces, reason = "only called in this crate")]
-            fn batch_forward(pass: kernels::Forward<'_, '_, Self>) {
+            fn batch_forward(pass: kernels::Forward<'_, '_, '_, Self>) {
                 kernels::forward(pass);
             }
 
             #[$compiled]
             #[allow(private_interfaces, reason = "only called in this crate")]
-            fn batch_backward(pass: kernels::Backward<'_, '_, Self>) {
+            fn batch_backward(pass: kernels::Backward<'_, '_, '_, Self>) {
                 kernels::backward(pass);
             }
         }
@@ -76,3 +75,5 @@ macro_rules! passes {
 
 passes!(f32, inline(never));
 passes!(half::f16, inline);
+passes!(Chain<f32>, inline);
+passes!(Chain<half::f16>, inline);

@@ -5,13 +5,12 @@
 
 use super::rows::{ForwardRows, Keep, Sink};
 use crate::kernels::dense::Dense;
-use crate::model::Model;
-use crate::number::Number;
+use crate::model::{Model, Weights};
 use crate::span::{span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 
-struct Forward<'a, 'b, T> {
-    model: &'a Model<'a, T>,
+struct Forward<'m, 'a, 'b, T: Weights> {
+    model: &'a Model<'m, T>,
     image: &'a [f32],
     logits: &'b mut [f32],
     masks: &'b mut [u32],
@@ -23,7 +22,7 @@ struct Forward<'a, 'b, T> {
 /// convolution makes several columns at once.
 // Not inlined, so that only the stack of the pass that runs is in use.
 #[inline(never)]
-pub(crate) fn forward<T: Number>(
+pub(crate) fn forward<T: Weights>(
     model: &Model<'_, T>,
     image: &[f32],
     logits: &mut [f32],
@@ -34,12 +33,12 @@ pub(crate) fn forward<T: Number>(
 }
 
 /// A dense layer takes its inputs as they come. Without one, they are the logits.
-struct Flat<'a, 'b, T> {
-    dense: Option<Dense<'a, T>>,
+struct Flat<'a, 'b, T: Weights> {
+    dense: Option<Dense<'a, T::Number>>,
     sums: &'b mut [f32],
 }
 
-impl<T: Number> Sink for Flat<'_, '_, T> {
+impl<T: Weights> Sink for Flat<'_, '_, T> {
     #[cfg_attr(cortex_m_fpu, inline(never))]
     #[cfg_attr(not(cortex_m_fpu), inline(always))]
     fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[f32]) {
@@ -50,7 +49,7 @@ impl<T: Number> Sink for Flat<'_, '_, T> {
     }
 }
 
-impl<T: Number> Kernel for Forward<'_, '_, T> {
+impl<T: Weights> Kernel for Forward<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -78,7 +77,7 @@ impl<T: Number> Kernel for Forward<'_, '_, T> {
             if let Some(dense) = &dense {
                 dense.start(sums);
             }
-            let mut flat = Flat { dense, sums: &mut *sums };
+            let mut flat = Flat::<'_, '_, T> { dense, sums: &mut *sums };
             match spatial.take() {
                 Some(spatial) => spatial.run(simd, flat),
                 None => flat.accept(simd, 0, span(input, 0, inputs)),

@@ -10,9 +10,8 @@
 
 use super::rows::Keep;
 use crate::kernels::conv::{GradientMap, InputGradientMap, WeightGradientMap};
-use crate::model::Model;
+use crate::model::{Model, Weights};
 use crate::network::plan::{Spatial, Stage, Stages};
-use crate::number::Number;
 use crate::span::{CACHE_LINE, reach, span, span_mut, split_mut};
 use crate::vector::Simd;
 
@@ -56,9 +55,9 @@ pub(super) enum Wanted<'b> {
 }
 
 /// The walk from the last spatial stage to the first.
-pub(super) struct BackwardMaps<'a, 'b, T> {
+pub(super) struct BackwardMaps<'m, 'a, 'b, T: Weights> {
     /// With transposed weights.
-    pub model: &'a Model<'a, T>,
+    pub model: &'a Model<'m, T>,
     /// Gradient of the output of the last spatial stage.
     pub features: &'b [f32],
     pub masks: &'b [u32],
@@ -67,7 +66,7 @@ pub(super) struct BackwardMaps<'a, 'b, T> {
     pub wanted: Wanted<'b>,
 }
 
-impl<T: Number> BackwardMaps<'_, '_, T> {
+impl<T: Weights> BackwardMaps<'_, '_, '_, T> {
     #[inline(always)]
     pub(super) fn run<S: Simd>(mut self, simd: S) {
         let plan = self.model.network().plan();
@@ -101,7 +100,9 @@ impl<T: Number> BackwardMaps<'_, '_, T> {
                 let (gradient, start) = (span(output_map, 0, map_len(next)), input_start(next));
                 GradientMap { stage, gradient, start, row_stride: next.padded_row_step(), masks }
             }
-            None => GradientMap { stage, gradient: self.features, start: 0, row_stride: stage.output().row_len(), masks },
+            None => {
+                GradientMap { stage, gradient: self.features, start: 0, row_stride: stage.output().row_len(), masks }
+            }
         };
         if let Wanted::Weights { rows, gradient } = &mut self.wanted
             && stage.convolves()

@@ -1,7 +1,7 @@
 //! Where the walk through a stage's rows stands.
 
 /// How many rows a stage has received and made. No stage has more than 2^14 of them and a few of padding.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Progress {
     received: u16,
     made: u16,

@@ -22,9 +22,8 @@
 use super::progress::Progress;
 use crate::kernels::conv::{Columns, Window};
 use crate::kernels::sparse::live_bits;
-use crate::model::Model;
-use crate::network::plan::{MAX_STAGES, Spatial, Stages, WORD_BITS};
-use crate::number::Number;
+use crate::model::{Model, Weights};
+use crate::network::plan::{Spatial, Stages, WORD_BITS};
 use crate::span::{CACHE_LINE, reach_mut, rest, rest_mut, span, span_mut, split, split_mut};
 use crate::vector::Simd;
 
@@ -141,8 +140,8 @@ impl NewRow<'_> {
 }
 
 /// Where a forward pass through the spatial stages reads and writes.
-pub(crate) struct ForwardRows<'a, 'b, T> {
-    pub model: &'a Model<'a, T>,
+pub(crate) struct ForwardRows<'m, 'a, 'b, T: Weights> {
+    pub model: &'a Model<'m, T>,
     pub image: &'a [f32],
     pub keep: Keep,
     /// Input rows of all spatial stages.
@@ -168,7 +167,7 @@ impl Sink for &mut [f32] {
     }
 }
 
-impl<T: Number> ForwardRows<'_, '_, T> {
+impl<T: Weights> ForwardRows<'_, '_, '_, T> {
     /// Runs the spatial stages into `sink`.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(mut self, simd: S, mut sink: impl Sink) {
@@ -176,7 +175,8 @@ impl<T: Number> ForwardRows<'_, '_, T> {
         let Some(last) = plan.spatial_count().checked_sub(1) else {
             return sink.accept(simd, 0, self.image);
         };
-        let mut progress = [Progress::default(); MAX_STAGES];
+        let mut progress = T::PerStage::<Progress>::default();
+        T::fill(&mut progress, plan.spatial_count());
         let mut index = last;
         // One cursor walks up while rows are missing and down when one was made.
         while let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {

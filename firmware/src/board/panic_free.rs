@@ -4,7 +4,7 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use midge_core::attack::Outcome;
-use midge_core::{Aligned, Error, MNIST_CNN, Model, f16};
+use midge_core::{Aligned, Chain, Error, MNIST_CNN, Model, f16};
 
 #[path = "interrupts.rs"]
 mod interrupts;
@@ -17,11 +17,11 @@ static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../host-trainer/a
 /// Reads the model, classifies an image, attacks it and sleeps. The attacks get model, image, label, the adversarial
 /// image to write and a buffer.
 pub(crate) fn run<const N: usize>(
-    attacks: impl Fn(&Model<'_, f16>, &[f32], usize, &mut [f32], &mut [f32]) -> Result<[Outcome; N], Error>,
+    attacks: impl Fn(&Model<'_, Chain<f16>>, &[f32], usize, &mut [f32], &mut [f32]) -> Result<[Outcome; N], Error>,
 ) -> ! {
     let all = |image: &[f32], adversarial: &mut [f32], buffer: &mut [f32]| {
         // A model that cannot be read has no gradient; there is nobody to tell.
-        let model = Model::<f16>::from_safetensors(&MNIST_CNN, &MODEL.0);
+        let model = Model::<Chain<f16>>::from_safetensors(&MNIST_CNN, &MODEL.0);
         let Ok(model) = &model else { return Err(Error::NoSteps) };
         let label = model.classify(image, buffer)?.class;
         attacks(model, image, label, adversarial, buffer)

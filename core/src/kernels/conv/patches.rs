@@ -34,7 +34,8 @@ impl Patches<'_, '_> {
     /// Whether the stage is of this kind, for these vectors.
     #[inline(always)]
     pub(super) fn suit<S: Simd>(stage: &Spatial) -> bool {
-        let are_whole = 2 * stage.output().height <= stage.conv_height() && 2 * stage.output().width <= stage.conv_width();
+        let are_whole =
+            2 * stage.output().height <= stage.conv_height() && 2 * stage.output().width <= stage.conv_width();
         S::LANES > 1
             && stage.convolves()
             && stage.is_3x3_of_stride_1()

@@ -4,8 +4,8 @@
 use super::views::{Columns, InputRow};
 use crate::kernels::pool::pool_2x2;
 use crate::kernels::sparse::{add_shared_rows, bits_at, load_all, load_block, store_all};
-use crate::network::{MAX_KERNEL, MAX_STRIDE};
 use crate::network::plan::{Spatial, WORD_BITS};
+use crate::network::{MAX_KERNEL, MAX_STRIDE};
 use crate::number::Number;
 use crate::span::{reach_mut, reach_rest, rest, rest_mut};
 use crate::vector::Simd;

@@ -15,7 +15,7 @@
 //! ```
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
-use super::stage::{Kind, Stage, max};
+use super::stage::{Stage, max};
 use crate::network::shape::Shape;
 
 /// Most elements of a buffer: 4 GB, all that an address of 32 bits reaches.
@@ -66,8 +66,8 @@ impl Lengths {
         while i < count && i < stages.len() {
             // A sum that does not fit saturates, and `fit` refuses it.
             lengths.masks = lengths.masks.saturating_add(stages[i].mask_len());
-            match &stages[i].kind {
-                Kind::Spatial(s) => {
+            match &stages[i] {
+                Stage::Spatial(s) => {
                     let added = s.skip_slots() * s.output().row_len();
                     let rows = s.rows_len(s.input_slots()).saturating_add(added);
                     lengths.forward_rows = lengths.forward_rows.saturating_add(rows);
@@ -76,7 +76,7 @@ impl Lengths {
                     lengths.classes = s.output().len();
                     lengths.tail = s.output().channels;
                 }
-                Kind::Dense(d) => {
+                Stage::Dense(d) => {
                     let parity = (i - spatial) % 2;
                     lengths.dense[parity] = max(lengths.dense[parity], d.units);
                     if i + 1 < count {

@@ -6,7 +6,7 @@
 
 use super::lengths::Lengths;
 use super::schedule;
-use super::stage::{DenseStage, Kind, Operation, Spatial, Stage};
+use super::stage::{DenseStage, Operation, Spatial, Stage};
 use super::stages::{MAX_STAGES, Stages};
 use crate::network::layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, NetworkError};
 use crate::network::shape::{Padding, Shape, Size, windows};
@@ -40,21 +40,21 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    const fn push(&mut self, kind: Kind, layer: usize) -> Result<(), NetworkError> {
+    const fn push(&mut self, stage: Stage) -> Result<(), NetworkError> {
         if self.count == MAX_STAGES {
             return Err(NetworkError::TooManyLayers);
         }
-        self.stages[self.count] = Stage::new(kind, layer);
+        self.stages[self.count] = stage;
         self.count += 1;
         self.value = self.count;
-        if matches!(kind, Kind::Spatial(_)) {
+        if matches!(stage, Stage::Spatial(_)) {
             self.spatial = self.count;
         }
         Ok(())
     }
 
     /// The last stage if layer `index` reads it, and no other layer names what it puts out so far.
-    const fn open(&self, index: usize) -> Option<Kind> {
+    const fn open(&self, index: usize) -> Option<Stage> {
         if self.count == 0 || self.value != self.count {
             return None;
         }
@@ -67,7 +67,7 @@ impl Planner<'_> {
             }
             i += 1;
         }
-        Some(self.stages[self.count - 1].kind)
+        Some(self.stages[self.count - 1])
     }
 
     /// A convolution or an average: checks the windows and opens a stage.
@@ -87,13 +87,13 @@ impl Planner<'_> {
         if let Err(error) = check_shape(output, index) {
             return Err(error);
         }
-        let stage = Spatial::identity(self.shape, self.value);
+        let stage = Spatial::identity(self.shape, self.value, index);
         let stage = Spatial { has_bias, ..stage.with_windows(operation, output, (kernel, stride), pad) };
         if matches!(operation, Operation::Conv) && channels * kernel.area() > MAX_ELEMENTS / self.shape.channels {
             return Err(NetworkError::Dimension { layer: index });
         }
         self.shape = output;
-        self.push(Kind::Spatial(stage), index)
+        self.push(Stage::Spatial(stage))
     }
 
     const fn max_pool(&mut self, pool: usize, padding: Padding, index: usize) -> Result<(), NetworkError> {
@@ -107,7 +107,7 @@ impl Planner<'_> {
         }
         let output = Shape::hwc(height, width, self.shape.channels);
         let joined = match self.open(index) {
-            Some(Kind::Spatial(s))
+            Some(Stage::Spatial(s))
                 if s.pool == 1 && !s.capped && matches!(s.operation, Operation::Conv | Operation::Identity) =>
             {
                 Some(s)
@@ -116,15 +116,15 @@ impl Planner<'_> {
         };
         let stage = match joined {
             Some(stage) => stage,
-            None => Spatial::identity(self.shape, self.value),
+            None => Spatial::identity(self.shape, self.value, index),
         };
-        let kind = Kind::Spatial(stage.with_pool(output, pool, pad));
+        let stage = Stage::Spatial(stage.with_pool(output, pool, pad));
         self.shape = output;
         if joined.is_some() {
-            self.stages[self.count - 1].kind = kind;
+            self.stages[self.count - 1] = stage;
             return Ok(());
         }
-        self.push(kind, index)
+        self.push(stage)
     }
 
     /// A ReLU joins the stage before it, also behind a pooling: `relu(max(x)) = max(relu(x))`, and so are
@@ -132,7 +132,7 @@ impl Planner<'_> {
     /// ReLUs behind each other add up. Nothing joins a ReLU that ends at 6.
     const fn relu(&mut self, shift: u8, caps: bool, index: usize) -> Result<(), NetworkError> {
         let joined = match self.open(index) {
-            Some(Kind::Spatial(Spatial { capped: true, .. }) | Kind::Dense(DenseStage { capped: true, .. })) => None,
+            Some(Stage::Spatial(Spatial { capped: true, .. }) | Stage::Dense(DenseStage { capped: true, .. })) => None,
             open => open,
         };
         let Some(stage) = joined else {
@@ -140,16 +140,16 @@ impl Planner<'_> {
                 // Behind a dense layer's ReLU that ends at 6: another one changes nothing, but a threshold does.
                 return if shift == 0 { Ok(()) } else { Err(NetworkError::Threshold { layer: index }) };
             }
-            let stage = Spatial::identity(self.shape, self.value);
-            return self.push(Kind::Spatial(Spatial { relu: true, shift, capped: caps, ..stage }), index);
+            let stage = Spatial::identity(self.shape, self.value, index);
+            return self.push(Stage::Spatial(Spatial { relu: true, shift, capped: caps, ..stage }));
         };
-        let (Kind::Spatial(Spatial { shift: before, .. }) | Kind::Dense(DenseStage { shift: before, .. })) = stage;
+        let (Stage::Spatial(Spatial { shift: before, .. }) | Stage::Dense(DenseStage { shift: before, .. })) = stage;
         let Some(shift) = before.checked_add(shift) else {
             return Err(NetworkError::Threshold { layer: index });
         };
-        self.stages[self.count - 1].kind = match stage {
-            Kind::Spatial(stage) => Kind::Spatial(Spatial { relu: true, shift, capped: caps, ..stage }),
-            Kind::Dense(stage) => Kind::Dense(DenseStage { relu: true, shift, capped: caps, ..stage }),
+        self.stages[self.count - 1] = match stage {
+            Stage::Spatial(stage) => Stage::Spatial(Spatial { relu: true, shift, capped: caps, ..stage }),
+            Stage::Dense(stage) => Stage::Dense(DenseStage { relu: true, shift, capped: caps, ..stage }),
         };
         Ok(())
     }
@@ -160,8 +160,7 @@ impl Planner<'_> {
             return Err(NetworkError::Dimension { layer: index });
         }
         self.shape = Shape::hwc(1, 1, units);
-        let stage = DenseStage { inputs, units, bias, relu: false, capped: false, shift: 0 };
-        self.push(Kind::Dense(stage), index)
+        self.push(Stage::Dense(DenseStage::new(inputs, units, bias, index)))
     }
 
     /// The value and the shape of an earlier layer's output.
@@ -182,8 +181,8 @@ impl Planner<'_> {
         if shape.height != height || shape.width != width || shape.channels != channels {
             return Err(NetworkError::Reference { layer: index });
         }
-        let stage = Spatial::identity(shape, self.value);
-        self.push(Kind::Spatial(Spatial { operation: Operation::Add, skip: value as u8, ..stage }), index)
+        let stage = Spatial::identity(shape, self.value, index);
+        self.push(Stage::Spatial(Spatial { operation: Operation::Add, skip: value as u8, ..stage }))
     }
 
     const fn from(&mut self, layer: usize, index: usize) -> Result<(), NetworkError> {
@@ -230,7 +229,7 @@ impl Planner<'_> {
                 // An average adds up rows as they come, so nobody else may ask for them: a stage of its own passes them on.
                 if self.value > 0
                     && self.open(index).is_none()
-                    && let Err(error) = self.push(Kind::Spatial(Spatial::identity(self.shape, self.value)), index)
+                    && let Err(error) = self.push(Stage::Spatial(Spatial::identity(self.shape, self.value, index)))
                 {
                     return Err(error);
                 }
@@ -264,7 +263,7 @@ impl Planner<'_> {
             let mut is_read = false;
             let mut i = 0;
             while i < self.spatial {
-                if let Kind::Spatial(stage) = &self.stages[i].kind {
+                if let Stage::Spatial(stage) = &self.stages[i] {
                     is_read |= stage.source() == value || stage.skip as usize == value;
                 }
                 i += 1;
@@ -278,16 +277,30 @@ impl Planner<'_> {
     }
 }
 
+/// Whether each stage reads the one before it and is of a kind that chains have.
+const fn is_chain(stages: &[Stage; MAX_STAGES], count: usize) -> bool {
+    let mut i = 0;
+    while i < count {
+        match &stages[i] {
+            Stage::Spatial(s) if s.capped || s.source() != i || s.skip().is_some() => return false,
+            Stage::Spatial(s) if !matches!(s.operation, Operation::Conv | Operation::Identity) => return false,
+            Stage::Dense(DenseStage { capped: true, .. }) => return false,
+            _ => i += 1,
+        }
+    }
+    true
+}
+
 impl Stages {
     /// The stages of a list of at most [`MAX_LAYERS`] layers.
     pub(crate) const fn plan(input: Shape, layers: &[Layer]) -> Result<Self, NetworkError> {
         if let Err(error) = check_shape(input, layers.len()) {
             return Err(error);
         }
-        let nothing = DenseStage { inputs: 0, units: 0, bias: false, relu: false, capped: false, shift: 0 };
+        let nothing = Stage::Dense(DenseStage::new(0, 0, false, 0));
         let mut planner = Planner {
             layers,
-            stages: [Stage::new(Kind::Dense(nothing), 0); MAX_STAGES],
+            stages: [nothing; MAX_STAGES],
             count: 0,
             spatial: 0,
             value: 0,
@@ -315,10 +328,11 @@ impl Stages {
         if let Err(error) = schedule::count_rows(&mut stages, spatial) {
             return Err(error);
         }
+        let is_chain = is_chain(&stages, count);
         let lengths = Lengths::of(input, &stages, count, spatial);
         if !lengths.fit(input) {
             return Err(NetworkError::Buffers);
         }
-        Ok(Self { stages, count, spatial, lengths })
+        Ok(Self { stages, count, spatial, is_chain, lengths })
     }
 }

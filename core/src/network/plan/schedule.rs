@@ -12,7 +12,7 @@
 //! ```
 //! Both walks are those of `pass/rows.rs` and `pass/backward.rs`, which go on in the same order.
 
-use super::stage::{Kind, Operation, Spatial, Stage};
+use super::stage::{Operation, Spatial, Stage};
 use super::stages::MAX_STAGES;
 use crate::network::layer::NetworkError;
 
@@ -25,7 +25,7 @@ pub(super) const fn count_rows(stages: &mut [Stage; MAX_STAGES], spatial: usize)
     }
     let mut i = 0;
     while i < spatial {
-        if let Kind::Spatial(stage) = &mut stages[i].kind {
+        if let Stage::Spatial(stage) = &mut stages[i] {
             let mut slots = [0; 3];
             let mut slot = 0;
             while slot < slots.len() {
@@ -46,9 +46,9 @@ pub(super) const fn count_rows(stages: &mut [Stage; MAX_STAGES], spatial: usize)
 type Rows = [[usize; 3]; MAX_STAGES];
 
 const fn spatial(stages: &[Stage; MAX_STAGES], index: usize) -> &Spatial {
-    match &stages[index].kind {
-        Kind::Spatial(stage) => stage,
-        Kind::Dense(_) => panic!("spatial stages come first"),
+    match &stages[index] {
+        Stage::Spatial(stage) => stage,
+        Stage::Dense(_) => panic!("spatial stages come first"),
     }
 }
 

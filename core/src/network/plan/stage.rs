@@ -87,11 +87,12 @@ pub(crate) struct Spatial {
     pub(super) skip: u8,
     /// Rows that it keeps of what it reads and of what it adds, and rows of its output's gradient.
     pub(super) slots: [u8; 3],
+    pub(super) layer: u8,
 }
 
 impl Spatial {
     /// A stage that passes on what it reads as it is, to be changed.
-    pub(super) const fn identity(input: Shape, source: usize) -> Self {
+    pub(super) const fn identity(input: Shape, source: usize, layer: usize) -> Self {
         Self {
             input: Map::of(input),
             output: Map::of(input),
@@ -109,6 +110,7 @@ impl Spatial {
             source: source as u8,
             skip: NO_SKIP,
             slots: [1; 3],
+            layer: layer as u8,
         }
     }
 
@@ -381,8 +383,9 @@ impl Spatial {
     }
 }
 
-/// Dense + ReLU.
+/// Dense + ReLU. Packed, so that it lies wherever a [`Spatial`] can.
 #[derive(Debug, Clone, Copy)]
+#[repr(C, packed(2))]
 pub(crate) struct DenseStage {
     pub inputs: usize,
     pub units: usize,
@@ -392,6 +395,7 @@ pub(crate) struct DenseStage {
     pub capped: bool,
     /// Threshold of the ReLU, in hundredths; 0 without one.
     pub shift: u8,
+    pub(super) layer: u8,
 }
 
 /// Hundredths as a number: a byte of a plan instead of four.
@@ -400,6 +404,11 @@ fn threshold(shift: u8) -> f32 {
 }
 
 impl DenseStage {
+    /// A dense layer, number `layer`, without a ReLU.
+    pub(super) const fn new(inputs: usize, units: usize, bias: bool, layer: usize) -> Self {
+        Self { inputs, units, bias, relu: false, capped: false, shift: 0, layer: layer as u8 }
+    }
+
     /// Threshold of the ReLU.
     pub(crate) fn threshold(&self) -> f32 {
         threshold(self.shift)
@@ -411,58 +420,48 @@ impl DenseStage {
     }
 }
 
-/// What a stage computes.
+/// A stage.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind {
+pub(crate) enum Stage {
     Spatial(Spatial),
     Dense(DenseStage),
 }
 
-/// A stage and the layer whose weights it uses.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stage {
-    pub kind: Kind,
-    /// Index in the list of layers; names the tensors `<layer>.weight` and `<layer>.bias`.
-    layer: u8,
-}
-
 impl Stage {
-    /// A stage whose weights are those of layer `layer`, one of at most 64.
-    pub(super) const fn new(kind: Kind, layer: usize) -> Self {
-        Self { kind, layer: layer as u8 }
-    }
-
-    /// Index in the list of layers.
+    /// Index of its first layer in the list of layers; names the tensors `<layer>.weight` and `<layer>.bias`.
     pub(crate) const fn layer(&self) -> usize {
-        self.layer as usize
+        match self {
+            Self::Spatial(s) => s.layer as usize,
+            Self::Dense(d) => d.layer as usize,
+        }
     }
 
     /// Elements of `weight` and of `bias`.
     pub(crate) const fn parameters(&self) -> (usize, usize) {
-        match &self.kind {
-            Kind::Spatial(s) => (s.weight_len(), s.bias_len()),
-            Kind::Dense(d) => (d.inputs * d.units, if d.bias { d.units } else { 0 }),
+        match self {
+            Self::Spatial(s) => (s.weight_len(), s.bias_len()),
+            Self::Dense(d) => (d.inputs * d.units, if d.bias { d.units } else { 0 }),
         }
     }
 
     /// Dimensions of `weight`: `[rows, columns, in channels, filters]`, `[rows, columns, filters]` or `[inputs, units]`.
     pub(crate) fn weight_shape(&self) -> heapless::Vec<usize, 4> {
-        match &self.kind {
-            Kind::Spatial(s) => {
+        match self {
+            Self::Spatial(s) => {
                 let [height, width, filters] = [s.kernel_height(), s.kernel_width(), s.output().channels];
                 match s.operation {
                     Operation::Depthwise => heapless::Vec::from_iter([height, width, filters]),
                     _ => [height, width, s.input().channels, filters].into(),
                 }
             }
-            Kind::Dense(d) => heapless::Vec::from_iter([d.inputs, d.units]),
+            Self::Dense(d) => heapless::Vec::from_iter([d.inputs, d.units]),
         }
     }
 
     pub(crate) const fn mask_len(&self) -> usize {
-        match &self.kind {
-            Kind::Spatial(s) => s.mask_len(),
-            Kind::Dense(d) => d.mask_len(),
+        match self {
+            Self::Spatial(s) => s.mask_len(),
+            Self::Dense(d) => d.mask_len(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The stages of a network and where each one's part of a buffer lies.
 
 use super::lengths::Lengths;
-use super::stage::{DenseStage, Kind, Spatial, Stage};
+use super::stage::{DenseStage, Spatial, Stage};
 use crate::span::{span, split};
 
 /// Most stages of a network.
@@ -13,6 +13,7 @@ pub(crate) struct Stages {
     pub(super) stages: [Stage; MAX_STAGES],
     pub(super) count: usize,
     pub(super) spatial: usize,
+    pub(super) is_chain: bool,
     pub(super) lengths: Lengths,
 }
 
@@ -32,7 +33,7 @@ impl Stages {
     #[inline(never)]
     pub(crate) fn spatial(&self, index: usize) -> Option<&Spatial> {
         match self.stages.get(..self.spatial)?.get(index) {
-            Some(Stage { kind: Kind::Spatial(stage), .. }) => Some(stage),
+            Some(Stage::Spatial(stage)) => Some(stage),
             _ => None,
         }
     }
@@ -41,9 +42,14 @@ impl Stages {
     #[inline(never)]
     pub(crate) fn dense(&self, index: usize) -> Option<&DenseStage> {
         match self.all().get(index) {
-            Some(Stage { kind: Kind::Dense(stage), .. }) => Some(stage),
+            Some(Stage::Dense(stage)) => Some(stage),
             _ => None,
         }
+    }
+
+    /// Whether each stage reads the one before it, and all are convolutions, ReLUs, max-poolings and dense layers.
+    pub(crate) const fn is_chain(&self) -> bool {
+        self.is_chain
     }
 
     /// Number of stages.
@@ -73,9 +79,9 @@ impl Stages {
     pub(crate) const fn multiply_adds(&self) -> u64 {
         let (mut sum, mut i) = (0, 0);
         while i < self.count && i < MAX_STAGES {
-            sum += match &self.stages[i].kind {
-                Kind::Spatial(s) => s.multiply_adds(),
-                Kind::Dense(d) => d.inputs as u64 * d.units as u64,
+            sum += match &self.stages[i] {
+                Stage::Spatial(s) => s.multiply_adds(),
+                Stage::Dense(d) => d.inputs as u64 * d.units as u64,
             };
             i += 1;
         }

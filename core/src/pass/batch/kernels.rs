@@ -7,9 +7,8 @@
 
 use super::layout::{Layout, Parts};
 use crate::kernels::dense;
-use crate::model::Model;
+use crate::model::{Model, Weights};
 use crate::network::plan::DenseStage;
-use crate::number::Number;
 use crate::pass::maps::{BackwardMaps, Wanted};
 use crate::pass::rows::{ForwardRows, Keep};
 use crate::span::{reach_mut, rest_mut, span, span_mut, split_mut, take};
@@ -17,25 +16,25 @@ use crate::vector::{Kernel, Simd};
 
 /// Runs the network on a batch.
 #[inline(never)]
-pub(in crate::pass) fn forward<T: Number>(pass: Forward<'_, '_, T>) {
+pub(in crate::pass) fn forward<T: Weights>(pass: Forward<'_, '_, '_, T>) {
     pass.model.level().run(pass);
 }
 
 /// From the gradient of the logits to that of the images or of the weights.
 #[inline(never)]
-pub(in crate::pass) fn backward<T: Number>(pass: Backward<'_, '_, T>) {
+pub(in crate::pass) fn backward<T: Weights>(pass: Backward<'_, '_, '_, T>) {
     pass.model.level().run(pass);
 }
 
-pub(in crate::pass) struct Forward<'a, 'b, T> {
+pub(in crate::pass) struct Forward<'m, 'a, 'b, T: Weights> {
     pub(super) layout: Layout<'a>,
-    pub(super) model: &'a Model<'a, T>,
+    pub(super) model: &'a Model<'m, T>,
     pub(super) count: usize,
     pub(super) image: &'a dyn Fn(usize) -> &'a [f32],
     pub(super) parts: Parts<'b>,
 }
 
-impl<T: Number> Kernel for Forward<'_, '_, T> {
+impl<T: Weights> Kernel for Forward<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -91,15 +90,15 @@ pub(super) enum Target<'b> {
     Weights(&'b mut dyn Gradients, usize),
 }
 
-pub(in crate::pass) struct Backward<'a, 'b, T> {
+pub(in crate::pass) struct Backward<'m, 'a, 'b, T: Weights> {
     pub(super) layout: Layout<'a>,
-    pub(super) model: &'a Model<'a, T>,
+    pub(super) model: &'a Model<'m, T>,
     pub(super) count: usize,
     pub(super) parts: Parts<'b>,
     pub(super) target: Target<'b>,
 }
 
-impl<T: Number> Kernel for Backward<'_, '_, T> {
+impl<T: Weights> Kernel for Backward<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -130,7 +129,7 @@ impl<T: Number> Kernel for Backward<'_, '_, T> {
     }
 }
 
-impl<T: Number> Backward<'_, '_, T> {
+impl<T: Weights> Backward<'_, '_, '_, T> {
     /// From the gradient of the logits to that of the features.
     #[inline(always)]
     fn dense_layers<S: Simd>(&mut self, simd: S) {

@@ -77,7 +77,7 @@ use self::kernels::{Backward, Forward, Target};
 use self::layout::{Layout, Parts};
 use super::element::{Element, Passes};
 use crate::error::{Error, check_buffer, check_len, check_pixels};
-use crate::model::Model;
+use crate::model::{Model, Weights};
 use crate::network::Network;
 use crate::span::{span, span_mut};
 pub use layout::Kept;
@@ -174,13 +174,13 @@ impl<'n, P: Purpose> Batch<'n, P> {
     ///
     /// # Errors
     /// A model of another network, a wrong length, a pixel outside [0, 1], or logits that are not finite.
-    pub fn forward<'m, 'i, 'b, T: Element>(
+    pub fn forward<'w, 'm, 'i, 'b, T: Element>(
         &self,
-        model: &'m Model<'m, T>,
+        model: &'m Model<'w, T>,
         count: usize,
         image: impl Fn(usize) -> &'i [f32],
         buffer: &'b mut [f32],
-    ) -> Result<ForwardPass<'n, 'm, 'b, P, T>, Error> {
+    ) -> Result<ForwardPass<'n, 'w, 'm, 'b, P, T>, Error> {
         if model.network() != self.layout.network {
             return Err(Error::OtherNetwork);
         }
@@ -206,15 +206,15 @@ impl<'n, P: Purpose> Batch<'n, P> {
 }
 
 /// A batch behind its forward pass: the logits, and the way on to the gradients that its [`Purpose`] is.
-pub struct ForwardPass<'n, 'm, 'b, P, T> {
+pub struct ForwardPass<'n, 'w, 'm, 'b, P, T: Weights> {
     layout: Layout<'n>,
-    model: &'m Model<'m, T>,
+    model: &'m Model<'w, T>,
     count: usize,
     parts: Parts<'b>,
     purpose: PhantomData<P>,
 }
 
-impl<'b, P: Purpose, T: Element> ForwardPass<'_, '_, 'b, P, T> {
+impl<'b, P: Purpose, T: Element> ForwardPass<'_, '_, '_, 'b, P, T> {
     /// The logits, `[sample][class]`.
     pub fn logits(&self) -> &[f32] {
         let logits = self.layout.logits(self.count);
@@ -228,7 +228,7 @@ impl<'b, P: Purpose, T: Element> ForwardPass<'_, '_, 'b, P, T> {
     }
 }
 
-impl<P: Differentiable, T: Element> ForwardPass<'_, '_, '_, P, T> {
+impl<P: Differentiable, T: Element> ForwardPass<'_, '_, '_, '_, P, T> {
     /// The logits, and the place for the gradient of a function of them with respect to them, both `[sample][class]`. All
     /// of that place is to be written before the pass goes on.
     pub fn logit_gradient(&mut self) -> (&[f32], &mut [f32]) {
@@ -238,7 +238,7 @@ impl<P: Differentiable, T: Element> ForwardPass<'_, '_, '_, P, T> {
     }
 }
 
-impl<'b, T: Element> ForwardPass<'_, '_, 'b, Attack, T> {
+impl<'b, T: Element> ForwardPass<'_, '_, '_, 'b, Attack, T> {
     /// From the gradient of the logits to that of the images, `[sample][pixel]`. Returns the logits.
     ///
     /// # Errors
@@ -254,7 +254,7 @@ impl<'b, T: Element> ForwardPass<'_, '_, 'b, Attack, T> {
     }
 }
 
-impl<'n, 'b> ForwardPass<'n, '_, 'b, Training, f32> {
+impl<'n, 'b> ForwardPass<'n, '_, '_, 'b, Training, f32> {
     /// From the gradient of the logits to those of the weights. The convolutions' gradient
     /// ([`Batch::conv_parameters`] elements) is added to: that of sample `i` to `conv_gradients[i / share]`. What the
     /// dense layers' gradients need is returned.

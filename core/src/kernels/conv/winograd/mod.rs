@@ -304,7 +304,7 @@ mod tests {
         let tensors: Vec<Vec<f32>> = tensors.map(small).collect();
         let tensors: Vec<&[f32]> = tensors.iter().map(Vec::as_slice).collect();
         let mut transposed = vec![0.0; Model::<f32>::transposed_len(network)];
-        let mut model = Model::from_tensors(network, &tensors).unwrap();
+        let mut model = Model::<f32>::from_tensors(network, &tensors).unwrap();
         if let Some(level) = level {
             model = model.with_transposed(level, &mut transposed).unwrap();
         }
