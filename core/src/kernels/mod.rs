@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! conv/       convolution + ReLU + pooling: forward, input gradient, weight gradient, a file for each way
+//! depthwise.rs, average.rs     the other operations of a stage, forward, input gradient, weight gradient
+//! rectify.rs  their ReLU, and the upper end of a ReLU6
 //! dense.rs    dense layer + ReLU: forward, input gradient, weight gradient
 //! pool.rs     the pooling of a block of channels, whose bits masks.rs reads again on the way back
 //! matrix.rs   products of a matrix with vectors, which dense.rs is made of
@@ -9,9 +11,12 @@
 //! ```
 //! Nothing here knows a network: a kernel gets a stage, weights and slices. The walks through the stages are in `pass`.
 
+pub(crate) mod average;
 pub(crate) mod conv;
 pub(crate) mod dense;
+pub(crate) mod depthwise;
 pub(crate) mod masks;
 mod matrix;
 mod pool;
+pub(crate) mod rectify;
 pub(crate) mod sparse;

@@ -5,6 +5,7 @@
 
 use super::rows::{ForwardRows, Keep, Sink};
 use crate::kernels::dense::Dense;
+use crate::kernels::rectify::cap_values;
 use crate::model::{Model, Weights};
 use crate::span::{span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
@@ -84,7 +85,11 @@ impl<T: Weights> Kernel for Forward<'_, '_, '_, T> {
             }
             if let Some(dense) = &dense {
                 let len = masks.min(dense_masks.len());
-                dense.finish(sums, take(&mut dense_masks, len));
+                let masks = take(&mut dense_masks, len);
+                dense.finish(sums, masks);
+                if T::GRAPHS && dense.stage.capped {
+                    cap_values(sums, masks);
+                }
             }
             if index >= count {
                 return;

@@ -15,16 +15,21 @@
 //!
 //! the rows of one stage: | slot 0 | slot 1 | slot 2 | slot 3 | bits of slot 0, 1, 2, 3 |
 //! ```
-//! One cursor walks over the stages. It goes down to the stage before while a row is missing, and up when one was made.
+//! One cursor walks over the stages. It goes down to the stage whose row is missing. When a row was made it goes up: in a
+//! chain to the next stage, in a graph to the last one, which asks again.
 //!
 //! What is done once a row is not inlined: on a device its code would be there many times.
 
+use core::ops::Range;
+
+use super::operands::Operands;
 use super::progress::Progress;
+use crate::kernels::average;
 use crate::kernels::conv::{Columns, Window};
 use crate::kernels::sparse::live_bits;
 use crate::model::{Model, Weights};
-use crate::network::plan::{Spatial, Stages, WORD_BITS};
-use crate::span::{CACHE_LINE, reach_mut, rest, rest_mut, span, span_mut, split, split_mut};
+use crate::network::plan::{Operation, Spatial, Stages, WORD_BITS};
+use crate::span::{CACHE_LINE, reach, reach_mut, rest, rest_mut, span, span_mut, split, split_mut};
 use crate::vector::Simd;
 
 /// Which input rows stay in memory.
@@ -41,13 +46,19 @@ impl Keep {
     const fn slots(self, stage: &Spatial) -> usize {
         match self {
             Self::Window => stage.input_slots(),
-            Self::All => stage.padded_height(),
+            // An average adds its rows up; nobody reads them again.
+            Self::All if matches!(stage.operation, Operation::Average) => 1,
+            Self::All => stage.whole_height(),
         }
     }
 
     /// Elements of the rows of one stage. Where all are kept, the next stage's start at a cache line, if these do.
-    const fn stage_len(self, stage: &Spatial) -> usize {
-        let len = stage.rows_len(self.slots(stage));
+    #[inline(always)]
+    fn stage_len<T: Weights>(self, stage: &Spatial) -> usize {
+        let mut len = stage.rows_len(self.slots(stage));
+        if T::GRAPHS {
+            len += stage.skip_slots() * stage.output().row_len();
+        }
         match self {
             Self::Window => len,
             Self::All => len.next_multiple_of(CACHE_LINE),
@@ -55,19 +66,27 @@ impl Keep {
     }
 
     /// Elements of the rows of all spatial stages.
-    pub(crate) fn rows_len(self, plan: &Stages) -> usize {
-        self.offset(plan, plan.spatial_count())
+    pub(crate) fn rows_len<T: Weights>(self, plan: &Stages) -> usize {
+        self.offset::<T>(plan, plan.spatial_count())
     }
 
-    /// Where the rows of stage `index` start.
+    /// Where the rows of stage `index` start: those of its input, then those of its output's size.
     #[inline(never)]
-    fn offset(self, plan: &Stages, index: usize) -> usize {
-        (0..index).filter_map(|i| plan.spatial(i)).map(|stage| self.stage_len(stage)).sum()
+    fn offset<T: Weights>(self, plan: &Stages, index: usize) -> usize {
+        (0..index).filter_map(|i| plan.spatial(i)).map(|stage| self.stage_len::<T>(stage)).sum()
+    }
+
+    /// Where row `row` of the output's size lies that stage `index` keeps: one that it adds, or sums.
+    fn own_row<T: Weights>(self, plan: &Stages, (index, stage): (usize, &Spatial), row: usize) -> Range<usize> {
+        let len = stage.output().row_len();
+        let start =
+            self.offset::<T>(plan, index) + stage.rows_len(self.slots(stage)) + row % stage.skip_slots().max(1) * len;
+        start..start + len
     }
 
     /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
     #[inline(never)]
-    pub(crate) fn window<'b>(
+    pub(crate) fn window<'b, T: Weights>(
         self,
         plan: &Stages,
         rows: &'b [f32],
@@ -75,27 +94,35 @@ impl Keep {
         row: usize,
     ) -> Window<'b> {
         let slots = self.slots(stage).max(1);
-        let own = span(rows, self.offset(plan, index), stage.rows_len(slots));
+        let own = span(rows, self.offset::<T>(plan, index), stage.rows_len(slots));
         let (values, live) = split(own, stage.values_len(slots));
         let lengths = [stage.padded_row_len(), stage.padded_row_step(), stage.row_words()];
         Window { values, live: bytemuck::cast_slice(live), lengths, slots, first: row * stage.row_step() % slots, row }
     }
 
     /// The whole padded input of a stage and what lies behind it, if all rows are kept.
-    pub(crate) fn map<'b>(self, plan: &Stages, rows: &'b [f32], index: usize) -> &'b [f32] {
-        rest(rows, self.offset(plan, index))
+    pub(crate) fn map<'b, T: Weights>(self, plan: &Stages, rows: &'b [f32], index: usize) -> &'b [f32] {
+        rest(rows, self.offset::<T>(plan, index))
+    }
+
+    /// Where the content of padded input row `row` of stage `index` lies.
+    fn content<T: Weights>(self, plan: &Stages, (index, stage): (usize, &Spatial), row: usize) -> Range<usize> {
+        let slot = row % self.slots(stage).max(1);
+        let left = stage.pad_left() * stage.input().channels;
+        let start = self.offset::<T>(plan, index) + slot * stage.padded_row_step() + left;
+        start..start + stage.input().row_len()
     }
 
     /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
     #[inline(never)]
-    fn next_row<'b>(
+    pub(super) fn next_row<'b, T: Weights>(
         self,
         plan: &Stages,
         rows: &'b mut [f32],
         (index, stage): (usize, &'b Spatial),
         row: usize,
     ) -> (&'b [f32], NewRow<'b>) {
-        let (before, own) = split_mut(rows, self.offset(plan, index));
+        let (before, own) = split_mut(rows, self.offset::<T>(plan, index));
         let slots = self.slots(stage);
         let slot = row % slots.max(1);
         let (values, live) = split_mut(own, stage.values_len(slots));
@@ -106,7 +133,7 @@ impl Keep {
 }
 
 /// A padded input row to be written.
-struct NewRow<'b> {
+pub(super) struct NewRow<'b> {
     stage: &'b Spatial,
     values: &'b mut [f32],
     live: &'b mut [u32],
@@ -122,7 +149,7 @@ impl NewRow<'_> {
 
     /// The row between its paddings.
     #[inline(never)]
-    fn content(&mut self) -> &mut [f32] {
+    pub(super) fn content(&mut self) -> &mut [f32] {
         let (left, content) = (self.stage.pad_left() * self.stage.input().channels, self.stage.input().row_len());
         span_mut(self.values, 0, left).fill(0.0);
         rest_mut(self.values, left + content).fill(0.0);
@@ -132,7 +159,7 @@ impl NewRow<'_> {
     /// Notes which elements are not zero, after the content was written.
     #[cfg_attr(cortex_m_fpu, inline(never))]
     #[cfg_attr(not(cortex_m_fpu), inline(always))]
-    fn finish<S: Simd>(self, simd: S) {
+    pub(super) fn finish<S: Simd>(self, simd: S) {
         for (live, x) in self.live.iter_mut().zip(self.values.chunks(WORD_BITS)) {
             *live = live_bits(simd, x);
         }
@@ -177,17 +204,33 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
         };
         let mut progress = T::PerStage::<Progress>::default();
         T::fill(&mut progress, plan.spatial_count());
+        let mut skipped = T::PerStage::<u16>::default();
+        if T::GRAPHS {
+            T::fill(&mut skipped, plan.spatial_count());
+            self.clear_top_paddings(&mut progress);
+        }
         let mut index = last;
-        // One cursor walks up while rows are missing and down when one was made.
         while let (Some(stage), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
             let received = state.received();
             if received >= state.made() * stage.row_step() + stage.row_extent() {
+                if T::GRAPHS
+                    && let Some(value) = stage.missing_skip(state.made(), skipped.get(index))
+                {
+                    index = value - 1;
+                    continue;
+                }
                 let row = state.make();
                 if index == last {
                     self.last_row(simd, index, stage, row, &mut sink);
                     if row + 1 == stage.output().height {
                         return;
                     }
+                    if T::GRAPHS {
+                        self.clear_sums((index, stage), row);
+                    }
+                } else if T::GRAPHS {
+                    self.row_for_all(simd, (index, stage), row, (&mut progress, &mut skipped));
+                    index = last;
                 } else {
                     index += 1;
                     if let (Some(next), Some(state)) = (plan.spatial(index), progress.get_mut(index)) {
@@ -195,15 +238,19 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
                     }
                 }
             } else if received < stage.pad_top() || received >= stage.pad_top() + stage.input().height {
-                self.keep.next_row(plan, self.rows, (index, stage), state.receive()).1.clear();
-            } else if index == 0 {
+                self.keep.next_row::<T>(plan, self.rows, (index, stage), state.receive()).1.clear();
+            } else if if T::GRAPHS { stage.source() == 0 } else { index == 0 } {
                 let len = stage.input().row_len();
                 let image = span(self.image, (received - stage.pad_top()) * len, len);
-                let (_, mut new) = self.keep.next_row(plan, self.rows, (index, stage), state.receive());
+                let row = state.receive();
+                let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (index, stage), row);
                 new.content().iter_mut().zip(image).for_each(|(target, x)| *target = *x);
                 new.finish(simd);
+                if T::GRAPHS {
+                    self.add_up((index, stage), row);
+                }
             } else {
-                index -= 1;
+                index = if T::GRAPHS { stage.source() } else { index } - 1;
             }
         }
     }
@@ -219,8 +266,8 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
     ) {
         let plan = self.model.network().plan();
         let index = target.0 - 1;
-        let (rows, mut new) = self.keep.next_row(plan, self.rows, target, target_row);
-        let window = &self.keep.window(plan, rows, (index, stage), row);
+        let (rows, mut new) = self.keep.next_row::<T>(plan, self.rows, target, target_row);
+        let window = &self.keep.window::<T>(plan, rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let conv = self.model.conv(index, stage);
         Columns { conv, window, first: 0, out: new.content(), masks }.run(simd);
@@ -231,7 +278,7 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
     #[inline(always)]
     fn last_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize, sink: &mut impl Sink) {
         let plan = self.model.network().plan();
-        let window = &self.keep.window(plan, self.rows, (index, stage), row);
+        let window = &self.keep.window::<T>(plan, self.rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let conv = self.model.conv(index, stage);
         let (channels, width) = (stage.output().channels, stage.output().width);
@@ -242,9 +289,106 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
             let count = piece.min(width - first);
             let out = span_mut(self.tail, 0, count * channels);
             let masks = reach_mut(masks, first * mask_len, count * mask_len);
-            Columns { conv, window, first, out, masks }.run(simd);
+            if T::GRAPHS {
+                let own = self.keep.own_row::<T>(plan, (index, stage), row);
+                let own = reach(self.rows, own.start, own.len());
+                Operands { conv, window, own, first }.run(simd, out, masks);
+            } else {
+                Columns { conv, window, first, out, masks }.run(simd);
+            }
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
+        }
+    }
+}
+
+/// What a stage of a graph needs beyond that of a chain.
+impl<T: Weights> ForwardRows<'_, '_, '_, T> {
+    /// Receives the padding above the first row of each stage: a row may come before its reader asks for one.
+    fn clear_top_paddings(&mut self, progress: &mut [Progress]) {
+        let plan = self.model.network().plan();
+        for (index, state) in progress.iter_mut().enumerate() {
+            let Some(stage) = plan.spatial(index) else { return };
+            for _ in 0..stage.pad_top() {
+                self.keep.next_row::<T>(plan, self.rows, (index, stage), state.receive()).1.clear();
+            }
+        }
+    }
+
+    /// Makes output row `row` of stage `index`, for all that read it: the first of them gets it where it is made, the others
+    /// get copies.
+    #[inline(always)]
+    fn row_for_all<S: Simd>(
+        &mut self,
+        simd: S,
+        (index, stage): (usize, &Spatial),
+        row: usize,
+        (progress, skipped): (&mut [Progress], &mut [u16]),
+    ) {
+        let plan = self.model.network().plan();
+        let mut made: Option<Range<usize>> = None;
+        for (reader, is_skip) in plan.readers(index) {
+            let Some(target) = plan.spatial(reader) else { return };
+            let (Some(state), Some(skipped)) = (progress.get_mut(reader), skipped.get_mut(reader)) else { return };
+            let at = if is_skip {
+                *skipped += 1;
+                self.keep.own_row::<T>(plan, (reader, target), usize::from(*skipped - 1))
+            } else {
+                self.keep.content::<T>(plan, (reader, target), state.receive())
+            };
+            match &made {
+                None => {
+                    self.make(simd, (index, stage), row, at.clone());
+                    made = Some(at);
+                }
+                Some(made) => self.rows.copy_within(made.clone(), at.start),
+            }
+            if !is_skip {
+                let received = state.received() - 1;
+                let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (reader, target), received);
+                // Clears the paddings.
+                new.content();
+                new.finish(simd);
+                self.add_up((reader, target), received);
+            }
+        }
+        self.clear_sums((index, stage), row);
+    }
+
+    /// Makes output row `row` of stage `index` at a place behind all rows of that stage.
+    #[inline(always)]
+    fn make<S: Simd>(&mut self, simd: S, (index, stage): (usize, &Spatial), row: usize, at: Range<usize>) {
+        let plan = self.model.network().plan();
+        let (rows, target) = split_mut(self.rows, at.start);
+        let out = span_mut(target, 0, at.len());
+        let window = &self.keep.window::<T>(plan, rows, (index, stage), row);
+        let own = self.keep.own_row::<T>(plan, (index, stage), row);
+        let own = reach(rows, own.start, own.len());
+        let masks = row_masks(plan, self.masks, index, stage, row);
+        Operands { conv: self.model.conv(index, stage), window, own, first: 0 }.run(simd, out, masks);
+    }
+
+    /// Adds padded input row `row` of an average to its sums.
+    fn add_up(&mut self, (index, stage): (usize, &Spatial), row: usize) {
+        if stage.operation != Operation::Average {
+            return;
+        }
+        let plan = self.model.network().plan();
+        let content = self.keep.content::<T>(plan, (index, stage), row);
+        let sums = self.keep.own_row::<T>(plan, (index, stage), 0);
+        let (rows, behind) = split_mut(self.rows, sums.start);
+        let sums = span_mut(behind, 0, sums.len());
+        if row == stage.pad_top() {
+            sums.fill(0.0);
+        }
+        average::add_row(stage, span(rows, content.start, content.len()), sums);
+    }
+
+    /// Begins an average's next row.
+    fn clear_sums(&mut self, (index, stage): (usize, &Spatial), row: usize) {
+        if stage.operation == Operation::Average {
+            let own = self.keep.own_row::<T>(self.model.network().plan(), (index, stage), row);
+            span_mut(self.rows, own.start, own.len()).fill(0.0);
         }
     }
 }
@@ -265,7 +409,7 @@ mod tests {
     fn the_ring_is_the_one_that_is_drawn() {
         let plan = MNIST_CNN.plan();
         let (stage, rows) = (plan.spatial(0).unwrap(), std::vec![0.0; plan.lengths().forward_rows]);
-        let first = [0, 1, 2].map(|row| Keep::Window.window(plan, &rows, (0, stage), row).first);
+        let first = [0, 1, 2].map(|row| Keep::Window.window::<f32>(plan, &rows, (0, stage), row).first);
         assert_eq!((Keep::Window.slots(stage), first), (4, [0, 2, 0]));
     }
 }

@@ -22,13 +22,16 @@ use crate::vector::Level;
 /// Elements behind all transposed weights: the vectors of the last filter may reach so far.
 pub(crate) const SLACK: usize = SMALL;
 
-/// Elements of a stage's transposed and transformed weights.
+/// Elements of a stage's transposed and transformed weights; a depthwise convolution reads the stored ones.
 pub(crate) const fn transposed_len(stage: &Spatial) -> usize {
-    stage.weight_len() + winograd::weights_len(stage)
+    if stage.convolves() { stage.weight_len() + winograd::weights_len(stage) } else { 0 }
 }
 
 /// Stored weights `[ky][kx][i][o]` to `[o][ky][kx][i]`, and behind them those of [`winograd`].
 pub(crate) fn transpose<T: Number>(level: Level, stage: &Spatial, weights: &[T], transposed: &mut [f32]) {
+    if !stage.convolves() {
+        return;
+    }
     let taps = (stage.taps() * stage.input().channels).max(1);
     let mut rest = transposed;
     let transposed = take(&mut rest, stage.weight_len());

@@ -1,7 +1,7 @@
 //! What the kernels read and write: a stage with its weights, its padded input rows, and the gradient of its output.
 
-use crate::kernels::masks::RowMasks;
-use crate::network::plan::Spatial;
+use crate::kernels::masks::{RowMasks, take_bit};
+use crate::network::plan::{Spatial, WORD_BITS};
 use crate::span::{reach, rest, span};
 
 /// A spatial stage with its weights.
@@ -73,6 +73,24 @@ pub(crate) struct GradientRow<'a> {
     pub row: usize,
     pub gradient: &'a [f32],
     pub masks: RowMasks<'a>,
+}
+
+impl GradientRow<'_> {
+    /// Calls `add` with each channel that is alive at column `q`, and its gradient.
+    #[inline(always)]
+    pub(crate) fn for_each_live(&self, q: usize, mut add: impl FnMut(usize, f32)) {
+        let stage = self.masks.stage;
+        for word in 0..stage.words() {
+            let first = q * stage.output().channels + word * WORD_BITS;
+            let mut alive = self.masks.alive(q, word);
+            while alive != 0 {
+                let bit = take_bit(&mut alive);
+                if let Some(g) = self.gradient.get(first + bit) {
+                    add(word * WORD_BITS + bit, *g);
+                }
+            }
+        }
+    }
 }
 
 /// The output gradient and the bits of a whole stage.

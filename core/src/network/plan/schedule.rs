@@ -65,7 +65,7 @@ const fn is_chain(stages: &[Stage; MAX_STAGES], count: usize) -> bool {
 }
 
 /// The rows of a chain. The first stage adds to the whole image's gradient, so one row of its output's gradient is enough. An
-/// average keeps the row that it gets and the sums.
+/// average keeps the row that it gets, and one of sums.
 const fn chain_rows(stages: &[Stage; MAX_STAGES], count: usize) -> Rows {
     let mut rows = [[1; 3]; MAX_STAGES];
     let mut i = 0;
@@ -73,7 +73,7 @@ const fn chain_rows(stages: &[Stage; MAX_STAGES], count: usize) -> Rows {
         let stage = spatial(stages, i);
         let is_average = matches!(stage.operation, Operation::Average);
         let live = stage.row_extent().div_ceil(stage.row_step());
-        rows[i] = [if is_average { 2 } else { stage.row_extent() }, 0, if i == 0 { 1 } else { live }];
+        rows[i] = [if is_average { 1 } else { stage.row_extent() }, is_average as usize, if i == 0 { 1 } else { live }];
         i += 1;
     }
     rows
@@ -90,6 +90,12 @@ const fn raise(rows: &mut usize, needed: usize) {
 const fn forward_rows(stages: &[Stage; MAX_STAGES], count: usize, rows: &mut Rows) {
     let (mut received, mut skipped, mut made) = ([0; MAX_STAGES], [0; MAX_STAGES], [0; MAX_STAGES]);
     let last = count - 1;
+    // A row may come before its reader asks for one, so the padding above it is there from the start.
+    let mut index = 0;
+    while index < count {
+        received[index] = spatial(stages, index).pad_top();
+        index += 1;
+    }
     while made[last] < spatial(stages, last).output().height {
         let mut index = last;
         loop {
@@ -97,7 +103,7 @@ const fn forward_rows(stages: &[Stage; MAX_STAGES], count: usize, rows: &mut Row
             let first = made[index] * stage.row_step();
             if received[index] < first + stage.row_extent() {
                 let row = received[index];
-                let is_padding = row < stage.pad_top() || row >= stage.pad_top() + stage.input().height;
+                let is_padding = row >= stage.pad_top() + stage.input().height;
                 if is_padding || stage.source() == 0 {
                     received[index] += 1;
                 } else {

@@ -230,6 +230,12 @@ impl Spatial {
         if self.skip == NO_SKIP { None } else { Some(self.skip as usize) }
     }
 
+    /// The value that it adds, if its row `made` of that, counted in `received`, is still missing.
+    #[inline(always)]
+    pub(crate) fn missing_skip(&self, made: usize, received: Option<&u16>) -> Option<usize> {
+        self.skip().filter(|_| received.is_some_and(|received| usize::from(*received) <= made))
+    }
+
     /// Input rows between one output row and the next.
     #[inline(always)]
     pub(crate) const fn row_step(&self) -> usize {
@@ -268,6 +274,11 @@ impl Spatial {
     /// Input rows including padding, as far as the last window reads.
     pub(crate) const fn padded_height(&self) -> usize {
         (self.output().height - 1) * self.row_step() + self.row_extent()
+    }
+
+    /// Input rows including padding: all, also those at the end that no window of this stage reaches, but another reader's may.
+    pub(crate) const fn whole_height(&self) -> usize {
+        max(self.padded_height(), self.pad_top() + self.input().height)
     }
 
     /// Elements of one padded input row.
@@ -310,7 +321,7 @@ impl Spatial {
         self.slots[0] as usize
     }
 
-    /// Rows that it keeps of the map that it adds.
+    /// Rows of its output's size that it keeps: of the map that it adds, or an average's sums.
     #[inline(always)]
     pub(crate) const fn skip_slots(&self) -> usize {
         self.slots[1] as usize
@@ -330,6 +341,12 @@ impl Spatial {
         let last = padded / self.row_step();
         let height = self.output().height;
         (first, if last < height { last } else { height - 1 })
+    }
+
+    /// The last output row on which row `row` of what it reads, or adds, depends.
+    #[inline(always)]
+    pub(crate) fn last_reader_row(&self, row: usize, is_skip: bool) -> usize {
+        if is_skip { row } else { self.covering_rows(row).1 }
     }
 
     /// Words that hold one bit per output channel.

@@ -38,6 +38,17 @@ impl Stages {
         }
     }
 
+    /// The spatial stages that read what spatial stage `index` puts out, and whether they add it.
+    pub(crate) fn readers(&self, index: usize) -> impl Iterator<Item = (usize, bool)> + '_ {
+        let value = index + 1;
+        (value..self.spatial).flat_map(move |reader| {
+            let stage = self.spatial(reader);
+            let reads = stage.is_some_and(|stage| stage.source() == value).then_some((reader, false));
+            let adds = stage.is_some_and(|stage| stage.skip() == Some(value)).then_some((reader, true));
+            reads.into_iter().chain(adds)
+        })
+    }
+
     /// Stage `index`, counted among all stages, if it is dense.
     #[inline(never)]
     pub(crate) fn dense(&self, index: usize) -> Option<&DenseStage> {

@@ -7,6 +7,7 @@
 
 use super::layout::{Layout, Parts};
 use crate::kernels::dense;
+use crate::kernels::rectify::cap_values;
 use crate::model::{Model, Weights};
 use crate::network::plan::DenseStage;
 use crate::pass::maps::{BackwardMaps, Wanted};
@@ -43,7 +44,7 @@ impl<T: Weights> Kernel for Forward<'_, '_, '_, T> {
         let plan = model.network().plan();
         let (keep, features, mask_len) =
             (layout.keep(), layout.features_len(), parts.masks.len() / layout.samples.max(1));
-        let rows_len = if keep == Keep::All { keep.rows_len(plan) } else { 0 };
+        let rows_len = if keep == Keep::All { keep.rows_len::<T>(plan) } else { 0 };
         for sample in 0..*count {
             let image = image(sample);
             let rows = rest_mut(parts.rows, sample * rows_len);
@@ -65,7 +66,11 @@ impl<T: Weights> Kernel for Forward<'_, '_, '_, T> {
             dense.accumulate_batch(simd, input, sums);
             for (sample, sums) in sums.chunks_exact_mut(units.max(1)).enumerate() {
                 let masks = span_mut(parts.masks, sample * mask_len, mask_len);
-                dense.finish(sums, reach_mut(masks, plan.mask_range(index).start, dense.stage.mask_len()));
+                let masks = reach_mut(masks, plan.mask_range(index).start, dense.stage.mask_len());
+                dense.finish(sums, masks);
+                if dense.stage.capped {
+                    cap_values(sums, masks);
+                }
             }
             input = sums;
         }
@@ -107,7 +112,7 @@ impl<T: Weights> Kernel for Backward<'_, '_, '_, T> {
         let Self { layout, model, count, parts, mut target } = self;
         let plan = model.network().plan();
         let (features, pixels) = (layout.features_len(), layout.network.input().len());
-        let (mask_len, rows_len) = (plan.lengths().masks, layout.keep().rows_len(plan));
+        let (mask_len, rows_len) = (plan.lengths().masks, layout.keep().rows_len::<T>(plan));
         for sample in 0..count {
             let gradient = span(parts.feature_gradient, sample * features, features);
             let masks = span(parts.masks, sample * mask_len, mask_len);

@@ -82,8 +82,8 @@ impl<'n> Layout<'n> {
     fn lengths(&self) -> [usize; 8] {
         let plan = self.network.plan();
         let rows = match self.kept {
-            Kept::WeightGradient => self.samples * self.keep().rows_len(plan),
-            _ => self.keep().rows_len(plan),
+            Kept::WeightGradient => self.samples * self.keep().rows_len::<f32>(plan),
+            _ => self.keep().rows_len::<f32>(plan),
         };
         let (features, outputs) = (self.samples * self.features_len(), self.samples * self.outputs_len());
         let last = plan.spatial_count().checked_sub(1).and_then(|last| plan.spatial(last));
