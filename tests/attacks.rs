@@ -13,16 +13,34 @@ use proptest::prelude::*;
 /// Random networks of all kinds, their sizes odd and even.
 fn network() -> impl Strategy<Value = Network> {
     let padding = prop_oneof![Just("same"), Just("valid")];
-    let relu = prop_oneof![Just("relu"), Just("shifted_relu(hundredths=5)")];
-    let conv = (1..9usize, 1..5usize, 1..3usize, padding.clone(), any::<bool>(), relu.clone())
-        .prop_map(|(f, k, s, p, b, r)| format!("conv2d(filters={f},kernel={k},stride={s},padding={p},bias={b}) {r}"));
-    let pool = (2..4usize, padding).prop_map(|(pool, p)| format!("maxpool2d(pool={pool},padding={p})"));
-    let layers = prop::collection::vec(prop_oneof![2 => conv, 1 => pool], 0..4);
+    let relu = prop_oneof![Just("relu"), Just("shifted_relu(hundredths=5)"), Just("relu6")];
+    let window = (1..5usize, 1..5usize, 1..3usize, 1..3usize, padding.clone(), any::<bool>())
+        .prop_map(|(h, w, down, right, p, b)| format!("kernel={h}x{w},stride={down}x{right},padding={p},bias={b}"));
+    let conv = (1..9usize, window.clone(), relu.clone()).prop_map(|(f, w, r)| format!("conv2d(filters={f},{w}) {r}"));
+    let depthwise = (window, relu.clone()).prop_map(|(w, r)| format!("depthwise_conv2d(multiplier=1,{w}) {r}"));
+    let pool = (2..4usize, padding.clone()).prop_map(|(pool, p)| format!("maxpool2d(pool={pool},padding={p})"));
+    let average = (1..4usize, 1..4usize, padding).prop_map(|(h, w, p)| format!("avgpool2d(pool={h}x{w},padding={p})"));
+    // Layers that keep the shape, added to what is before them, through a second branch or not.
+    let block = (1..4usize, any::<bool>()).prop_map(|(k, is_branch)| {
+        let branch = if is_branch {
+            "from(layer=BEFORE) depthwise_conv2d(kernel=1) add(layer=MAIN)"
+        } else {
+            "add(layer=BEFORE)"
+        };
+        format!("depthwise_conv2d(kernel={k}) relu {branch} relu")
+    });
+    let layer = prop_oneof![3 => conv, 1 => depthwise, 1 => pool, 1 => average, 1 => block];
     let dense = prop::collection::vec((1..20usize, relu), 0..3);
+    let layers = prop::collection::vec(layer, 0..4);
     (4..12usize, 4..12usize, 1..4usize, layers, dense, 2..6usize).prop_filter_map("does not fit", |parts| {
         let (height, width, channels, layers, dense, classes) = parts;
-        let mut words = vec![format!("input({height},{width},{channels})")];
-        words.extend(layers);
+        // A skip connection cannot start at the image.
+        let mut words = vec![format!("input({height},{width},{channels})"), "relu".into()];
+        for layers in layers {
+            let before = words.len() - 2;
+            let named = layers.replace("BEFORE", &before.to_string()).replace("MAIN", &(before + 2).to_string());
+            words.extend(named.split(' ').map(String::from));
+        }
         words.push("flatten".into());
         words.extend(dense.iter().map(|(units, relu)| format!("dense(units={units}) {relu}")));
         words.push(format!("dense(units={classes})"));
@@ -194,7 +212,7 @@ proptest! {
     #[test]
     fn bad_arguments_are_errors((weights, image, label) in sample(), bad in prop_oneof![Just(-0.1f32), Just(1.1), Just(f32::NAN)]) {
         let network = weights.network;
-        let model = Model::from_tensors(&network, &weights.tensors.iter().map(|tensor| tensor.as_slice()).collect::<Vec<_>>()).unwrap();
+        let model = Model::<f32>::from_tensors(&network, &weights.tensors.iter().map(|tensor| tensor.as_slice()).collect::<Vec<_>>()).unwrap();
         let short = |len: usize| Err(Error::Length { what: "buffer", expected: len, found: len - 1 });
         let (inference, gradient, attack) = (network.inference_len(), network.gradient_len(), network.attack_len());
         let (mut out, mut buffer) = (vec![0.0; image.len()], vec![0.0; attack]);
@@ -311,9 +329,9 @@ fn a_confident_sample_has_a_gradient_in_both_types() {
         let expected = -f64::from(weight) / (1.0 + f64::from(weight).exp());
         assert!((f64::from(gradient) / expected - 1.0).abs() < 1e-4, "{gradient} {expected}");
     };
-    let model = Model::from_tensors(&network, &[&full]).unwrap();
+    let model = Model::<f32>::from_tensors(&network, &[&full]).unwrap();
     check(model.input_gradient(&[1.0], 0, &mut buffer).unwrap().gradient[0], full[0]);
-    let model = Model::from_tensors(&network, &[&half]).unwrap();
+    let model = Model::<midge_core::f16>::from_tensors(&network, &[&half]).unwrap();
     check(model.input_gradient(&[1.0], 0, &mut buffer).unwrap().gradient[0], half[0].to_f32());
 }
 

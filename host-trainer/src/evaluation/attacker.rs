@@ -26,8 +26,8 @@ pub(crate) struct Passes {
 }
 
 /// A model, and memory to attack up to [`PART`] images at a time.
-pub(crate) struct Attacker<'m> {
-    model: &'m Model<'m, f32>,
+pub(crate) struct Attacker<'w, 'm> {
+    model: &'m Model<'w, f32>,
     /// Once it is set, attacks end with [`Error::Stopped`].
     stop: &'m AtomicBool,
     buffer: Vec<f32>,
@@ -42,13 +42,13 @@ pub(crate) struct Found {
     pub(crate) starts: usize,
 }
 
-impl<'m> Attacker<'m> {
-    pub(crate) fn new(model: &'m Model<'m, f32>) -> Self {
+impl<'w, 'm> Attacker<'w, 'm> {
+    pub(crate) fn new(model: &'m Model<'w, f32>) -> Self {
         Self::until(&NEVER, model)
     }
 
     /// One that gives up when `stop` is set.
-    pub(super) fn until(stop: &'m AtomicBool, model: &'m Model<'m, f32>) -> Self {
+    pub(super) fn until(stop: &'m AtomicBool, model: &'m Model<'w, f32>) -> Self {
         let len = perturb_len(model.network(), PART)
             .max(Batch::inference(model.network(), PART).buffer_len())
             .max(model.network().inference_len());
@@ -84,7 +84,7 @@ impl<'m> Attacker<'m> {
     }
 
     /// What starts out from a sample's image.
-    fn walk<'w>(&mut self, attack: &Attack, sample: &Sample<'w>, out: &'w mut [f32]) -> Result<Walk<'w>, Error> {
+    fn walk<'i>(&mut self, attack: &Attack, sample: &Sample<'i>, out: &'i mut [f32]) -> Result<Walk<'i>, Error> {
         let &Sample { place, image, label } = sample;
         let classes = self.classes();
         if label >= classes {

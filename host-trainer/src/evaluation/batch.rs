@@ -19,7 +19,7 @@ pub(super) fn for_each_part<R: Send + Clone>(
     weights: &Weights,
     images: usize,
     progress: &ProgressBar,
-    work: impl Fn(&mut Attacker<'_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
+    work: impl Fn(&mut Attacker<'_, '_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
 ) -> Result<Vec<R>> {
     for_each_part_until(&NEVER, weights, images, progress, work)
 }
@@ -30,7 +30,7 @@ fn for_each_part_until<R: Send + Clone>(
     weights: &Weights,
     images: usize,
     progress: &ProgressBar,
-    work: impl Fn(&mut Attacker<'_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
+    work: impl Fn(&mut Attacker<'_, '_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
 ) -> Result<Vec<R>> {
     let mut transposed = vec![0.0; weights.transposed_len()];
     let model = weights.model(&mut transposed)?;
@@ -90,14 +90,14 @@ impl Job<'_> {
     /// # Errors
     /// Those of the attack.
     pub fn run(&self, stop: &AtomicBool, progress: &ProgressBar) -> Result<Option<Vec<Attacked>>> {
-        let work = |attacker: &mut Attacker<'_>, part: &[usize]| self.attack(attacker, part);
+        let work = |attacker: &mut Attacker<'_, '_>, part: &[usize]| self.attack(attacker, part);
         match for_each_part_until(stop, self.weights, self.labels.len(), progress, work) {
             Err(error) if error.downcast_ref() == Some(&Error::Stopped) => Ok(None),
             result => Ok(Some(result?)),
         }
     }
 
-    fn attack(&self, attacker: &mut Attacker<'_>, part: &[usize]) -> Result<Vec<Attacked>, Error> {
+    fn attack(&self, attacker: &mut Attacker<'_, '_>, part: &[usize]) -> Result<Vec<Attacked>, Error> {
         let sample = |index: &usize| Sample { label: self.labels[*index], ..Sample::of(self.data, *index) };
         let samples: Vec<_> = part.iter().map(sample).collect();
         let pixels = attacker.pixels();

@@ -51,7 +51,7 @@ pub fn minimal_eps(
 }
 
 fn search(
-    attacker: &mut Attacker<'_>,
+    attacker: &mut Attacker<'_, '_>,
     data: &Dataset,
     attack: Attack,
     grid: &[f32],

@@ -76,15 +76,15 @@ impl Standing {
 }
 
 /// Tries a probe on a part of the images.
-pub(super) struct Prober<'a, 'm> {
+pub(super) struct Prober<'a, 'w, 'm> {
     /// With the model's gradient, and with that of the model that is followed.
-    pub(super) attackers: &'a mut [Attacker<'m>; 2],
+    pub(super) attackers: &'a mut [Attacker<'w, 'm>; 2],
     pub(super) data: &'a Dataset,
     pub(super) eps: f32,
     pub(super) seed: u64,
 }
 
-impl<'a> Prober<'a, '_> {
+impl<'a> Prober<'a, '_, '_> {
     /// What is left of each image of the part.
     pub(super) fn standing(&mut self, probe: Probe<'_>, part: &[usize]) -> Result<Vec<Standing>, Error> {
         match probe {

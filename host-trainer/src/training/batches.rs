@@ -134,8 +134,9 @@ impl Rule<'_> {
                 break;
             }
             let (gradient, others) = rest.split_at(tensor.len());
-            // Gradients have the filters first, weights have them last; a bias is the same either way.
-            let filters = info.shape.last().copied().unwrap_or(1);
+            // A convolution's gradient has the filters first, its weights have them last; what has fewer dimensions, a
+            // depthwise convolution or a bias, is the same either way.
+            let filters = if info.shape.len() == 4 { info.shape[3] } else { 1 };
             let mut ordered = vec![0.0; tensor.len()];
             for (o, gradient) in gradient.chunks_exact(tensor.len() / filters).enumerate() {
                 ordered[o..].iter_mut().step_by(filters).zip(gradient).for_each(|(target, g)| *target = *g);
@@ -185,9 +186,9 @@ fn chunks<'a>(
 }
 
 /// What the passes of all parts share.
-struct Pass<'n, 'a> {
+struct Pass<'n, 'w, 'a> {
     network: &'n Network,
-    model: &'a Model<'a, f32>,
+    model: &'a Model<'w, f32>,
     recipe: &'a Recipe,
     data: &'a Dataset,
     /// Samples that the buffers have room for.
@@ -197,7 +198,7 @@ struct Pass<'n, 'a> {
 /// The loss of a sample, and whether it is read correctly.
 type Sample = (f32, bool);
 
-impl<'n> Pass<'n, '_> {
+impl<'n> Pass<'n, '_, '_> {
     /// Forward and backward of every sample: the sum of losses and the number of correct predictions, and what the dense
     /// layers' gradients need.
     fn all<'b>(
