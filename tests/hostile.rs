@@ -203,8 +203,11 @@ fn a_key_that_stands_twice_is_an_error() {
     assert_eq!(twice(r#""data_offsets":"#, r#""data_offsets":[0,1],"data_offsets":"#), ModelError::Header);
     // Four fields with one missing.
     assert!(matches!(twice(r#""dtype":"F32","#, r#""shape":[1],"#), ModelError::DType { .. }));
-    let metadata = r#""__metadata__":{"format":"midge-1"},"__metadata__":"#;
-    assert_eq!(twice(r#""__metadata__":"#, metadata), ModelError::Header);
+    // The metadata, whether an entry stands in both or not.
+    for entries in [r#""format":"midge-1""#, r#""x":"y""#, ""] {
+        let metadata = format!(r#""__metadata__":{{{entries}}},"__metadata__":"#);
+        assert_eq!(twice(r#""__metadata__":"#, &metadata), ModelError::Header, "{entries}");
+    }
 }
 
 /// Free text is not the core's concern: what it takes the host takes.

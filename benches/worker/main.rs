@@ -182,7 +182,7 @@ impl Worker<'_> {
         let first = request.block % blocks * request.count;
         let labels = set.labels.iter().skip(first).take(request.count);
         let images = set.images.iter().copied().skip(first * PIXELS).take(request.count * PIXELS).collect();
-        let labels = labels.map(|&label| label as u8).collect();
+        let labels = labels.map(|&label| label as u16).collect();
         let data = Dataset::new(images, labels, [28, 28, 1], request.set.clone());
         let start = Instant::now();
         let loss = train(training, &data, &recipe(request))?;

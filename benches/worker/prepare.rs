@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use indicatif::ProgressBar;
 use midge_core::MNIST_CNN;
-use midge_trainer::data::{self, Source, Split};
+use midge_trainer::data::{self, Input, Part, Source, Split};
 use midge_trainer::files::write_atomically;
 use midge_trainer::training::{self, Recipe, Training, initialise};
 use midge_trainer::weights::{DType, Weights};
@@ -22,6 +22,9 @@ const DENSE: usize = 1000;
 
 const SEED: u64 = 1;
 
+/// What the lecture's network takes.
+const INPUT: Input = Input::pixels([28, 28, 1], 10);
+
 /// Writes `inputs.safetensors`, with up to `train` training and `test` test images, `model.safetensors` and
 /// `initial.safetensors` into `folder`.
 ///
@@ -36,14 +39,11 @@ pub(crate) fn prepare(folder: &Path, data: &str, train: &str, test: &str) -> Res
     };
     let mut sets = Vec::new();
     for (name, split, count) in [("digits", Split::Test, test), ("train", Split::Train, train)] {
-        let set = data::load(&source, split)?.slice(0, Some(count))?;
-        if set.shape != [28, 28, 1] {
-            return Err(format!("{}: images are {:?}, expected [28, 28, 1]", set.name, set.shape).into());
-        }
+        let set = data::load(&source, split, &INPUT, Part { offset: 0, limit: Some(count) })?.labelled()?;
         println!("{name}: {} images of {}", set.len(), set.name);
         sets.push((name, set.images, set.labels));
     }
-    sets.push(("dense", random_pixels(), (0..DENSE).map(|i| (i % 10) as u8).collect()));
+    sets.push(("dense", random_pixels(), (0..DENSE).map(|i| (i % 10) as u16).collect()));
     write_atomically(&folder.join("inputs.safetensors"), &to_bytes(&sets)?)?;
     let initial = initialise(MNIST_CNN, SEED);
     initial.save(&folder.join("initial.safetensors"), DType::F32)?;
@@ -53,7 +53,8 @@ pub(crate) fn prepare(folder: &Path, data: &str, train: &str, test: &str) -> Res
 /// The lecture's training. A better model is so sure of many images that the gradients of the other libraries, whose
 /// label term is `p - 1`, vanish; then there is nothing to compare.
 fn lecture_model(initial: Weights, source: &Source) -> Result<Weights> {
-    let (data, recipe) = (data::load(source, Split::Train)?, Recipe::plain(32, 0.01, SEED));
+    let (data, recipe) =
+        (data::load(source, Split::Train, &INPUT, Part::ALL)?.labelled()?, Recipe::plain(32, 0.01, SEED));
     let mut training = Training::new(initial, &recipe.optimiser);
     for epoch in 1..=3 {
         training::train_epoch(&mut training, &data, &recipe, epoch, &ProgressBar::hidden(), &AtomicBool::new(false))?;
@@ -67,7 +68,7 @@ fn random_pixels() -> Vec<f32> {
     (0..DENSE * PIXELS).map(|_| (generator.next_u64() >> 40) as f32 / (1 << 24) as f32).collect()
 }
 
-fn to_bytes(sets: &[(&str, Vec<f32>, Vec<u8>)]) -> Result<Vec<u8>> {
+fn to_bytes(sets: &[(&str, Vec<f32>, Vec<u16>)]) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     for (name, images, labels) in sets {
         let images: Vec<u8> = images.iter().flat_map(|x| x.to_le_bytes()).collect();

@@ -12,10 +12,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use midge_core::Model;
 use midge_trainer::bundled;
-use midge_trainer::data::{self, Dataset, Source, Split};
+use midge_trainer::data::{self, Dataset, Input, Part, Source, Split};
 
 #[path = "../src/selftest_attacks.rs"]
 mod attacks;
+
+/// What the bundled models take.
+const INPUT: Input = Input::pixels([28, 28, 1], 10);
 
 /// Images of a test set beside the bundled digits.
 const TEST_IMAGES: usize = 16;
@@ -36,7 +39,8 @@ fn test_images(source: Source) -> Result<Option<Dataset>> {
         Source::Synthetic { seed, .. } => Source::Synthetic { seed, train: 0, test: TEST_IMAGES },
         folder => folder,
     };
-    Ok(Some(data::load(&source, Split::Test)?.slice(0, Some(TEST_IMAGES))?))
+    let part = Part { offset: 0, limit: Some(TEST_IMAGES) };
+    Ok(Some(data::load(&source, Split::Test, &INPUT, part)?.labelled()?))
 }
 
 /// The bundled digits for both models, and `more` images for the plain one.

@@ -20,7 +20,8 @@ fn main() -> Result<()> {
     let pixels = digits.images.iter().map(|v| (v * 255.0).round() as u8).collect();
     let images = Images { shape: [digits.len(), height, width], pixels };
     idx::write_images(&assets.join("digits-images.idx3-ubyte"), &images)?;
-    idx::write_labels(&assets.join("digits-labels.idx1-ubyte"), &digits.labels)?;
+    let labels: Vec<u8> = digits.labels.iter().map(|label| u8::try_from(*label)).collect::<Result<_, _>>()?;
+    idx::write_labels(&assets.join("digits-labels.idx1-ubyte"), &labels)?;
     for model in std::env::args().skip(1) {
         let (name, trained) = model.split_once('=').context("expected NAME=FILE, a file that midge train wrote")?;
         ensure!(bundled::MODELS.iter().any(|(known, _)| *known == name), "{name}: no bundled model has this name");

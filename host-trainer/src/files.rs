@@ -61,6 +61,11 @@ pub fn check_writable(path: &Path) -> Result<()> {
     check().with_context(|| format!("{}: cannot be written", path.display()))
 }
 
+/// Whether `path` is a device, a pipe or the like: what is written there cannot be read again.
+pub fn is_stream(path: &Path) -> bool {
+    matches!(Place::of(path), Ok(Place::Stream))
+}
+
 /// Where bytes for a path go.
 enum Place {
     /// A regular file, there or not: its path without links, and the permissions that it has.

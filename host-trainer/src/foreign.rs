@@ -6,15 +6,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use midge_core::METADATA_NETWORK;
-use safetensors::SafeTensors;
+
+use crate::tensors;
 
 /// Bytes that are looked at before the rest of a file is read: its kind is known from them.
-const HEAD: u64 = 1 << 16;
+pub(crate) const HEAD: u64 = 1 << 16;
 /// Longest header of a safetensors file, by the format.
 const MAX_HEADER: u64 = 100_000_000;
 
 const SAVE: &str = "in Python: safetensors.torch.save_file(model.state_dict(), \"state.safetensors\")";
 const WEIGHTS: &str = "bring its weights as a PyTorch state_dict in safetensors";
+const MODELS: &str = "--model and import take models";
+/// What `--data` says where the hints above are about models.
+const DATA: &str = "--data takes a safetensors file with the tensor images, or a folder of MNIST's files";
 
 /// A kind of file that is recognised: what it is and what to do about it.
 type Kind = (&'static str, &'static str);
@@ -30,10 +34,10 @@ const MAGIC: [(&[u8], Kind); 20] = [
     (b"Rar!", ("a RAR archive", "unpack it")),
     (b"\x93NUMPY", ("a NumPy array", WEIGHTS)),
     (b"GGUF", ("a GGUF file", WEIGHTS)),
-    (b"\x89PNG", ("an image", "--model and import take models")),
-    (b"\xff\xd8\xff", ("an image", "--model and import take models")),
-    (b"%PDF", ("a PDF file", "--model and import take models")),
-    (b"\x7fELF", ("a program", "--model and import take models")),
+    (b"\x89PNG", ("a PNG image", MODELS)),
+    (b"\xff\xd8\xff", ("a JPEG image", MODELS)),
+    (b"%PDF", ("a PDF file", MODELS)),
+    (b"\x7fELF", ("a program", MODELS)),
     (b"\0\0\x08\x01", ("an IDX file of labels", "--data takes its folder")),
     (b"\0\0\x08\x03", ("an IDX file of images", "--data takes its folder")),
     (b"version https://git-lfs", ("a pointer of Git LFS, not the file itself", "fetch it with git lfs pull")),
@@ -65,6 +69,15 @@ fn read_from(mut file: impl Read) -> Result<Vec<u8>> {
 
 /// An error if a file that starts with `head` cannot be a safetensors file, with what it looks like.
 fn check(head: &[u8]) -> Result<()> {
+    check_with(head, |hint| hint)
+}
+
+/// [`check`] of a file that should hold images.
+pub(crate) fn check_data(head: &[u8]) -> Result<()> {
+    check_with(head, |hint| if [SAVE, WEIGHTS, MODELS].contains(&hint) { DATA } else { hint })
+}
+
+fn check_with(head: &[u8], hint_for: impl Fn(&'static str) -> &'static str) -> Result<()> {
     if head.is_empty() {
         bail!("the file is empty");
     }
@@ -75,9 +88,19 @@ fn check(head: &[u8]) -> Result<()> {
         return Ok(());
     }
     match kind(head) {
-        Some((what, hint)) => bail!("not a safetensors file: it looks like {what}; {hint}"),
+        Some((what, hint)) => bail!("not a safetensors file: it looks like {what}; {}", hint_for(hint)),
         None => bail!("not a safetensors file, nor one of a kind that midge knows"),
     }
+}
+
+/// What a file looks like that is no PNG file; nothing if it is one or of no known kind.
+pub(crate) fn not_png(path: &Path) -> Option<&'static str> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
+    if head.is_empty() {
+        return Some("an empty file");
+    }
+    kind(&head).map(|(what, _)| what).filter(|_| !head.starts_with(b"\x89PNG"))
 }
 
 fn kind(head: &[u8]) -> Option<Kind> {
@@ -120,15 +143,18 @@ fn text(head: &[u8]) -> Option<Kind> {
         return Some(("JSON, without the tensors", "the weights are in another file"));
     }
     let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
-    start.iter().all(printable).then_some(("text", "--model and import take models"))
+    start.iter().all(printable).then_some(("text", MODELS))
 }
 
 /// What a sound safetensors file is that is not a model of midge's.
 pub(crate) fn safetensors_kind(bytes: &[u8]) -> Option<&'static str> {
-    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    let header = tensors::header_of(bytes).ok()?;
     let metadata = header.metadata().clone().unwrap_or_default();
     if header.tensors().keys().any(|name| name.starts_with("weights.")) && metadata.contains_key(METADATA_NETWORK) {
         return Some("it is a checkpoint of midge train, which --resume reads; the model is the file beside it");
+    }
+    if ["images", "input_int8"].iter().any(|name| header.info(name).is_some()) {
+        return Some("it is a safetensors file of images, which --data takes");
     }
     Some("it is a safetensors file, but no model of midge's: midge import reads a PyTorch state_dict")
 }

@@ -1,7 +1,7 @@
 //! Trains, attacks, measures and exports the networks that `midge-core` runs.
 //!
 //! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
-//! data set; [`picture`], [`terminal`] and [`report`] show them, [`commands`] is the `midge` command.
+//! data set; [`pixels`], [`picture`], [`terminal`] and [`report`] show them, [`commands`] is the `midge` command.
 
 // First, because its macros are for all that follow.
 #[macro_use]
@@ -17,10 +17,12 @@ mod foreign;
 pub mod import;
 pub mod names;
 pub mod picture;
+pub mod pixels;
 pub mod progress;
 pub mod random;
 pub mod report;
 pub mod summary;
+pub mod tensors;
 pub mod terminal;
 pub mod training;
 pub mod weights;

@@ -5,11 +5,12 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::drawing::{Area, Drawn, Picture, register_font};
+use crate::pixels::{Cells, Look, diverging, paint_change};
 
 /// An image and what the model makes of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
-    /// Pixels in [0, 1], in row, column, channel order.
+    /// Pixels, in row, column, channel order.
     pub pixels: Vec<f32>,
     /// The predicted class.
     pub class: usize,
@@ -24,7 +25,7 @@ pub struct Example {
     pub attack: String,
     /// Largest change of a pixel.
     pub eps: f32,
-    /// Height, width and channels (1 or 3).
+    /// Height, width and channels.
     pub shape: [usize; 3],
     /// The true class.
     pub label: usize,
@@ -34,13 +35,6 @@ pub struct Example {
     pub clean: View,
     /// After it.
     pub adversarial: View,
-}
-
-/// Blue for -1, white for 0, red for 1; told apart also by colour-blind eyes.
-pub fn diverging(x: f32) -> [u8; 3] {
-    let end: [f32; 3] = if x < 0.0 { [33.0, 102.0, 172.0] } else { [178.0, 24.0, 43.0] };
-    let weight = if x.is_nan() { 0.0 } else { x.abs().min(1.0) };
-    end.map(|end| (255.0 + (end - 255.0) * weight) as u8)
 }
 
 const PAPER: RGBColor = RGBColor(250, 250, 248);
@@ -160,7 +154,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
         })
     }
 
-    /// An image in the middle of a square of side `tile`, enlarged or shrunk by a whole factor, in a frame.
+    /// An image in the middle of a square of side `tile`, in a frame.
     fn tile(
         &self,
         (values, shape): (&[f32], [usize; 3]),
@@ -169,29 +163,16 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
         (frame, edge): (RGBColor, i32),
         paint: impl Fn([f32; 3]) -> [u8; 3],
     ) -> Drawn<DB> {
-        let [height, width, _] = shape;
-        let (longest, side) = (height.max(width).max(1), tile as usize);
-        let (scale, step) = ((side / longest).max(1) as i32, longest.div_ceil(side));
-        let (across, down) = (width.div_ceil(step) as i32, height.div_ceil(step) as i32);
-        let (left, top) = (x + (tile - across * scale) / 2, y + (tile - down * scale) / 2);
-        let outside = (across * scale + 2 * edge, down * scale + 2 * edge);
-        self.rectangle((left - edge, top - edge), outside, frame)?;
-        (0..down).flat_map(|i| (0..across).map(move |j| (i, j))).try_for_each(|(i, j)| {
-            let [r, g, b] = paint(mean(values, shape, i as usize * step, j as usize * step, step));
-            self.rectangle((left + j * scale, top + i * scale), (scale, scale), RGBColor(r, g, b))
+        let cells = Cells::fit(shape, tile as usize);
+        let [(width, height), cell] = [cells.size(), cells.cell()].map(|(x, y)| (x as i32, y as i32));
+        let (left, top) = (x + (tile - width) / 2, y + (tile - height) / 2);
+        self.rectangle((left - edge, top - edge), (width + 2 * edge, height + 2 * edge), frame)?;
+        cells.all().try_for_each(|(column, row)| {
+            let [r, g, b] = paint(cells.values(values, (column, row)));
+            let corner = (left + column as i32 * cell.0, top + row as i32 * cell.1);
+            self.rectangle(corner, cell, RGBColor(r, g, b))
         })
     }
-}
-
-/// Mean colour of a square of pixels; grey in all three channels if there is one. What is missing counts as 0.
-fn mean(values: &[f32], [height, width, channels]: [usize; 3], y: usize, x: usize, step: usize) -> [f32; 3] {
-    let (rows, columns) = (y..(y + step).min(height), x..(x + step).min(width));
-    let count = (rows.len() * columns.len()).max(1) as f32;
-    [0, 1, 2].map(|c: usize| {
-        let at = |i: usize, j: usize| (i * width + j) * channels + c.min(channels.saturating_sub(1));
-        let square = rows.clone().flat_map(|i| columns.clone().map(move |j| (i, j)));
-        square.map(|(i, j)| values.get(at(i, j)).copied().unwrap_or(0.0)).sum::<f32>() / count
-    })
 }
 
 /// Two decimals, or three where two would not be exact.
@@ -273,11 +254,11 @@ fn draw_tiles<DB: DrawingBackend>(
     let Example { eps, shape, clean, adversarial, .. } = example;
     let unit = if *eps > 0.0 { *eps } else { 1.0 };
     let noise: Vec<f32> = adversarial.pixels.iter().zip(&clean.pixels).map(|(a, c)| (a - c) / unit).collect();
-    let grey = |pixel: [f32; 3]| pixel.map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8);
-    let signed = |pixel: [f32; 3]| diverging(pixel.iter().sum::<f32>() / 3.0);
-    canvas.tile((&clean.pixels, *shape), at[0], side, (PALE, 1), grey)?;
-    canvas.tile((&noise, *shape), at[1], side, (PALE, 1), signed)?;
-    canvas.tile((&adversarial.pixels, *shape), at[2], side, (verdicts(example).1, 3), grey)
+    let look = Look::of(*shape, &[&clean.pixels, &adversarial.pixels]);
+    let paint = |values| look.paint(values);
+    canvas.tile((&clean.pixels, *shape), at[0], side, (PALE, 1), paint)?;
+    canvas.tile((&noise, *shape), at[1], side, (PALE, 1), paint_change)?;
+    canvas.tile((&adversarial.pixels, *shape), at[2], side, (verdicts(example).1, 3), paint)
 }
 
 /// The colours of what the model makes of the clean and of the adversarial image.
@@ -328,7 +309,7 @@ mod tests {
 
     #[test]
     fn any_number_and_size_of_images_fits() {
-        for shape in [[28, 28, 1], [1, 1, 1], [3, 7, 3], [1, 900, 1], [200, 300, 1]] {
+        for shape in [[28, 28, 1], [1, 1, 1], [3, 7, 3], [49, 10, 1], [1, 900, 2], [200, 300, 1]] {
             for count in [0, 1, 8, 9, 40] {
                 let examples = vec![example(shape, 2, None); count];
                 assert!(Layout::new(&examples).size().1 < 2400, "{count} of {shape:?}");
@@ -359,7 +340,6 @@ mod tests {
         assert!(
             cases.iter().all(|(after, target, colour)| verdicts(&example([1; 3], *after, *target)) == (RIGHT, *colour))
         );
-        assert_eq!([diverging(0.0), diverging(f32::NAN)], [[255; 3]; 2]);
     }
 
     #[test]

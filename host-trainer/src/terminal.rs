@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use console::measure_text_width;
 
-use crate::picture::diverging;
+use crate::pixels::diverging;
 
 /// From paper to ink.
 const RAMP: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];

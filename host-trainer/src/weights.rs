@@ -9,8 +9,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use half::f16;
 use midge_core::{
     Element, Header, Level, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Network, Number,
+    Shape,
 };
 
+use crate::data::Input;
 use crate::files::write_atomically;
 use crate::foreign;
 
@@ -142,6 +144,12 @@ impl Aligned {
 }
 
 impl Weights {
+    /// What the model takes, for [`crate::data::load`].
+    pub fn input(&self) -> Input {
+        let Shape { height, width, channels } = self.network.input();
+        Input::pixels([height, width, channels], self.network.classes())
+    }
+
     /// Whether both take images of the same shape and know as many classes.
     pub fn has_shape_of(&self, other: &Self) -> bool {
         let (a, b) = (&self.network, &other.network);

@@ -6,6 +6,7 @@ mod files;
 mod import;
 mod output;
 mod report;
+mod shapes;
 mod train;
 
 use std::path::Path;

@@ -41,9 +41,9 @@ fn images_are_found_in_every_usual_folder_and_called_what_they_are() {
     }
     assert_eq!(data_of(folder.path(), "fashion"), "fashion test (fashion)");
     for (data, expected) in [
-        ("nowhere", "nowhere: no such folder"),
+        ("nowhere", "nowhere: no such file or folder"),
         ("sinthetic", "did you mean \"synthetic\"?"),
-        ("fashion/t10k-images.idx3-ubyte", "t10k-images.idx3-ubyte: is a file, expected the folder"),
+        ("fashion/t10k-images.idx3-ubyte", "an IDX file of images; --data takes its folder"),
         ("root/MNIST", "train-images-idx3-ubyte"),
     ] {
         let message = match data {

@@ -11,11 +11,12 @@ use midge_trainer::data::{known, synthetic};
 use super::{SMALL, command, error, json, midge, ok};
 
 /// One call of every subcommand, in a folder that [`prepare`] has filled.
-const CALLS: [&[&str]; 14] = [
+const CALLS: [&[&str]; 15] = [
     &["demo", "--eps", "0.1"],
     &["train", "--out", "t", "--data", "tiny", "--limit", "64", "--epochs", "1", "--network", SMALL],
     &["evaluate", "--model", "m", "--data", "tiny", "--limit", "8"],
     &["evaluate", "--robust", "--model", "m", "--data", "tiny", "--limit", "4", "--steps", "2", "--restarts", "1"],
+    &["classify", "--model", "m", "--data", "tiny", "--limit", "8"],
     &["attack", "--model", "m", "--attack", "fgsm", "--eps", "0.1", "--data", "tiny", "--limit", "8"],
     &["minimal-eps", "--model", "m", "--attack", "fgsm", "--data", "tiny", "--limit", "4"],
     &["camera", "--model", "m", "--attack", "fgsm", "--eps", "0.1", "--data", "tiny", "--limit", "4"],
@@ -37,7 +38,8 @@ fn prepare(folder: &Path) {
     let images = Images { shape: [64, 28, 28], pixels };
     for known in known::FILES {
         write_images(&tiny.join(known[0].name), &images).unwrap();
-        write_labels(&tiny.join(known[1].name), &digits.labels).unwrap();
+        write_labels(&tiny.join(known[1].name), &digits.labels.iter().map(|label| *label as u8).collect::<Vec<_>>())
+            .unwrap();
     }
     let network = SMALL.parse().unwrap();
     let weights = midge_trainer::training::initialise(network, 1);
@@ -127,7 +129,19 @@ fn every_json_names_its_schema() {
         seen.push(name.to_string());
     }
     seen.dedup();
-    assert_eq!(seen.len(), 9, "{seen:?}");
+    assert_eq!(seen.len(), 10, "{seen:?}");
+}
+
+#[test]
+fn no_line_ends_in_a_space() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let is_table = |call: &&&[&str]| !["completions", "man", "report"].contains(&call[0]) && !call.contains(&"--help");
+    for call in CALLS.iter().filter(is_table) {
+        let output = again(folder.path(), call).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.lines().count() > 0 && text.lines().all(|line| line == line.trim_end()), "{call:?}: {text}");
+    }
 }
 
 #[test]
@@ -220,7 +234,7 @@ fn every_subcommand_has_a_manual_page() {
     assert!(page("midge.1").contains("minimal\\-eps"));
     assert!(page("midge-train.1").contains("\\-\\-epochs") && page("midge-train.1").contains("Exit status"));
     assert_eq!(listed.lines().count(), std::fs::read_dir(folder.path().join("share/man1")).unwrap().count());
-    assert_eq!(listed.lines().count(), 13);
+    assert_eq!(listed.lines().count(), 14);
     std::fs::write(folder.path().join("file"), "").unwrap();
     assert!(error(folder.path(), &["man", "file"]).contains("file: "));
 }

@@ -26,8 +26,8 @@
 //! One reader, for device and host, with one rule. The tensors are those of the architecture and no others, none twice.
 //! In the order of the header each starts where the one before ends, the first at 0, and the last ends with the file. (The
 //! format leaves the order of the header open. Every known writer uses this one, and it takes no memory to check.) A field
-//! of a tensor, or one of the three entries above, that stands there twice is an error. Free text and keys are not checked
-//! for valid escapes and UTF-8: nothing in the core depends on them.
+//! of a tensor, the metadata, or one of the three entries above, that stands there twice is an error. Free text and keys
+//! are not checked for valid escapes and UTF-8: nothing in the core depends on them.
 
 use super::error::ModelError;
 use super::json::Json;
@@ -229,8 +229,12 @@ fn visit<'a>(
     on_tensor: &mut dyn FnMut(&'a [u8], &Entry<'a>),
 ) -> Option<()> {
     let mut json = Json::new(json);
+    let mut has_metadata = false;
     json.object(|key, json| {
         if key == METADATA {
+            if core::mem::replace(&mut has_metadata, true) {
+                return None;
+            }
             read_metadata(json, metadata)?;
         } else {
             let mut entry = Entry::default();

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::attack_arguments::{AttackArguments, Selected, describe, select};
 use super::attack_file;
+use super::tensor_file::model_checksum;
 use super::{TestArguments, eps, percent, print_json};
 use crate::data::Dataset;
 use crate::evaluation::attack::loss_name;
@@ -167,7 +168,7 @@ fn metadata(arguments: &Arguments, job: &Job<'_>) -> Result<BTreeMap<&'static st
         ("attack", describe(job.attack)),
         ("eps", job.eps.to_string()),
         ("model", arguments.test.model_name().to_string()),
-        ("model.checksum", attack_file::model_checksum(job.weights)?),
+        ("model.checksum", model_checksum(job.weights)?),
         ("data", job.data.name.clone()),
         ("seed", arguments.test.seed().to_string()),
         ("attacked_labels", arguments.label.name().to_string()),

@@ -3,14 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use midge_core::METADATA_CHECKSUM;
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use anyhow::Result;
 
+use super::tensor_file::{self, Tensor, Values};
 use crate::evaluation::{Attacked, Job};
-use crate::files::write_atomically;
-use crate::weights::Weights;
 
 /// The tensors.
 #[derive(Default)]
@@ -44,18 +40,7 @@ pub(super) fn write(
     metadata: BTreeMap<&'static str, String>,
 ) -> Result<()> {
     let results = Results::of(job, attacked)?;
-    write_atomically(path, &results.to_bytes(job, metadata)?)
-}
-
-/// The checksum that a model file with these weights has.
-///
-/// # Errors
-/// None that a model that was read can have.
-pub(super) fn model_checksum(weights: &Weights) -> Result<String> {
-    let bytes = weights.to_bytes(weights.dtype)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes)?;
-    let checksum = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_CHECKSUM));
-    checksum.cloned().context("a model file without a checksum")
+    tensor_file::write(path, results.tensors(job), metadata)
 }
 
 impl Results {
@@ -81,7 +66,7 @@ impl Results {
         Ok(results)
     }
 
-    fn to_bytes(&self, job: &Job<'_>, metadata: BTreeMap<&'static str, String>) -> Result<Vec<u8>> {
+    fn tensors(&self, job: &Job<'_>) -> Vec<Tensor<'_>> {
         let (n, classes) = (job.data.len(), job.weights.network.classes());
         let image = [vec![n], job.data.shape.to_vec()].concat();
         let floats = [
@@ -98,31 +83,8 @@ impl Results {
             ("targets", &self.targets),
             ("places", &self.places),
         ];
-        let mut views = Vec::new();
-        for (name, values, shape) in &floats {
-            views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values))?));
-        }
-        for (name, values) in &integers {
-            views.push((*name, TensorView::new(Dtype::I32, vec![n], bytemuck::cast_slice(values))?));
-        }
-        if cfg!(target_endian = "big") {
-            bail!("safetensors files are little endian, this processor is not");
-        }
-        let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        let bytes =
-            safetensors::serialize(views, Some(metadata)).context("the results do not fit a safetensors file")?;
-        sort_header(&bytes)
+        let floats = floats.map(|(name, values, shape)| (name, shape, Values::F32(values)));
+        let integers = integers.map(|(name, values)| (name, vec![n], Values::I32(values)));
+        floats.into_iter().chain(integers).collect()
     }
-}
-
-/// The safetensors crate writes metadata in the order of a hash map; sorted, the same model gives the same bytes.
-fn sort_header(bytes: &[u8]) -> Result<Vec<u8>> {
-    let (length, rest) = bytes.split_first_chunk::<8>().context("no header")?;
-    let length = usize::try_from(u64::from_le_bytes(*length))?;
-    let (header, tensors) = rest.split_at_checked(length).context("no header")?;
-    let entries: BTreeMap<String, BTreeMap<String, serde_json::Value>> = serde_json::from_slice(header)?;
-    let mut header = serde_json::to_vec(&entries)?;
-    // The tensors stay aligned to 8 bytes.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), tensors].concat())
 }

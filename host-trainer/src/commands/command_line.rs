@@ -12,7 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use midge_core::Level;
 
 use super::exit::{self, Exit};
-use super::{attack, camera, convert, demo, evaluate, minimal_eps, report, shell, summary, train};
+use super::{attack, camera, classify, convert, demo, evaluate, minimal_eps, report, shell, summary, train};
 use crate::output::{self, Verbosity, set_verbosity};
 
 /// Threads that still start at once; with more, a slip of a finger would keep the machine busy for minutes.
@@ -43,6 +43,8 @@ enum Command {
     Train(train::Arguments),
     /// Measure loss and accuracy on the test set; with --robust, the worst case over many attacks
     Evaluate(evaluate::Arguments),
+    /// Say which class each image is of, and how sure the model is
+    Classify(classify::Arguments),
     /// Measure accuracy under attack
     Attack(attack::Arguments),
     /// Find the smallest change of the pixels that fools the model, image by image
@@ -125,6 +127,7 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Classify(arguments) => classify::run(&arguments),
         Command::Attack(arguments) => attack::run(&arguments),
         Command::MinimalEps(arguments) => minimal_eps::run(&arguments),
         Command::Camera(arguments) => camera::run(&arguments),

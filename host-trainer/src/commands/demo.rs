@@ -152,7 +152,8 @@ fn print(weights: &Weights, clean: &Evaluation, runs: &[Run]) {
                 (Some(hits), Some(candidates)) => format!("{hits} of {candidates}"),
                 _ => String::new(),
             };
-            println!("{:<10}{:>6}{right:>16}{misread:>18}{target:>18}", run.attack.name(), r.eps);
+            let line = format!("{:<10}{:>6}{right:>16}{misread:>18}{target:>18}", run.attack.name(), r.eps);
+            println!("{}", line.trim_end());
         }
     }
 }
@@ -167,7 +168,7 @@ fn print_example(example: &Example, colour: bool) {
         terminal::digit(&adversarial.pixels, *shape, colour),
     ];
     for line in terminal::side_by_side(&blocks, "   ") {
-        println!("  {line}");
+        println!("{}", format!("  {line}").trim_end());
     }
     let caption = |view: &View| format!("\"{}\" {}", view.class, percent(f64::from(view.confidence)));
     let noise = format!("+ {eps} x noise =");

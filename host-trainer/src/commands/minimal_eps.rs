@@ -119,9 +119,10 @@ fn print(report: &Report<'_>) {
     let largest = bins.iter().map(|(_, images)| *images).chain([report.not_found.count]).max().unwrap_or(0).max(1);
     let line = |what: String, images: usize| {
         let bar = "#".repeat(images * BAR / largest);
-        println!("{what:>10}{images:>8}{:>10}  {bar}", percent(Share::new(images, searched).fraction));
+        let share = percent(Share::new(images, searched).fraction);
+        println!("{}", format!("{what:>10}{images:>8}{share:>10}  {bar}").trim_end());
     };
-    println!("{:>10}{:>8}{:>10}", "eps up to", "images", "");
+    println!("{:>10}{:>8}", "eps up to", "images");
     bins.iter().for_each(|(eps, images)| line(eps.to_string(), *images));
     line("not found".into(), report.not_found.count);
     let words = report.quartiles.map(|eps| eps.map_or(format!("above {last}"), |eps| eps.to_string()));

@@ -6,6 +6,7 @@ mod attack;
 mod attack_arguments;
 mod attack_file;
 mod camera;
+mod classify;
 mod command_line;
 mod convert;
 mod demo;
@@ -18,6 +19,7 @@ mod report;
 mod robust;
 mod shell;
 mod summary;
+mod tensor_file;
 mod train;
 
 use std::ffi::OsString;
@@ -28,8 +30,7 @@ use anyhow::{Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser, ValueParserFactory};
 
 use crate::bundled;
-use crate::data::{self, Dataset, Source, Split};
-use crate::evaluation::check_fit;
+use crate::data::{self, Dataset, Input, Loaded, Part, Source, Split};
 use crate::names;
 use crate::weights::Weights;
 pub use command_line::{command, run};
@@ -38,8 +39,9 @@ use json::print_json;
 /// Where images come from.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DataArguments {
-    /// Folder of the MNIST files, or "synthetic" for digits that midge draws [default: $MIDGE_DATA, else the cache, downloaded]
-    #[arg(long, value_name = "DIR")]
+    /// Safetensors file with the tensors images and labels, folder of the MNIST files, or "synthetic" for digits that midge
+    /// draws [default: $MIDGE_DATA, else MNIST from the cache, downloaded]
+    #[arg(long, value_name = "DATA")]
     data: Option<OsString>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -47,12 +49,22 @@ pub(crate) struct DataArguments {
 }
 
 impl DataArguments {
-    pub(crate) fn load(&self, split: Split) -> Result<Dataset> {
-        let data = data::load(&Source::from_option(self.data.as_deref(), self.seed), split)?;
-        let [height, width, channels] = data.shape;
-        detail!("data: {}, {} images of {height}x{width}x{channels}", data.name, data.len());
-        Ok(data)
+    /// A part of a split, for a model that takes `input`.
+    pub(crate) fn load(&self, split: Split, input: &Input, part: Part) -> Result<Loaded> {
+        load(&self.source(), split, input, part)
     }
+
+    pub(crate) fn source(&self) -> Source {
+        Source::from_option(self.data.as_deref(), self.seed)
+    }
+}
+
+/// [`data::load`] that says what it found.
+pub(crate) fn load(source: &Source, split: Split, input: &Input, part: Part) -> Result<Loaded> {
+    let data = data::load(source, split, input, part)?;
+    let [height, width, channels] = data.shape;
+    detail!("data: {}, {} images of {height}x{width}x{channels}", data.name, data.len());
+    Ok(data)
 }
 
 /// A `--model` option: a file, whose path need not be text, or the name of a bundled model.
@@ -142,17 +154,21 @@ pub(crate) struct TestArguments {
 }
 
 /// Reads a number of images.
-fn from_one(text: &str) -> Result<usize, String> {
+pub(crate) fn from_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or("expected a whole number from 1".into())
 }
 
 impl TestArguments {
-    /// The model, and images that fit it.
+    /// The model, and images with labels that fit it.
     pub(crate) fn load(&self) -> Result<(Weights, Dataset)> {
         let weights = self.model.load()?;
-        let data = self.data.load(Split::Test)?.slice(self.offset, self.limit)?;
-        check_fit(&weights, &data)?;
+        let data = self.images(&weights)?.labelled()?;
         Ok((weights, data))
+    }
+
+    /// Images that fit the model, and labels if there are any.
+    pub(crate) fn images(&self, weights: &Weights) -> Result<Loaded> {
+        self.data.load(Split::Test, &weights.input(), Part { offset: self.offset, limit: self.limit })
     }
 
     pub(crate) fn model_name(&self) -> &str {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{DataArguments, ModelName, eps, print_json};
 use crate::bundled;
-use crate::data::Split;
+use crate::data::{Part, Split};
 use crate::evaluation::check_fit;
 use crate::report::folder::Folder;
 use crate::report::{Report, Settings, Subject, measure, page};
@@ -52,7 +52,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let eps = arguments.check()?;
     let subjects = arguments.subjects()?;
-    let data = arguments.data.load(Split::Test)?.slice(0, Some(arguments.limit))?;
+    let input = subjects.first().context("--model")?.weights.input();
+    let part = Part { offset: 0, limit: Some(arguments.limit) };
+    let data = arguments.data.load(Split::Test, &input, part)?.labelled()?;
     for subject in &subjects {
         check_fit(&subject.weights, &data).with_context(|| subject.source.clone())?;
     }

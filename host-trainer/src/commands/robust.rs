@@ -192,19 +192,24 @@ impl Report {
         if let Some(source) = &self.transfer_from {
             println!("transfer from {source}");
         }
-        let header = |what: &str| println!("\n{what:<32}{:>8}  {:<12}{:<16}", "right", "images", "95 % interval");
+        // The cells of the last column may end in spaces.
+        let line = |what: &str, cells: String| println!("{}", format!("{what:<32}{cells}").trim_end());
+        let header = |what: &str| {
+            println!();
+            line(what, format!("{:>8}  {:<12}{}", "right", "images", "95 % interval"));
+        };
         header("attack");
-        println!("{:<32}{}", "none", cell(Share::new(self.clean.correct, self.clean.samples)));
+        line("none", cell(Share::new(self.clean.correct, self.clean.samples)));
         for attack in &self.attacks {
             let right = Share::new(attack.robust_correct, attack.samples);
-            println!("{:<32}{}{:>6} fell first to it", attack.attack, cell(right), attack.first);
+            line(&attack.attack, format!("{}{:>6} fell first to it", cell(right), attack.first));
         }
-        println!("{:<32}{}", "worst case", cell(Share::new(self.robust_correct, self.clean.samples)));
+        line("worst case", cell(Share::new(self.robust_correct, self.clean.samples)));
         println!("Every attack runs on every image that is read correctly, whatever the others did;");
         println!("shares are of all images.");
         header("PGD from one start, eps");
         for Point { eps, right } in &self.curve {
-            println!("{eps:<32}{}", cell(*right));
+            line(&eps.to_string(), cell(*right));
         }
         println!();
         self.print_gates();

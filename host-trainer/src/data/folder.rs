@@ -121,8 +121,8 @@ mod tests {
         for (name, expected) in [
             ("empty", "t10k-images-idx3-ubyte, t10k-images-idx3-ubyte.gz, t10k-images.idx3-ubyte"),
             ("half", "t10k-labels-idx1-ubyte"),
-            ("nowhere", "no such folder"),
-            ("file", "is a file"),
+            ("nowhere", "no such file or folder"),
+            ("file", "this is neither"),
         ] {
             let message = message(name);
             assert!(message.starts_with(path(name).to_str().unwrap()) && message.contains(expected), "{message}");

@@ -1,194 +1,31 @@
-//! Labelled images: MNIST from a folder, MNIST from the user's cache (downloaded once), or digits
-//! midge draws itself when there is neither a file nor a network.
+//! Images: MNIST and its relatives from a folder, MNIST from the user's cache (downloaded once), digits that midge draws
+//! itself when there is neither a file nor a network, images of any shape from a safetensors file, and single PNG files.
+//!
+//! [`Input`] is what a model takes, which images have to fit; [`Dataset`] holds images with their labels, [`Loaded`] what a
+//! source has.
 
+mod dataset;
 pub mod download;
+mod error;
+pub mod file;
 pub mod folder;
 pub mod gzip;
 pub mod idx;
+mod input;
 pub mod known;
 pub mod mnist;
+pub mod png;
 pub mod synthetic;
 
 use std::ffi::{OsStr, OsString};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+pub use dataset::{Dataset, Loaded, Part};
+pub use error::DataError;
+pub use input::{Grid, Input};
 
 /// The most synthetic images made for one split; beyond it the pixels would not fit a workstation.
 pub const MAX_SYNTHETIC: usize = 1_000_000;
-
-/// Why there is no data set.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DataError {
-    /// An IDX file is unreadable or malformed.
-    #[error(transparent)]
-    Idx(#[from] idx::IdxError),
-    /// [`Dataset::slice`] was asked to start behind the last image.
-    #[error("{name} has {len} images, so the offset must be below {len}, but it is {offset}")]
-    Offset {
-        /// Name of the data set.
-        name: String,
-        /// Its number of images.
-        len: usize,
-        /// The offset asked for.
-        offset: usize,
-    },
-    /// A folder lacks a file of the pair.
-    #[error("{}: has none of the files {tried}", folder.display())]
-    Missing {
-        /// The folder searched.
-        folder: PathBuf,
-        /// The names tried, separated by commas.
-        tried: String,
-    },
-    /// There is nothing of the folder's name.
-    #[error("{}: no such folder{hint}", folder.display())]
-    NoFolder {
-        /// The folder asked for.
-        folder: PathBuf,
-        /// What it was perhaps meant to be.
-        hint: String,
-    },
-    /// A file where a folder is expected.
-    #[error("{}: is a file, expected the folder that holds the images and labels", .0.display())]
-    NotAFolder(PathBuf),
-    /// A file or folder could not be used; distinct from damage to an IDX file.
-    #[error("{}: cannot be used: {error}", path.display())]
-    Io {
-        /// The file or folder concerned.
-        path: PathBuf,
-        /// The system's reason. (Not called `source`: a chain of errors would say it twice.)
-        error: io::Error,
-    },
-    /// The user has no home folder, hence no cache.
-    #[error("no cache folder for MNIST: {0}; {OFFLINE}")]
-    NoCache(String),
-    /// No mirror gave the file.
-    #[error("cannot download {file}; {OFFLINE}; tried:{}", list(failures))]
-    Download {
-        /// The file wanted.
-        file: String,
-        /// One line per mirror: its address and what went wrong.
-        failures: Vec<String>,
-    },
-    /// More synthetic images than [`MAX_SYNTHETIC`].
-    #[error("expected at most {MAX_SYNTHETIC} synthetic images per split, found {0}")]
-    TooMany(usize),
-}
-
-const OFFLINE: &str = "without a network, give a folder that holds MNIST with `--data DIR` or the \
-     variable MIDGE_DATA, or use `--data synthetic`";
-
-fn list(failures: &[String]) -> String {
-    failures.iter().map(|line| format!("\n  {line}")).collect()
-}
-
-impl DataError {
-    /// Adds the path to a system error.
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        |error| Self::Io { path: path.to_path_buf(), error }
-    }
-}
-
-/// Images with their labels.
-///
-/// The fields are public so that benchmarks can read them; [`Self::new`] builds a set. Keep `images.len()` at
-/// `labels.len()` times the product of `shape`, and `places` as long as `labels`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dataset {
-    /// `N * H * W * C` pixels in NHWC order, each in 0 to 1.
-    pub images: Vec<f32>,
-    /// One class per image.
-    pub labels: Vec<u8>,
-    /// Height, width and channels of every image.
-    pub shape: [usize; 3],
-    /// What to call the set in messages and reports.
-    pub name: String,
-    /// The place of each image in the whole set, which a part of it remembers.
-    pub places: Vec<usize>,
-}
-
-impl Dataset {
-    /// A whole set: its images have the places `0..labels.len()`.
-    pub fn new(images: Vec<f32>, labels: Vec<u8>, shape: [usize; 3], name: String) -> Self {
-        let places = (0..labels.len()).collect();
-        Self { images, labels, shape, name, places }
-    }
-
-    /// Turns the two halves of an IDX pair into a set; bytes 0 to 255 become 0 to 1.
-    ///
-    /// # Errors
-    /// [`idx::Problem::CountMismatch`], blamed on `label_file`, unless labels and images are equally many.
-    pub fn from_idx(images: &idx::Images, labels: Vec<u8>, label_file: &Path, name: String) -> Result<Self, DataError> {
-        let [count, rows, cols] = images.shape;
-        if count != labels.len() {
-            let problem = idx::Problem::CountMismatch(count, labels.len());
-            return Err(problem.at(label_file).into());
-        }
-        Ok(Self::new(images.pixels.iter().map(|&p| unit(p)).collect(), labels, [rows, cols, 1], name))
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The `H * W * C` pixels of image `i`.
-    ///
-    /// # Panics
-    /// If `i` is not below [`Self::len`], as indexing does.
-    pub fn image(&self, i: usize) -> &[f32] {
-        let size: usize = self.shape.iter().product();
-        &self.images[i * size..(i + 1) * size]
-    }
-
-    /// The class of image `i`.
-    ///
-    /// # Panics
-    /// If `i` is not below [`Self::len`], as indexing does.
-    pub fn label(&self, i: usize) -> usize {
-        usize::from(self.labels[i])
-    }
-
-    /// A copy of the images from `offset` on, at most `limit` of them. A limit beyond the end is
-    /// no error, because "up to 1000 images" is what callers mean.
-    ///
-    /// # Errors
-    /// [`DataError::Offset`] if the set has images but none at `offset`, or if it has none and
-    /// `offset` is not 0.
-    pub fn slice(&self, offset: usize, limit: Option<usize>) -> Result<Self, DataError> {
-        if offset > 0 && offset >= self.len() {
-            return Err(DataError::Offset { name: self.name.clone(), len: self.len(), offset });
-        }
-        let left = self.len() - offset;
-        let end = offset + limit.map_or(left, |limit| limit.min(left));
-        Ok(self.subset(offset..end))
-    }
-
-    /// A copy of the images `chosen`, in that order; they keep their places.
-    ///
-    /// # Panics
-    /// If an index is not below [`Self::len`].
-    pub fn subset(&self, chosen: impl Iterator<Item = usize> + Clone) -> Self {
-        Self {
-            images: chosen.clone().flat_map(|i| self.image(i)).copied().collect(),
-            labels: chosen.clone().map(|i| self.labels[i]).collect(),
-            shape: self.shape,
-            name: self.name.clone(),
-            places: chosen.map(|i| self.places[i]).collect(),
-        }
-    }
-}
-
-/// A pixel byte as a number in 0 to 1.
-fn unit(byte: u8) -> f32 {
-    f32::from(byte) / 255.0
-}
 
 /// The half of the data to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +51,8 @@ impl Split {
 pub enum Source {
     /// A folder with the four MNIST files, plain or gzip.
     Folder(PathBuf),
+    /// A safetensors file, which has one split only.
+    File(PathBuf),
     /// `midge/mnist` in the user's cache folder, filled from the mirrors when files are missing.
     Cache,
     /// Digits drawn by midge; no file, no network.
@@ -228,7 +67,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads a `--data` option: `synthetic` (as many images as MNIST has) or a folder. Without the
+    /// Reads a `--data` option: `synthetic` (as many images as MNIST has), a file or a folder. Without the
     /// option the variable `MIDGE_DATA` is read the same way, and without that it is the cache.
     pub fn from_option(data: Option<&OsStr>, seed: u64) -> Self {
         Self::choose(data, std::env::var_os("MIDGE_DATA"), seed)
@@ -246,60 +85,50 @@ impl Source {
         let chosen = data.map(OsString::from).or(variable);
         match chosen {
             Some(word) if word == "synthetic" => Self::Synthetic { seed, train: 60_000, test: 10_000 },
-            Some(folder) if !folder.is_empty() => Self::Folder(folder.into()),
+            Some(path) if !path.is_empty() => Self::at(path.into()),
             _ => Self::Cache,
         }
     }
+
+    fn at(path: PathBuf) -> Self {
+        if path.is_file() { Self::File(path) } else { Self::Folder(path) }
+    }
 }
 
-/// Loads one split.
+/// Loads a part of one split for a model that takes `input`.
 ///
 /// # Errors
-/// Any [`DataError`] but [`DataError::Offset`]; each names the file or folder concerned.
-pub fn load(source: &Source, split: Split) -> Result<Dataset, DataError> {
-    match source {
-        Source::Folder(folder) => folder::load(folder, split),
-        Source::Cache => mnist::from_cache(split),
-        &Source::Synthetic { seed, train, test } => {
-            let (count, first) = match split {
-                Split::Train => (train, 0),
-                Split::Test => (test, synthetic::TEST_FIRST_INDEX),
-            };
-            if count > MAX_SYNTHETIC {
-                return Err(DataError::TooMany(count));
-            }
-            let mut set = synthetic::dataset(seed, count, first);
-            set.name = format!("synthetic {} (seed {seed})", split.name());
-            Ok(set)
-        }
+/// Any [`DataError`] but [`DataError::NoLabels`] and [`DataError::NoSplit`]; each names the file or folder concerned.
+pub fn load(source: &Source, split: Split, input: &Input, part: Part) -> Result<Loaded, DataError> {
+    let whole = match source {
+        Source::File(path) => return file::load(path, input, part),
+        Source::Folder(folder) => folder::load(folder, split)?,
+        Source::Cache => mnist::from_cache(split)?,
+        &Source::Synthetic { seed, train, test } => match split {
+            Split::Train => synthetic_split(seed, split, (train, 0))?,
+            Split::Test => synthetic_split(seed, split, (test, synthetic::TEST_FIRST_INDEX))?,
+        },
+    };
+    let set = whole.slice(part.offset, part.limit)?;
+    set.check(input)?;
+    if !input.takes_bytes() {
+        return Err(DataError::Units { name: set.name, range: input.range });
     }
+    Ok(set.into())
+}
+
+fn synthetic_split(seed: u64, split: Split, (count, first): (usize, u64)) -> Result<Dataset, DataError> {
+    if count > MAX_SYNTHETIC {
+        return Err(DataError::TooMany(count));
+    }
+    let mut set = synthetic::dataset(seed, count, first);
+    set.name = format!("synthetic {} (seed {seed})", split.name());
+    Ok(set)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sample() -> Dataset {
-        Dataset::new((0..12).map(|p| p as f32 / 12.0).collect(), vec![3, 1, 4], [2, 2, 1], "sample".into())
-    }
-
-    #[test]
-    fn slices_keep_images_and_labels_together() {
-        let set = sample();
-        let part = set.slice(1, Some(1)).unwrap();
-        assert_eq!((part.len(), part.label(0)), (1, 1));
-        assert_eq!(part.image(0), set.image(1));
-        assert_eq!(set.slice(0, None).unwrap(), set);
-        let last = set.slice(1, None).unwrap().subset([1, 0].into_iter());
-        assert_eq!((&last.labels[..], &last.places[..], last.image(0)), (&[4, 1][..], &[2, 1][..], set.image(2)));
-        assert_eq!(set.slice(2, Some(usize::MAX)).unwrap().labels, [4]);
-        assert!(set.slice(0, Some(0)).unwrap().is_empty());
-        for offset in [3, 4, usize::MAX] {
-            let message = set.slice(offset, Some(1)).unwrap_err().to_string();
-            assert!(message.contains("sample has 3 images"), "{message}");
-            assert!(message.contains(&offset.to_string()), "{message}");
-        }
-    }
 
     #[test]
     fn the_option_wins_over_the_variable() {
@@ -314,7 +143,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_told_from_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(Source::choose(Some(file.as_os_str()), None, 1), Source::File(file.clone()));
+        let path = folder.path();
+        assert_eq!(Source::choose(None, Some(path.into()), 1), Source::Folder(path.into()));
+    }
+
+    #[test]
     fn synthetic_splits_differ_and_are_bounded() {
+        let input = Input::pixels([28, 28, 1], 10);
+        let load = |source: &Source, split| load(source, split, &input, Part::ALL);
         let source = Source::Synthetic { seed: 5, train: 20, test: 10 };
         let train = load(&source, Split::Train).unwrap();
         let test = load(&source, Split::Test).unwrap();
@@ -322,18 +163,17 @@ mod tests {
         assert_eq!(test.name, "synthetic test (seed 5)");
         assert!((0..20).all(|i| (0..10).all(|j| train.image(i) != test.image(j))));
         let huge = Source::Synthetic { seed: 5, train: usize::MAX, test: 0 };
-        assert!(load(&huge, Split::Train).is_err());
-        assert!(load(&huge, Split::Test).unwrap().is_empty());
+        assert!(matches!(load(&huge, Split::Train), Err(DataError::TooMany(usize::MAX))));
+        assert!(matches!(load(&huge, Split::Test), Err(DataError::Empty(_))));
     }
 
     #[test]
-    fn pairs_must_match_in_number() {
-        let images = idx::Images { shape: [2, 1, 1], pixels: vec![0, 255] };
-        let file = Path::new("the-labels");
-        let set = Dataset::from_idx(&images, vec![0, 1], file, String::new()).unwrap();
-        assert_eq!((set.images, set.shape), (vec![0.0, 1.0], [1, 1, 1]));
-        let error = Dataset::from_idx(&images, vec![0], file, String::new()).unwrap_err();
-        let message = error.to_string();
-        assert!(message.contains("the-labels: expected 2 labels"), "{message}");
+    fn pixels_are_in_the_units_of_the_model() {
+        let source = Source::Synthetic { seed: 5, train: 20, test: 10 };
+        let load = |input: Input| load(&source, Split::Test, &input, Part { offset: 8, limit: Some(5) });
+        assert_eq!(load(Input::pixels([28, 28, 1], 10)).unwrap().places, [8, 9]);
+        let grid = Grid { scale: 1.0, zero_point: -128 };
+        let message = load(Input::int8([28, 28, 1], 10, grid)).unwrap_err().to_string();
+        assert!(message.contains("the model takes 0 to 255"), "{message}");
     }
 }

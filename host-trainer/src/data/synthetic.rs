@@ -13,7 +13,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use super::{Dataset, unit};
+use super::Dataset;
+use super::input::unit;
 use crate::random;
 
 /// Height and width of a drawing in pixels.
@@ -143,7 +144,7 @@ pub fn draw(seed: u64, index: u64) -> ([u8; SIDE * SIDE], u8) {
 pub fn dataset(seed: u64, n: usize, first_index: u64) -> Dataset {
     let drawn: Vec<_> = (0..n as u64).into_par_iter().map(|i| draw(seed, first_index.wrapping_add(i))).collect();
     let images = drawn.iter().flat_map(|(pixels, _)| pixels.map(unit)).collect();
-    let labels = drawn.iter().map(|(_, label)| *label).collect();
+    let labels = drawn.iter().map(|(_, label)| u16::from(*label)).collect();
     Dataset::new(images, labels, [SIDE, SIDE, 1], format!("synthetic (seed {seed})"))
 }
 

@@ -139,6 +139,24 @@ pub fn read(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result
     for_each_part(weights, data.len(), progress, |attacker, part| attacker.read(part.len(), |i| data.image(part[i])))
 }
 
+/// The logits of `images` images, `[image][class]`.
+///
+/// # Errors
+/// If logits overflow.
+pub fn logits<'i>(
+    weights: &Weights,
+    images: usize,
+    image: impl Fn(usize) -> &'i [f32] + Sync + Send,
+    progress: &ProgressBar,
+) -> Result<Vec<f32>> {
+    let logits = for_each_part(weights, images, progress, |attacker, part| {
+        let classes = attacker.classes();
+        let logits = attacker.logits(part.len(), |i| image(part[i]))?;
+        Ok(logits.chunks(classes).map(<[f32]>::to_vec).collect())
+    })?;
+    Ok(logits.concat())
+}
+
 #[cfg(test)]
 mod tests {
     use midge_core::Model;

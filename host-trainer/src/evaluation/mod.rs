@@ -19,9 +19,9 @@ pub mod probe;
 pub mod robust;
 pub mod seeds;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use indicatif::ProgressBar;
-use midge_core::{Shape, loss};
+use midge_core::loss;
 use serde::Serialize;
 
 use crate::data::Dataset;
@@ -29,7 +29,7 @@ use crate::weights::Weights;
 
 pub use attack::{Attack, Method};
 use batch::for_each_part;
-pub use batch::{Attacked, Job, attack_all, read};
+pub use batch::{Attacked, Job, attack_all, logits, read};
 pub use counts::{Robustness, Share, fraction};
 
 /// Accuracy and mean loss over a data set.
@@ -75,7 +75,7 @@ pub fn evaluate(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Re
 }
 
 /// Whether at most 1 in 50 of `answers` differs from the most frequent one for each of `labels` that does.
-pub(crate) fn is_constant(answers: impl Iterator<Item = usize>, labels: &[u8]) -> bool {
+pub(crate) fn is_constant(answers: impl Iterator<Item = usize>, labels: &[u16]) -> bool {
     let labels = others(labels.iter().map(|label| usize::from(*label)));
     labels > 0 && 50 * others(answers) <= labels
 }
@@ -95,24 +95,7 @@ fn others(classes: impl Iterator<Item = usize>) -> usize {
 /// # Errors
 /// Naming both sides.
 pub fn check_fit(weights: &Weights, data: &Dataset) -> Result<()> {
-    let [height, width, channels] = data.shape;
-    let (expected, classes) = (weights.network.input(), weights.network.classes());
-    if data.is_empty() {
-        bail!("{}: no images", data.name);
-    }
-    if Shape::hwc(height, width, channels) != expected {
-        bail!(
-            "{}: images are {height}x{width}x{channels}, but the model expects {}x{}x{}",
-            data.name,
-            expected.height,
-            expected.width,
-            expected.channels
-        );
-    }
-    if let Some(label) = data.labels.iter().find(|label| usize::from(**label) >= classes) {
-        bail!("{}: label {label}, but the model has {classes} classes", data.name);
-    }
-    Ok(())
+    Ok(data.check(&weights.input())?)
 }
 
 #[cfg(test)]
@@ -121,12 +104,12 @@ mod tests {
 
     #[test]
     fn a_constant_answer_is_told_from_images_of_one_class() {
-        let constant = |answers: &[usize], labels: &[u8]| is_constant(answers.iter().copied(), labels);
+        let constant = |answers: &[usize], labels: &[u16]| is_constant(answers.iter().copied(), labels);
         assert!(constant(&[3; 4], &[3, 1, 3, 3]) && constant(&[0, 0], &[0, 1]));
         assert!(!constant(&[3; 4], &[3; 4]) && !constant(&[3; 4], &[1; 4]) && !constant(&[1, 0], &[0, 1]));
         assert!(!constant(&[], &[]) && !constant(&[5], &[4]));
         // 50 of 100 labels are another class.
-        let labels: Vec<u8> = (0..100).map(|i| i % 2).collect();
+        let labels: Vec<u16> = (0..100).map(|i| i % 2).collect();
         let answers = |others: usize| (0..100).map(move |i| usize::from(i < others));
         assert!(is_constant(answers(1), &labels) && !is_constant(answers(2), &labels));
         assert!(is_constant(answers(99), &labels));

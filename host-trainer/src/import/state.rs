@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
 use midge_core::{Header, MAX_LAYERS};
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+
+use crate::tensors;
 
 /// A tensor in PyTorch's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +54,7 @@ impl Module {
 /// Naming the tensors that are nothing that midge has.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Module>> {
     ensure!(Header::read(bytes).is_err(), "it is a model of midge's already, and --model reads it");
-    let file = SafeTensors::deserialize(bytes).context("not a sound safetensors file")?;
+    let file = tensors::read(bytes).context("not a sound safetensors file")?;
     let mut weights = BTreeMap::new();
     let mut biases = BTreeMap::new();
     let mut others = Vec::new();

@@ -1,5 +1,7 @@
 //! The same images under the same attacks for every model.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use indicatif::ProgressBar;
 use midge_core::attack::{Prediction, Target};
@@ -36,9 +38,9 @@ pub fn choose(subjects: &[Subject], data: &Dataset) -> Result<Vec<usize>> {
         right.iter_mut().zip(read).for_each(|(all, this)| *all &= this);
     }
     // The n-th image of its class comes after the first n - 1 of all classes, and misread ones come last.
-    let mut seen = [0usize; 256];
+    let mut seen = BTreeMap::new();
     let rank = |i: usize| {
-        let count = &mut seen[data.label(i)];
+        let count: &mut usize = seen.entry(data.label(i)).or_default();
         *count += usize::from(right[i]);
         (!right[i], *count, i)
     };

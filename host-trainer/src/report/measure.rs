@@ -25,7 +25,8 @@ use crate::weights::Weights;
 /// If images do not fit, or an attack fails.
 pub fn all(subjects: &[Subject], data: &Dataset, settings: &Settings) -> Result<Vec<Figures>> {
     let chosen = examples::choose(subjects, data)?;
-    let mut stages = Stages::new(subjects.len(), settings);
+    let classes = subjects.iter().map(|subject| subject.weights.network.classes()).max().unwrap_or(0);
+    let mut stages = Stages::new(subjects.len(), classes, settings);
     let bundled = if let [only] = subjects { bundled::other_than(&only.weights)? } else { None };
     let measure = |(i, subject): (usize, &Subject)| {
         // The other one of two.

@@ -13,6 +13,7 @@ use super::plots::{self, PALETTE};
 use super::settings::GRID_END;
 use crate::drawing::Picture;
 use crate::picture::{self, Example, View};
+use crate::pixels::{Cells, Look, paint_change};
 use crate::summary::thousands;
 
 /// Names of the models in those of the files.
@@ -36,6 +37,8 @@ struct Shown {
     minimal: String,
     training: String,
     examples: Vec<Equation>,
+    /// Channels of the examples' images.
+    channels: usize,
 }
 
 /// `clean + eps x noise = adversarial`
@@ -108,6 +111,7 @@ fn show(figures: &Figures, report: &Report, letter: &'static str, files: &mut Ve
         files.push((format!("{name}-{letter}.svg"), drawing.svg.into_bytes()));
         files.push((format!("{name}-{letter}.png"), drawing.png));
     }
+    shown.channels = figures.examples.first().map_or(1, |example| example.shape[2]);
     shown.examples = figures.examples.iter().map(equation).collect::<Result<_>>()?;
     files.push((format!("examples-{letter}.png"), picture::draw(&figures.name, &figures.examples)?.png()?));
     Ok(shown)
@@ -127,27 +131,24 @@ fn equation(example: &Example) -> Result<Equation> {
     let Example { attack, eps, shape, label, target, clean, adversarial } = example;
     let unit = if *eps > 0.0 { *eps } else { 1.0 };
     let noise: Vec<f32> = adversarial.pixels.iter().zip(&clean.pixels).map(|(a, c)| (a - c) / unit).collect();
-    let grey = |pixel: [f32; 3]| pixel.map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8);
-    let signed = |pixel: [f32; 3]| picture::diverging(pixel.iter().sum::<f32>() / 3.0);
+    let look = Look::of(*shape, &[&clean.pixels, &adversarial.pixels]);
     let tile = |view: &View| -> Result<Tile> {
-        let image = data_uri(&view.pixels, *shape, grey)?;
+        let image = data_uri(&view.pixels, *shape, |values| look.paint(values))?;
         Ok(Tile { image, class: view.class, confidence: view.confidence })
     };
-    let (clean, noise, adversarial) = (tile(clean)?, data_uri(&noise, *shape, signed)?, tile(adversarial)?);
+    let (clean, noise, adversarial) = (tile(clean)?, data_uri(&noise, *shape, paint_change)?, tile(adversarial)?);
     Ok(Equation { attack: attack.clone(), label: *label, target: *target, clean, noise, adversarial })
 }
 
-/// An image as a PNG file in a URI. One channel is grey; of more than three, the first three are shown.
-fn data_uri(
-    values: &[f32],
-    [height, width, channels]: [usize; 3],
-    paint: impl Fn([f32; 3]) -> [u8; 3],
-) -> Result<String> {
-    let image = Picture::from_fn(width, height, |x, y| {
-        let start = (y * width + x) * channels;
-        let value = |c: usize| values.get(start + c.min(channels - 1)).copied().unwrap_or(0.0);
-        paint([0, 1, 2].map(value))
-    });
+/// Longest side of an image on the page, in pixels; a browser enlarges smaller ones.
+const SIDE: usize = 448;
+
+/// An image as a PNG file in a URI.
+fn data_uri(values: &[f32], shape: [usize; 3], paint: impl Fn([f32; 3]) -> [u8; 3]) -> Result<String> {
+    let [height, width, _] = shape;
+    let cells = Cells::fit(shape, height.max(width).min(SIDE));
+    let ((width, height), cell) = (cells.size(), cells.cell());
+    let image = Picture::from_fn(width, height, |x, y| paint(cells.values(values, (x / cell.0, y / cell.1))));
     Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(image.png()?)))
 }
 

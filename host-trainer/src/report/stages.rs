@@ -12,14 +12,15 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    /// Before the first stage of the first of `models`.
-    pub(super) fn new(models: usize, settings: &Settings) -> Self {
+    /// Before the first stage of the first of `models`, which know so many classes.
+    pub(super) fn new(models: usize, classes: usize, settings: &Settings) -> Self {
         let (points, steps) = (settings.eps.len() as f64, settings.steps as f64);
+        let targets = classes.saturating_sub(1) as f64;
         let costs = [
-            // PGD on two losses and at nine targets, the curve, and twice the steps.
-            (2.0 * settings.restarts as f64 + 9.0 + 5.0 + 2.0) * steps,
+            // PGD on two losses and at every target, the curve, and twice the steps.
+            (2.0 * settings.restarts as f64 + targets + 5.0 + 2.0) * steps,
             points * (11.0 + steps),
-            9.0 * steps,
+            targets * steps,
             GRID_POINTS as f64 / 2.0 * steps,
             steps,
         ];

@@ -13,6 +13,7 @@ use safetensors::{SafeTensors, serialize};
 use super::Training;
 use super::optimiser::{Optimiser, State};
 use crate::files::write_atomically;
+use crate::tensors;
 use crate::weights::{DType, TensorInfo, Weights, tensor, tensor_infos};
 
 const UPDATES: &str = "training.updates";
@@ -58,8 +59,8 @@ pub fn load(path: &Path, optimiser: &Optimiser) -> Result<Training> {
 }
 
 fn from_bytes(bytes: &[u8], optimiser: &Optimiser) -> Result<Training> {
-    let file = SafeTensors::deserialize(bytes).context("not a safetensors file")?;
-    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let file = tensors::read(bytes).context("not a safetensors file")?;
+    let header = tensors::header_of(bytes)?;
     let mut metadata = header.metadata().clone().unwrap_or_default();
     let mut take = |key: &str| metadata.remove(key).with_context(|| format!("no metadata {key}"));
     let network = take(METADATA_NETWORK)?.parse()?;

@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use safetensors::SafeTensors;
 use serde::Serialize;
 
 use super::Epoch;
+use crate::tensors;
 use crate::weights::Weights;
 
 /// Metadata key of the entries.
@@ -131,7 +131,7 @@ pub fn best_epoch(weights: &Weights) -> Option<usize> {
 }
 
 fn metadata(path: &Path) -> Result<HashMap<String, String>> {
-    let (_, header) = SafeTensors::read_metadata(&std::fs::read(path)?)?;
+    let header = tensors::header_of(&std::fs::read(path)?)?;
     Ok(header.metadata().clone().unwrap_or_default())
 }
 

@@ -8,7 +8,7 @@ use crate::data::Dataset;
 const NOTED: usize = 8;
 
 /// `sha256=` and the first 16 hexadecimal digits of the SHA-256 of `sets`, one behind the other: of each its shape and
-/// number of images (u64), its pixels (f32) and its labels, little endian.
+/// number of images (u64), its pixels (f32) and its labels (a byte each, or two where one is above 255), little endian.
 pub fn of<'a>(sets: impl IntoIterator<Item = &'a Dataset>) -> String {
     let mut hash = Sha256::new();
     for Dataset { images, labels, shape, .. } in sets {
@@ -17,7 +17,10 @@ pub fn of<'a>(sets: impl IntoIterator<Item = &'a Dataset>) -> String {
             let bytes: Vec<u8> = pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).collect();
             hash.update(bytes);
         }
-        hash.update(labels);
+        match labels.iter().map(|label| u8::try_from(*label)).collect::<Result<Vec<u8>, _>>() {
+            Ok(bytes) => hash.update(bytes),
+            Err(_) => hash.update(labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>()),
+        }
     }
     let digits: String = hash.finalize().iter().take(NOTED).map(|byte| format!("{byte:02x}")).collect();
     format!("sha256={digits}")
@@ -29,7 +32,7 @@ mod tests {
 
     #[test]
     fn the_identity_is_that_of_images_and_labels() {
-        let set = |images: &[f32], labels: &[u8], shape| {
+        let set = |images: &[f32], labels: &[u16], shape| {
             Dataset::new(images.to_vec(), labels.to_vec(), shape, "a set".into())
         };
         let one = set(&[0.0, 1.0], &[3], [1, 2, 1]);
@@ -39,6 +42,7 @@ mod tests {
         let others = [
             set(&[0.0, 0.5], &[3], [1, 2, 1]),
             set(&[0.0, 1.0], &[4], [1, 2, 1]),
+            set(&[0.0, 1.0], &[259], [1, 2, 1]),
             set(&[0.0, 1.0], &[3], [2, 1, 1]),
             set(&[0.0, 1.0], &[3, 3], [1, 1, 1]),
         ];

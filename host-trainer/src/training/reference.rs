@@ -21,7 +21,7 @@ fn read(path: &Path) -> (Weights, Dataset, Vec<Vec<f32>>) {
     let tensors = infos.iter().map(|info| tensor(&floats(&info.name))).collect();
     let gradients = infos.iter().map(|info| floats(&format!("gradient.{}", info.name))).collect();
     let input = network.input();
-    let labels = labels.into_iter().map(|label| label as u8).collect();
+    let labels = labels.into_iter().map(|label| label as u16).collect();
     let shape = [input.height, input.width, input.channels];
     let data = Dataset::new(floats("images"), labels, shape, path.display().to_string());
     (Weights { network, tensors, dtype: DType::F32, metadata: Default::default() }, data, gradients)

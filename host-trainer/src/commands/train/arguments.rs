@@ -12,11 +12,13 @@
 //! Only networks without the threshold need the warm-up. Small ones, or large steps, end in the same answer for all images
 //! without it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::super::{DataArguments, eps};
+use super::super::{DataArguments, eps, from_one};
+use crate::data::{DataError, Source};
 use crate::training::Recipe;
 use crate::training::adversarial::{Adversarial, Method};
 use crate::training::optimiser::Optimiser;
@@ -35,6 +37,9 @@ enum OptimiserName {
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) data: DataArguments,
+    /// Where the test images come from, needed if --data is a file [default: as --data]
+    #[arg(long, value_name = "DATA")]
+    test_data: Option<OsString>,
     /// Passes over the training set, counted from the start also when resuming [default: 3; adversarial: 10]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -70,7 +75,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TEXT")]
     pub(super) network: Option<String>,
     /// Train on the first N images only [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = from_one)]
     pub(super) limit: Option<usize>,
     /// Model file to write after every epoch, or after the best; what else --resume needs is in FILE.checkpoint
     #[arg(long, value_name = "FILE")]
@@ -200,9 +205,20 @@ impl Arguments {
         }
     }
 
+    /// Where the test images come from.
+    ///
+    /// # Errors
+    /// A file has no test images beside its own.
+    pub(super) fn test_source(&self) -> Result<Source> {
+        match (&self.test_data, self.data.source()) {
+            (Some(data), _) => Ok(Source::from_option(Some(data), self.data.seed)),
+            (None, Source::File(path)) => Err(DataError::NoSplit(path).into()),
+            (None, source) => Ok(source),
+        }
+    }
+
     /// Training images that are kept for validation, of `images`.
     pub(super) fn held_out(&self, images: usize) -> Result<usize> {
-        ensure!(images > 0, "--limit is 0: no training images are left");
         let default = if self.attack.adversarial.is_some() { (images / 10).min(1000) } else { 0 };
         let held_out = self.held_out.unwrap_or(default);
         ensure!(held_out < images, "--held-out is {held_out}: nothing would be left of {images} training images");

@@ -15,14 +15,13 @@ use run::Run;
 use trouble::Trouble;
 
 use super::{percent, print_json};
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Input, Part, Split};
 use crate::evaluation::{Evaluation, evaluate};
 use crate::files::check_writable;
 use crate::progress;
 use crate::training::history::decimals;
 use crate::training::validation::{Validation, validate};
 use crate::training::{Epoch, Recipe, checkpoint, train_epoch};
-use crate::weights::Weights;
 
 /// One line of the report.
 #[derive(Debug, Clone, Serialize)]
@@ -49,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     check_replaceable(arguments)?;
     let mut run = Run::start(arguments, &recipe)?;
     check_writable(&arguments.out)?;
-    let images = load(arguments)?;
+    let images = load(arguments, &run.training.weights.input())?;
     run.check_origin(&images, arguments.eps())?;
     run.complete()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -81,9 +80,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     finish(arguments, &run, &images.test, &reports)
 }
 
-fn load(arguments: &Arguments) -> Result<Images> {
-    let train = arguments.data.load(Split::Train)?.slice(0, arguments.limit)?;
-    let test = arguments.data.load(Split::Test)?;
+fn load(arguments: &Arguments, input: &Input) -> Result<Images> {
+    let test_source = arguments.test_source()?;
+    let part = Part { offset: 0, limit: arguments.limit };
+    let train = arguments.data.load(Split::Train, input, part)?.labelled()?;
+    let test = super::load(&test_source, Split::Test, input, Part::ALL)?.labelled()?;
     match arguments.held_out(train.len())? {
         0 => Ok(Images { train, held_out: None, test }),
         held_out => {
@@ -147,8 +148,7 @@ fn print(report: &Report, recipe: &Recipe, classes: usize) {
 /// The last lines, on the model that `--out` holds.
 fn finish(arguments: &Arguments, run: &Run, test: &Dataset, reports: &[Report]) -> Result<()> {
     let best = run.best_epoch();
-    let kept = best.is_some_and(|best| best != run.done()).then(|| Weights::load(&arguments.out)).transpose()?;
-    let result = evaluate(kept.as_ref().unwrap_or(&run.training.weights), test, &indicatif::ProgressBar::hidden())?;
+    let result = evaluate(&*run.kept()?, test, &indicatif::ProgressBar::hidden())?;
     let path = arguments.out.display().to_string();
     if arguments.json {
         let mut report = serde_json::json!({

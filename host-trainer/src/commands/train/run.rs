@@ -2,14 +2,17 @@
 //!
 //! Plain SGD needs nothing but the model file to go on. An optimiser with a memory, or a model file that holds the best
 //! epoch instead of the last, needs a checkpoint too. That is written first: if the program ends between the two files,
-//! the next resume finds in the checkpoint that its epoch was the best, and writes the model file.
+//! the next resume finds in the checkpoint that its epoch was the best, and writes the model file. A run whose model goes
+//! to a pipe or a device has no checkpoint: nothing could go on from there.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED, Network};
 
 use super::{Arguments, Images, Report};
+use crate::files::is_stream;
 use crate::training::history::{self, BEST, DATA, EPOCHS, Entry, HISTORY, IMAGES, RECIPE};
 use crate::training::validation::Validation;
 use crate::training::{Recipe, Training, checkpoint, identity, initialise};
@@ -27,6 +30,8 @@ pub(super) struct Run {
     pub(super) adversarial: bool,
     /// The epoch in the model file and its accuracies, if there are held-out images.
     best: Option<(usize, Validation)>,
+    /// The weights of that epoch, if this run has seen it.
+    best_weights: Option<Weights>,
 }
 
 impl Run {
@@ -34,7 +39,7 @@ impl Run {
     pub(super) fn start(arguments: &Arguments, recipe: &Recipe) -> Result<Self> {
         let asked = arguments.network.as_deref().map(str::parse::<Network>).transpose().context("--network")?;
         let out = arguments.out.clone();
-        let keeps = recipe.optimiser.remembers() || arguments.holds_out();
+        let keeps = (recipe.optimiser.remembers() || arguments.holds_out()) && !is_stream(&out);
         let checkpoint = keeps.then(|| checkpoint::path(&out));
         let usual = if recipe.adversarial.is_some() { MNIST_CNN_SHIFTED } else { MNIST_CNN };
         let mut run = Self {
@@ -45,6 +50,7 @@ impl Run {
             checkpoint,
             adversarial: recipe.adversarial.is_some(),
             best: None,
+            best_weights: None,
         };
         if arguments.resume && run.newest().exists() {
             run.training = run.load(asked, recipe)?;
@@ -130,6 +136,18 @@ impl Run {
         self.best.map(|(epoch, _)| epoch)
     }
 
+    /// The weights that the model file holds.
+    ///
+    /// # Errors
+    /// If they have to be read from there and cannot be.
+    pub(super) fn kept(&self) -> Result<Cow<'_, Weights>> {
+        match &self.best_weights {
+            _ if self.has_newest() => Ok(Cow::Borrowed(&self.training.weights)),
+            Some(best) => Ok(Cow::Borrowed(best)),
+            None => Weights::load(&self.out).map(Cow::Owned),
+        }
+    }
+
     /// Notes how the weights came about, and writes the files.
     pub(super) fn keep(&mut self, report: &Report) -> Result<()> {
         let epoch = report.epoch;
@@ -151,7 +169,12 @@ impl Run {
             Some(path) => checkpoint::save(&self.training, path)?,
             None => self.remove_checkpoint()?,
         }
-        if self.has_newest() { self.training.weights.save(&self.out, DType::F32) } else { Ok(()) }
+        if !self.has_newest() {
+            return Ok(());
+        }
+        // Without held-out images the last epoch is always the one to keep.
+        self.best_weights = self.best.map(|_| self.training.weights.clone());
+        self.training.weights.save(&self.out, DType::F32)
     }
 
     /// Another run's: `--resume` would bring that run's model back.

@@ -1,0 +1,160 @@
+//! `midge classify`
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use midge_core::loss::{argmax, softmax};
+use serde::Serialize;
+
+use super::tensor_file::{self, Values, model_checksum};
+use super::{TestArguments, percent, print_json};
+use crate::data::{Loaded, png};
+use crate::evaluation::{Share, logits};
+use crate::files::check_writable;
+use crate::progress;
+use crate::weights::Weights;
+
+const IMAGES: &str = "\
+A PNG image has as many pixels as the model takes; it is not resized. Its values are taken as 0 to 1. For a model with one \
+channel colours become grey (0.299 R + 0.587 G + 0.114 B), for one with three grey is the same in all.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = IMAGES)]
+pub(crate) struct Arguments {
+    /// PNG files to classify, in place of --data
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "offset", "limit"])]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    test: TestArguments,
+    /// Write logits ([N, classes], F32) and classes ([N], I32) as safetensors; the metadata say how they came about
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print JSON: class and confidence of each image, and the accuracy if there are labels
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the model reads in one image.
+#[derive(Debug, Serialize)]
+struct Reading {
+    /// Its place in the data set.
+    index: usize,
+    /// Its file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    class: usize,
+    /// Probability of the class.
+    confidence: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<u16>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    data: &'a str,
+    samples: usize,
+    /// Of all images; null without labels.
+    accuracy: Option<f64>,
+    correct: Option<usize>,
+    images: Vec<Reading>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    arguments.out.as_deref().map_or(Ok(()), check_writable)?;
+    let weights = arguments.test.model.load()?;
+    let images = match &arguments.images[..] {
+        [] => arguments.test.images(&weights)?,
+        files => png::load(files, &weights.input())?,
+    };
+    let bar = progress::bar(images.len() as u64, "classifying");
+    let logits = logits(&weights, images.len(), |i| images.image(i), &bar)?;
+    bar.finish_and_clear();
+    let readings = readings(arguments, &images, logits.chunks(weights.network.classes()));
+    if let Some(path) = &arguments.out {
+        let metadata = metadata(arguments, &weights, &images)?;
+        write(path, &readings, &logits, metadata)?;
+    }
+    let right = images.labels.as_ref().map(|_| readings.iter().filter(|reading| reading.is_right()).count());
+    let share = right.map(|right| Share::new(right, images.len()));
+    let report = Report {
+        model: arguments.test.model_name(),
+        data: &images.name,
+        samples: images.len(),
+        accuracy: share.and_then(|share| share.fraction),
+        correct: right,
+        images: readings,
+    };
+    if arguments.json {
+        return print_json(super::json::CLASSIFY, &report);
+    }
+    print(&report);
+    Ok(())
+}
+
+/// Writes the file of `--out`.
+fn write(path: &Path, readings: &[Reading], logits: &[f32], metadata: BTreeMap<&str, String>) -> Result<()> {
+    let classes = readings.iter().map(|reading| Ok(reading.class.try_into()?)).collect::<Result<Vec<i32>>>()?;
+    let n = readings.len();
+    // An int8 model's logits as it computes them will be one more tensor: `logits_int8`.
+    let tensors = vec![
+        ("logits", vec![n, logits.len() / n.max(1)], Values::F32(logits)),
+        ("classes", vec![n], Values::I32(&classes)),
+    ];
+    tensor_file::write(path, tensors, metadata)
+}
+
+/// How the tensors of `--out` came about.
+fn metadata(arguments: &Arguments, weights: &Weights, images: &Loaded) -> Result<BTreeMap<&'static str, String>> {
+    Ok(BTreeMap::from([
+        ("midge.version", env!("CARGO_PKG_VERSION").to_string()),
+        ("model", arguments.test.model_name().to_string()),
+        ("model.checksum", model_checksum(weights)?),
+        ("data", images.name.clone()),
+        ("offset", arguments.test.offset.to_string()),
+    ]))
+}
+
+fn readings<'l>(arguments: &Arguments, images: &Loaded, logits: impl Iterator<Item = &'l [f32]>) -> Vec<Reading> {
+    let reading = |(i, logits): (usize, &[f32])| {
+        let class = argmax(logits);
+        let mut probabilities = logits.to_vec();
+        softmax(&mut probabilities);
+        Reading {
+            index: images.places[i],
+            file: arguments.images.get(i).map(|file| file.display().to_string()),
+            class,
+            confidence: probabilities.get(class).copied().unwrap_or(0.0),
+            label: images.labels.as_ref().map(|labels| labels[i]),
+        }
+    };
+    logits.enumerate().map(reading).collect()
+}
+
+impl Reading {
+    fn is_right(&self) -> bool {
+        self.label.is_some_and(|label| usize::from(label) == self.class)
+    }
+}
+
+fn print(report: &Report<'_>) {
+    println!("model {}  {}", report.model, report.data);
+    let names: Vec<String> =
+        report.images.iter().map(|image| image.file.clone().unwrap_or(image.index.to_string())).collect();
+    let width = names.iter().map(|name| name.chars().count()).chain(["image".len()]).max().unwrap_or(0);
+    let label = if report.correct.is_some() { "  label" } else { "" };
+    println!("{:<width$}  class  confidence{label}", "image");
+    for (image, name) in report.images.iter().zip(names) {
+        let confidence = percent(f64::from(image.confidence));
+        let label = match image.label {
+            Some(label) if image.is_right() => format!("{label:>7}"),
+            Some(label) => format!("{label:>7}  wrong"),
+            None => String::new(),
+        };
+        println!("{name:<width$}  {:>5}  {confidence:>10}{label}", image.class);
+    }
+    if let Some(correct) = report.correct {
+        println!("accuracy {}  ({correct} of {})", percent(report.accuracy), report.samples);
+    }
+}
