@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 
-use midge_core::{Element, Error, Header, Model, ModelError, Network, checksum, f16};
+use midge_core::{Element, Error, Header, Model, ModelError, Network, Number as _, checksum, f16};
 use midge_trainer::data::{gzip::unpack, idx};
 use midge_trainer::import;
 use midge_trainer::weights::Weights;
@@ -128,8 +128,9 @@ fn rewrite<T: Element>(model: &Model<'_, T>) {
     let place = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..file.len()];
     place.copy_from_slice(&file);
     let read = Model::<T>::from_safetensors(model.network(), place).expect("what was written can be read");
-    let bytes =
-        |model: &Model<'_, T>| model.tensors().flat_map(bytemuck::cast_slice::<T, u8>).copied().collect::<Vec<_>>();
+    let bytes = |model: &Model<'_, T>| {
+        model.tensors().flat_map(bytemuck::cast_slice::<T::Number, u8>).copied().collect::<Vec<_>>()
+    };
     assert_eq!(bytes(&read), bytes(model));
 }
 

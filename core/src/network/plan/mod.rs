@@ -20,4 +20,4 @@ mod stage;
 mod stages;
 
 pub(crate) use stage::{DenseStage, Operation, Spatial, Stage, WORD_BITS};
-pub(crate) use stages::{MAX_STAGES, Stages};
+pub(crate) use stages::{MAX_CHAIN, MAX_STAGES, Stages};

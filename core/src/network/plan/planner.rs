@@ -7,7 +7,7 @@
 use super::lengths::Lengths;
 use super::schedule;
 use super::stage::{DenseStage, Operation, Spatial, Stage};
-use super::stages::{MAX_STAGES, Stages};
+use super::stages::{MAX_CHAIN, MAX_STAGES, Stages};
 use crate::network::layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, NetworkError};
 use crate::network::shape::{Padding, Shape, Size, windows};
 
@@ -280,7 +280,7 @@ impl Planner<'_> {
 /// Whether each stage reads the one before it and is of a kind that chains have.
 const fn is_chain(stages: &[Stage; MAX_STAGES], count: usize) -> bool {
     let mut i = 0;
-    while i < count {
+    while i < count && count <= MAX_CHAIN {
         match &stages[i] {
             Stage::Spatial(s) if s.capped || s.source() != i || s.skip().is_some() => return false,
             Stage::Spatial(s) if !matches!(s.operation, Operation::Conv | Operation::Identity) => return false,
@@ -288,7 +288,7 @@ const fn is_chain(stages: &[Stage; MAX_STAGES], count: usize) -> bool {
             _ => i += 1,
         }
     }
-    true
+    count <= MAX_CHAIN
 }
 
 impl Stages {

@@ -7,6 +7,9 @@ use crate::span::{span, split};
 /// Most stages of a network.
 pub(crate) const MAX_STAGES: usize = 40;
 
+/// Most stages of a chain: those of VGG-16.
+pub(crate) const MAX_CHAIN: usize = 16;
+
 /// The stages of a network: first the spatial, then the dense ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stages {
@@ -58,7 +61,8 @@ impl Stages {
         }
     }
 
-    /// Whether each stage reads the one before it, and all are convolutions, ReLUs, max-poolings and dense layers.
+    /// Whether each stage reads the one before it, and all are convolutions, ReLUs, max-poolings and dense layers, at
+    /// most [`MAX_CHAIN`].
     pub(crate) const fn is_chain(&self) -> bool {
         self.is_chain
     }
