@@ -4,8 +4,9 @@
 //! shape.rs    what flows: height, width, channels         layer.rs   what it flows through, and what can be wrong
 //! plan/       layers fused into stages, lengths of buffers
 //! mod.rs      Network: input, layers and plan             text.rs    the network as one line of text
+//!                                                         words.rs   its words, and a fingerprint of it
 //! ```
-//! A new layer is a variant of [`Layer`], with its lines in `layer.rs`, `text.rs` and `plan/planner.rs`; what it computes
+//! A new layer is a variant of [`Layer`], with its lines in `layer.rs`, `words.rs`, `text.rs` and `plan/planner.rs`; what it computes
 //! is a file in `kernels`.
 
 mod layer;
@@ -13,15 +14,16 @@ mod mnist_cnn;
 pub(crate) mod plan;
 mod shape;
 mod text;
+mod words;
 
 pub use layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, NetworkError};
 pub(crate) use layer::{MAX_KERNEL, MAX_STRIDE};
 pub use mnist_cnn::{MNIST_CNN, MNIST_CNN_SHIFTED};
 use plan::{MAX_STAGES, Stage, Stages};
 pub use shape::{Padding, Shape, Size};
-use text::Fingerprint;
 pub use text::ParseError;
 pub(crate) use text::{is_tensor_name, read_number};
+use words::Fingerprint;
 
 use crate::span::span;
 
