@@ -68,8 +68,9 @@ pub enum Error {
     },
     /// A batch was made for another network than the model's.
     OtherNetwork,
-    /// The model's code is for chains only, and the network is none ([`Chain`](crate::Chain)).
-    NotAChain,
+    /// The model's code does not run the network: it is for chains only, and this is none ([`Chain`](crate::Chain)), or one of
+    /// them is planned for integers ([`Network::int8`](crate::Network::int8)) and the other is not.
+    NotRun,
     /// A weight is infinite or NaN, or the weights are so large that values between the layers could overflow.
     Weights {
         /// Index of the layer.
@@ -100,7 +101,7 @@ impl core::fmt::Display for Error {
             Self::Stopped => f.write_str("the attack was stopped"),
             Self::TargetIsLabel { class } => write!(f, "the target class {class} is the true class"),
             Self::OtherNetwork => f.write_str("the batch was made for another network than the model's"),
-            Self::NotAChain => f.write_str("the network is not a chain of at most 16 layers with weights"),
+            Self::NotRun => f.write_str("the model's type of weights does not run this network"),
             Self::Weights { layer } => {
                 write!(f, "layer {layer}: weights are infinite or NaN, or so large that its values could overflow")
             }

@@ -67,12 +67,12 @@ pub use aligned::Aligned;
 pub use error::Error;
 pub use half::f16;
 pub use model::{
-    Chain, Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Weights, checksum,
+    Chain, FloatWeights, Header, Int8Tensors, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Weights, checksum,
 };
 pub use network::{
     Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_SHIFTED, Network, NetworkError, Padding,
     ParseError, Shape, Size,
 };
-pub use number::Number;
+pub use number::{Number, Stored};
 pub use pass::{Classification, Element, InputGradient, batch};
 pub use vector::Level;

@@ -6,31 +6,27 @@
 //!
 //! Pixels are at most 1. A layer's outputs are at most the largest sum of `|weight|` and `|bias|` of one output, times the
 //! largest of its inputs, where inputs count as at least 1; so are all partial sums, in any order. ReLUs and poolings make
-//! nothing larger. The product over the layers is the bound: around 1e6 in the lecture's CNN, around 1e32 in a network
+//! nothing larger; a sum of two maps at most doubles the larger. The product over the layers is the bound: around 1e6 in the lecture's CNN, around 1e32 in a network
 //! as deep as VGG-16.
 
-use super::{Model, ModelError, Weights};
+use super::error::ModelError;
+use crate::network::plan::Stage;
 use crate::number::Number;
 
 /// Largest bound, 2^110. The transforms of Winograd's convolutions hold values up to 2^16 times as large, so 2^126 in f32,
 /// which ends below 2^128; the rest is for rounding.
 const MOST: f32 = f32::from_bits((127 + 110) << 23);
 
-impl<T: Weights> Model<'_, T> {
-    /// Whether all weights are finite and no value can overflow.
-    pub(super) fn check_weights(&self) -> Result<(), ModelError> {
-        let mut most = 1.0;
-        for (stage, tensors) in self.network.plan().all().iter().zip(self.parameters.iter()) {
-            let layer = stage.layer();
-            let outputs = stage.weight_shape().last().copied().unwrap_or(1);
-            let not_finite = |index| ModelError::NotFinite { layer, index };
-            most *= largest_sum([tensors.weights, tensors.bias], outputs).map_err(not_finite)?;
-            if most > MOST {
-                return Err(ModelError::TooLarge { layer });
-            }
-        }
-        Ok(())
+/// Whether the weights and the bias of a stage are finite and its values cannot overflow; `most` is the bound of what it reads,
+/// and then of what it puts out.
+pub(super) fn check_stage<N: Number>(stage: &Stage, tensors: [&[N]; 2], most: &mut f32) -> Result<(), ModelError> {
+    let layer = stage.layer();
+    let outputs = stage.weight_shape().last().copied().unwrap_or(1);
+    *most *= largest_sum(tensors, outputs).map_err(|index| ModelError::NotFinite { layer, index })?;
+    if stage.adds() {
+        *most *= 2.0;
     }
+    if *most > MOST { Err(ModelError::TooLarge { layer }) } else { Ok(()) }
 }
 
 /// The largest sum of magnitudes that belong to one output, at least 1; the last dimension of both tensors has `outputs`
@@ -60,6 +56,7 @@ fn largest_sum<T: Number>(tensors: [&[T]; 2], outputs: usize) -> Result<f32, usi
 mod tests {
     use super::*;
     use crate::error::Error;
+    use crate::model::Model;
     use crate::network::{Layer, Network, Shape};
     use half::f16;
 

@@ -42,8 +42,9 @@ pub enum ModelError {
     Network(ParseError),
     /// The file holds another architecture than the one that was asked for, or it is not written as midge writes it.
     OtherNetwork,
-    /// The model's code is for chains only, and the architecture is none ([`Chain`](crate::Chain)).
-    NotAChain,
+    /// The model's code does not run the architecture: it is for chains only, and this is none ([`Chain`](crate::Chain)), or
+    /// one of them is planned for integers ([`Network::int8`](crate::Network::int8)) and the other is not.
+    NotRun,
     /// A tensor is missing.
     Missing {
         /// Index of its layer.
@@ -111,6 +112,11 @@ pub enum ModelError {
         /// Index of the first layer that could.
         layer: usize,
     },
+    /// The zero points, scales or multipliers of a quantised layer are out of range.
+    Quantisation {
+        /// Index of the layer.
+        layer: usize,
+    },
     /// The tensors or the architecture are not those that were written.
     Checksum {
         /// The file's checksum.
@@ -133,7 +139,7 @@ impl Display for ModelError {
             Self::OtherNetwork => {
                 f.write_str("the file holds another architecture than expected, or in other words than midge's")
             }
-            Self::NotAChain => f.write_str("the architecture is not a chain of at most 16 layers with weights"),
+            Self::NotRun => f.write_str("the model's type of weights does not run this architecture"),
             Self::Missing { layer, tensor } => write!(f, "the tensor {layer}.{tensor} is missing"),
             Self::Extra { expected, found } => write!(
                 f,
@@ -156,6 +162,9 @@ impl Display for ModelError {
             Self::NotFinite { layer, index } => write!(f, "layer {layer}: weight {index} is infinite or NaN"),
             Self::TooLarge { layer } => {
                 write!(f, "layer {layer}: the weights are so large that its values could overflow")
+            }
+            Self::Quantisation { layer } => {
+                write!(f, "layer {layer}: a zero point, scale, multiplier or shift is out of range")
             }
             Self::Checksum { expected, found } => {
                 write!(f, "damaged: expected checksum {expected:08x}, found {found:08x}")

@@ -2,22 +2,25 @@
 //!
 //! ```text
 //! mod.rs           Model: from tensors; transposed weights     bound.rs   no value may overflow
-//! safetensors.rs   from a file's bytes                         json.rs    the header's JSON
+//! safetensors.rs   from a file's bytes                         header.rs  the file's header, json.rs its JSON
 //! writer.rs        to a file's bytes                           error.rs   what can be wrong with them
-//! weights.rs       what the weights are, and for which networks
+//! weights.rs       what the weights are, and for which networks    int8.rs    those of integers
 //! ```
 //! What a model computes is not here: `pass` adds the methods that run it.
 
 mod bound;
 mod error;
+mod header;
+mod int8;
 mod json;
 mod safetensors;
 mod weights;
 mod writer;
 
 pub use error::ModelError;
-pub use safetensors::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, checksum};
-pub use weights::{Chain, Weights};
+pub use header::{Header, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, checksum};
+pub use int8::Int8Tensors;
+pub use weights::{Chain, FloatWeights, Weights};
 
 use crate::error::{Error, check_len};
 use crate::kernels::conv::{self, Conv};
@@ -27,13 +30,6 @@ use crate::network::plan::Spatial;
 use crate::span::{CACHE_LINE, cache_line, rest, rest_mut, take};
 use crate::vector::Level;
 
-/// The tensors of one stage.
-#[derive(Debug, Clone, Copy)]
-struct Parameters<'a, T> {
-    weights: &'a [T],
-    bias: &'a [T],
-}
-
 /// A classifier: a [`Network`] and its weights, which the model borrows and never copies.
 ///
 /// `T` is the type the weights are stored in, [`f32`] or [`f16`](half::f16), alone for any network or in a [`Chain`]; all
@@ -42,13 +38,13 @@ struct Parameters<'a, T> {
 #[derive(Debug, Clone)]
 pub struct Model<'a, T: Weights> {
     network: &'a Network,
-    parameters: T::PerStage<Parameters<'a, T::Number>>,
+    tensors: T::PerStage<T::Tensors<'a>>,
     level: Level,
     /// Convolution weights transposed for a backward pass with vectors, or empty.
     transposed: &'a [f32],
 }
 
-impl<'a, T: Weights> Model<'a, T> {
+impl<'a, T: FloatWeights> Model<'a, T> {
     /// A model from tensors: for each layer with weights, in order, `weight` and then, if it has one, `bias`.
     /// Layouts: convolution `[row][column][in channels][filters]`, dense `[inputs][units]`.
     ///
@@ -69,7 +65,7 @@ impl<'a, T: Weights> Model<'a, T> {
     ///
     /// # Errors
     /// [`Error::Length`] if a tensor is missing, left over or of the wrong length; [`Error::Weights`] if a weight is not
-    /// finite, or weights are so large that values could overflow; [`Error::NotAChain`] if `T` is for chains only and the network
+    /// finite, or weights are so large that values could overflow; [`Error::NotRun`] if `T` is for chains only and the network
     /// is none.
     pub fn from_tensors(network: &'a Network, tensors: &[&'a [T::Number]]) -> Result<Self, Error> {
         let model = Self::from_changing_tensors(network, tensors)?;
@@ -84,13 +80,13 @@ impl<'a, T: Weights> Model<'a, T> {
     /// where they are not finite or too large, results may be wrong with no error.
     ///
     /// # Errors
-    /// [`Error::Length`] if a tensor is missing, left over or of the wrong length; [`Error::NotAChain`].
+    /// [`Error::Length`] if a tensor is missing, left over or of the wrong length; [`Error::NotRun`].
     pub fn from_changing_tensors(network: &'a Network, tensors: &[&'a [T::Number]]) -> Result<Self, Error> {
         if !weights::runs::<T>(network.plan()) {
-            return Err(Error::NotAChain);
+            return Err(Error::NotRun);
         }
         let mut rest = tensors.iter();
-        let mut parameters = T::PerStage::default();
+        let mut own = T::PerStage::default();
         for stage in network.plan().all() {
             let (weights, bias) = stage.parameters();
             let mut next = |what, len| match (len, rest.as_slice().first()) {
@@ -101,12 +97,41 @@ impl<'a, T: Weights> Model<'a, T> {
                     check_len(what, len, tensor.len()).map(|()| *tensor)
                 }
             };
-            T::push(&mut parameters, Parameters { weights: next("weight", weights)?, bias: next("bias", bias)? });
+            T::push(&mut own, T::tensors(next("weight", weights)?, next("bias", bias)?));
         }
         check_len("tensors", tensors.len() - rest.len(), tensors.len())?;
-        Ok(Self { network, parameters, level: Level::detect(), transposed: &[] })
+        Ok(Self { network, tensors: own, level: Level::detect(), transposed: &[] })
     }
 
+    /// The weights and biases, in the order of [`Self::from_tensors`].
+    pub fn tensors(&self) -> impl Iterator<Item = &'a [T::Number]> {
+        let tensors = self.tensors.iter().map(T::weights).flat_map(|(weights, bias)| [weights, bias]);
+        tensors.filter(|tensor| !tensor.is_empty())
+    }
+}
+
+impl<'a> Model<'a, i8> {
+    /// A model of integers from the tensors of each stage, in order: a stage is a layer with weights, an average or a sum, or the
+    /// first of others that follow each other, as [`Network::int8_stages`] tells.
+    ///
+    /// # Errors
+    /// A tensor that is missing, left over, of the wrong length or out of range.
+    pub fn from_int8_tensors(network: &'a Network, tensors: &[Int8Tensors<'a>]) -> Result<Self, ModelError> {
+        if !weights::runs::<i8>(network.plan()) {
+            return Err(ModelError::NotRun);
+        }
+        let (expected, found) = (network.plan().count(), tensors.len());
+        if expected != found {
+            return Err(ModelError::Extra { expected, found });
+        }
+        let mut own = heapless::Vec::new();
+        tensors.iter().for_each(|tensors| i8::push(&mut own, *tensors));
+        let model = Self { network, tensors: own, level: Level::detect(), transposed: &[] };
+        model.check_weights().map(|()| model)
+    }
+}
+
+impl<'a, T: Weights> Model<'a, T> {
     /// Elements of the buffer for [`Self::with_transposed`].
     pub fn transposed_len(network: &Network) -> usize {
         let stages = (0..network.plan().spatial_count()).filter_map(|i| network.plan().spatial(i));
@@ -146,9 +171,9 @@ impl<'a, T: Weights> Model<'a, T> {
         check_len("transposed weights", Self::transposed_len(self.network), buffer.len())?;
         let buffer = rest_mut(buffer, cache_line(buffer));
         let mut rest = &mut *buffer;
-        for (i, parameters) in self.parameters.iter().enumerate() {
+        for (i, tensors) in self.tensors.iter().enumerate() {
             if let Some(stage) = self.network.plan().spatial(i) {
-                conv::transpose(level, stage, parameters.weights, take(&mut rest, conv::transposed_len(stage)));
+                conv::transpose(level, stage, T::weights(tensors).0, take(&mut rest, conv::transposed_len(stage)));
             }
         }
         rest.fill(0.0);
@@ -162,10 +187,13 @@ impl<'a, T: Weights> Model<'a, T> {
         self.network
     }
 
-    /// The weights and biases, in the order of [`Self::from_tensors`].
-    pub fn tensors(&self) -> impl Iterator<Item = &'a [T::Number]> {
-        let tensors = self.parameters.iter().flat_map(|stage| [stage.weights, stage.bias]);
-        tensors.filter(|tensor| !tensor.is_empty())
+    /// Whether all weights are finite and no value can overflow.
+    fn check_weights(&self) -> Result<(), ModelError> {
+        let mut most = 1.0;
+        for (stage, tensors) in self.network.plan().all().iter().zip(self.tensors.iter()) {
+            T::check(tensors, stage, &mut most)?;
+        }
+        Ok(())
     }
 
     /// The vectors to run with.
@@ -208,6 +236,6 @@ impl<'a, T: Weights> Model<'a, T> {
     /// Weights and bias of stage `index`, counted among all stages.
     fn stage_tensors(&self, index: usize) -> (&'a [T::Number], &'a [T::Number]) {
         debug_assert!(index < self.network.plan().count(), "stage {index} of {}", self.network.plan().count());
-        self.parameters.get(index).map_or((&[], &[]), |p| (p.weights, p.bias))
+        self.tensors.get(index).map_or((&[], &[]), T::weights)
     }
 }

@@ -6,8 +6,11 @@ use core::ops::DerefMut;
 
 use half::f16;
 
-use crate::network::plan::{MAX_CHAIN, MAX_STAGES, Stages};
-use crate::number::Number;
+use super::bound::check_stage;
+use super::error::ModelError;
+use super::header::Header;
+use crate::network::plan::{MAX_CHAIN, MAX_STAGES, Stage, Stages};
+use crate::number::{Number, Stored as _};
 
 mod sealed {
     /// Keeps [`Weights`](super::Weights) to the types that passes are compiled for.
@@ -15,18 +18,37 @@ mod sealed {
 
     impl Sealed for f32 {}
     impl Sealed for half::f16 {}
+    impl Sealed for i8 {}
     impl<T> Sealed for super::Chain<T> {}
 }
 
-/// What a [`Model`](crate::Model) is made of: `f32` or [`f16`](struct@f16) for any network, or a [`Chain`] of either for
-/// networks whose layers only follow each other.
+/// A tensor of a file.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct View<'a> {
+    pub(super) name: &'static str,
+    pub(super) dtype: &'static str,
+    pub(super) shape: heapless::Vec<usize, 4>,
+    pub(super) bytes: &'a [u8],
+}
+
+/// What a [`Model`](crate::Model) is made of: `f32` or [`f16`](struct@f16) for any network, `i8` for a quantised one, or a
+/// [`Chain`] of f32 or f16 for networks whose layers only follow each other.
 pub trait Weights: sealed::Sealed + Sized + 'static {
     /// The type in which the weights are stored.
     type Number: Number;
 
+    /// The tensors of one stage.
+    #[doc(hidden)]
+    type Tensors<'a>: Copy + Debug + Default + Send + Sync;
+
     /// Whether the model's code runs any network, and not only chains.
     #[doc(hidden)]
     const GRAPHS: bool;
+
+    /// Whether it computes in integers.
+    #[doc(hidden)]
+    const IS_INT8: bool = false;
 
     /// A value for each stage, of as many as such a network can have.
     #[doc(hidden)]
@@ -39,22 +61,113 @@ pub trait Weights: sealed::Sealed + Sized + 'static {
     /// Adds the value of the next stage.
     #[doc(hidden)]
     fn push<X: Copy + Debug + Send + Sync>(values: &mut Self::PerStage<X>, value: X);
+
+    /// Looks the tensors of a stage up.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn read<'a>(header: &Header<'a>, stage: &Stage) -> Result<Self::Tensors<'a>, ModelError>;
+
+    /// Bytes of the tensors of a stage.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn bytes(stage: &Stage) -> usize {
+        let (weights, bias) = stage.parameters();
+        (weights + bias) * size_of::<Self::Number>()
+    }
+
+    /// The tensors of a stage as they stand in a file.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn views<'a>(tensors: &Self::Tensors<'a>, stage: &Stage) -> heapless::Vec<View<'a>, 5>;
+
+    /// Weights and bias; a bias of another type is not among them.
+    #[doc(hidden)]
+    fn weights<'a>(tensors: &Self::Tensors<'a>) -> (&'a [Self::Number], &'a [Self::Number]);
+
+    /// Whether all values are in range; `most` is the bound of what the stage reads, and then of what it puts out.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn check(tensors: &Self::Tensors<'_>, stage: &Stage, most: &mut f32) -> Result<(), ModelError>;
+}
+
+/// Weights that are floating-point numbers, as a model can be made of by hand.
+pub trait FloatWeights: Weights {
+    #[doc(hidden)]
+    fn tensors<'a>(weights: &'a [Self::Number], bias: &'a [Self::Number]) -> Self::Tensors<'a>;
+}
+
+/// The tensors of one stage of floating-point numbers.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct FloatTensors<'a, N> {
+    pub(super) weights: &'a [N],
+    pub(super) bias: &'a [N],
+}
+
+impl<N> Default for FloatTensors<'_, N> {
+    fn default() -> Self {
+        Self { weights: &[], bias: &[] }
+    }
 }
 
 macro_rules! per_stage {
     ($most:expr) => {
-        type PerStage<X: Copy + Debug + Send + Sync> = heapless::Vec<X, $most>;
+        type PerStage<X: core::marker::Copy + core::fmt::Debug + Send + Sync> = heapless::Vec<X, $most>;
 
         #[inline(always)]
-        fn fill<X: Copy + Debug + Default + Send + Sync>(values: &mut Self::PerStage<X>, count: usize) {
+        fn fill<X: Copy + core::fmt::Debug + Default + Send + Sync>(values: &mut Self::PerStage<X>, count: usize) {
             let filled = values.resize_default(count);
             debug_assert!(filled.is_ok(), "a network for which there is code has at most as many stages");
         }
 
         #[inline(always)]
-        fn push<X: Copy + Debug + Send + Sync>(values: &mut Self::PerStage<X>, value: X) {
+        fn push<X: Copy + core::fmt::Debug + Send + Sync>(values: &mut Self::PerStage<X>, value: X) {
             let pushed = values.push(value);
             debug_assert!(pushed.is_ok(), "a network for which there is code has at most as many stages");
+        }
+    };
+}
+pub(super) use per_stage;
+
+macro_rules! float_tensors {
+    ($number:ty) => {
+        type Number = $number;
+        type Tensors<'a> = FloatTensors<'a, $number>;
+
+        #[inline(always)]
+        #[allow(private_interfaces, reason = "only called in this crate")]
+        fn read<'a>(header: &Header<'a>, stage: &Stage) -> Result<Self::Tensors<'a>, ModelError> {
+            let (weights, bias) = stage.parameters();
+            let mut tensors = FloatTensors { weights: &[], bias: &[] };
+            if weights > 0 {
+                tensors.weights = header.tensor(stage.layer(), "weight", &stage.weight_shape())?;
+            }
+            if bias > 0 {
+                tensors.bias = header.tensor(stage.layer(), "bias", &[bias])?;
+            }
+            Ok(tensors)
+        }
+
+        #[allow(private_interfaces, reason = "only called in this crate")]
+        fn views<'a>(tensors: &Self::Tensors<'a>, stage: &Stage) -> heapless::Vec<View<'a>, 5> {
+            let dtype = <$number>::DTYPE;
+            let bias = heapless::Vec::from_iter([tensors.bias.len()]);
+            let all = [
+                View { name: "weight", dtype, shape: stage.weight_shape(), bytes: bytemuck::cast_slice(tensors.weights) },
+                View { name: "bias", dtype, shape: bias, bytes: bytemuck::cast_slice(tensors.bias) },
+            ];
+            all.into_iter().filter(|view| !view.bytes.is_empty()).collect()
+        }
+
+        #[inline(always)]
+        fn weights<'a>(tensors: &Self::Tensors<'a>) -> (&'a [$number], &'a [$number]) {
+            (tensors.weights, tensors.bias)
+        }
+
+        #[inline(always)]
+        #[allow(private_interfaces, reason = "only called in this crate")]
+        fn check(tensors: &Self::Tensors<'_>, stage: &Stage, most: &mut f32) -> Result<(), ModelError> {
+            check_stage(stage, [tensors.weights, tensors.bias], most)
         }
     };
 }
@@ -62,9 +175,15 @@ macro_rules! per_stage {
 macro_rules! any_network {
     ($number:ty) => {
         impl Weights for $number {
-            type Number = Self;
             const GRAPHS: bool = true;
+            float_tensors!($number);
             per_stage!(MAX_STAGES);
+        }
+
+        impl FloatWeights for $number {
+            fn tensors<'a>(weights: &'a [$number], bias: &'a [$number]) -> Self::Tensors<'a> {
+                FloatTensors { weights, bias }
+            }
         }
     };
 }
@@ -86,13 +205,26 @@ any_network!(f16);
 #[derive(Debug, Clone)]
 pub struct Chain<T>(PhantomData<T>);
 
-impl<T: Number> Weights for Chain<T> {
-    type Number = T;
-    const GRAPHS: bool = false;
-    per_stage!(MAX_CHAIN);
+macro_rules! chain {
+    ($number:ty) => {
+        impl Weights for Chain<$number> {
+            const GRAPHS: bool = false;
+            float_tensors!($number);
+            per_stage!(MAX_CHAIN);
+        }
+
+        impl FloatWeights for Chain<$number> {
+            fn tensors<'a>(weights: &'a [$number], bias: &'a [$number]) -> Self::Tensors<'a> {
+                FloatTensors { weights, bias }
+            }
+        }
+    };
 }
 
-/// Whether the code of a model of `T` runs a network with these stages.
+chain!(f32);
+chain!(f16);
+
+/// Whether the code of a model of `T` runs a network with these stages. (No chain is planned for integers.)
 pub(super) fn runs<T: Weights>(stages: &Stages) -> bool {
-    T::GRAPHS || stages.is_chain()
+    if T::GRAPHS { stages.is_int8() == T::IS_INT8 } else { stages.is_chain() }
 }

@@ -3,10 +3,10 @@
 
 use core::fmt::{self, Write};
 
-use super::safetensors::{FORMAT, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK};
+use super::header::{FORMAT, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK};
+use super::weights::View;
 use super::{Model, Weights};
 use crate::checksum::{CRC, Table};
-use crate::number::Number;
 
 impl<T: Weights> Model<'_, T> {
     /// Writes the model file that [`Model::from_safetensors`] reads: its bytes go to `sink`, in order, in pieces.
@@ -30,14 +30,30 @@ impl<T: Weights> Model<'_, T> {
         sink(&((length + padding) as u64).to_le_bytes());
         self.write_header(metadata, checksum, sink);
         sink(b"       ".get(..padding).unwrap_or(&[]));
-        self.tensors().for_each(|tensor| sink(bytemuck::cast_slice(tensor)));
+        self.each_view(&mut |_, view| {
+            sink(view.bytes);
+            Ok(())
+        });
+    }
+
+    /// Passes each tensor, with the layer it belongs to, on to `visit`, in the file's order.
+    fn each_view(&self, visit: &mut dyn FnMut(usize, &View<'_>) -> fmt::Result) {
+        for (stage, tensors) in self.network.plan().all().iter().zip(self.tensors.iter()) {
+            // A sink takes everything.
+            for view in T::views(tensors, stage) {
+                let _ = visit(stage.layer(), &view);
+            }
+        }
     }
 
     fn checksum(&self) -> u32 {
         let mut digest = CRC.digest();
         // A digest takes everything.
         let _ = write!(Digest(&mut digest), "{}", self.network);
-        self.tensors().for_each(|tensor| digest.update(bytemuck::cast_slice(tensor)));
+        self.each_view(&mut |_, view| {
+            digest.update(view.bytes);
+            Ok(())
+        });
         digest.finalize()
     }
 
@@ -59,20 +75,16 @@ impl<T: Weights> Model<'_, T> {
         }
         to.write_str("}")?;
         let mut offset = 0;
-        for stage in self.network.plan().all() {
-            let (weights, bias) = stage.parameters();
-            for (name, len, shape) in [("weight", weights, &*stage.weight_shape()), ("bias", bias, &[bias])] {
-                if len > 0 {
-                    let end = offset + len * size_of::<T::Number>();
-                    write!(to, ",\"{}.{name}\":{{\"dtype\":\"{}\",\"shape\":[", stage.layer(), T::Number::DTYPE)?;
-                    for (i, n) in shape.iter().enumerate() {
-                        write!(to, "{}{n}", if i > 0 { "," } else { "" })?;
-                    }
-                    write!(to, "],\"data_offsets\":[{offset},{end}]}}")?;
-                    offset = end;
-                }
+        self.each_view(&mut |layer, view| {
+            let end = offset + view.bytes.len();
+            write!(to, ",\"{layer}.{}\":{{\"dtype\":\"{}\",\"shape\":[", view.name, view.dtype)?;
+            for (i, n) in view.shape.iter().enumerate() {
+                write!(to, "{}{n}", if i > 0 { "," } else { "" })?;
             }
-        }
+            write!(to, "],\"data_offsets\":[{offset},{end}]}}")?;
+            offset = end;
+            Ok(())
+        });
         to.write_str("}")
     }
 }

@@ -98,6 +98,29 @@ impl Network {
         Ok(Self { input, layers: copy, layer_count: layers.len(), stages, fingerprint: Fingerprint::of(input, layers) })
     }
 
+    /// The same network in integers of 8 bits, as it runs on a microcontroller: with the buffers of a
+    /// [`Model<i8>`](crate::Model).
+    ///
+    /// ```
+    /// use midge_core::MNIST_CNN;
+    ///
+    /// const INT8: midge_core::Network = MNIST_CNN.int8();
+    /// assert!(INT8.is_int8() && 2 * INT8.inference_len() < MNIST_CNN.inference_len());
+    /// ```
+    pub const fn int8(self) -> Self {
+        Self { stages: self.stages.int8(self.input), ..self }
+    }
+
+    /// The first layer of each stage, which has tensors of its own in a model of integers.
+    pub fn int8_stages(&self) -> impl Iterator<Item = usize> + '_ {
+        self.stages.all().iter().map(Stage::layer)
+    }
+
+    /// Whether it is planned for integers of 8 bits.
+    pub const fn is_int8(&self) -> bool {
+        self.stages.is_int8()
+    }
+
     /// Shape of the image.
     pub const fn input(&self) -> Shape {
         self.input
@@ -181,7 +204,8 @@ impl Network {
 impl PartialEq for Network {
     fn eq(&self, other: &Self) -> bool {
         // Mostly one constant is compared with itself.
-        core::ptr::eq(self, other) || self.input == other.input && self.layers() == other.layers()
+        core::ptr::eq(self, other)
+            || self.input == other.input && self.layers() == other.layers() && self.is_int8() == other.is_int8()
     }
 }
 

@@ -15,6 +15,7 @@ mod sealed {
 
     impl Sealed for f32 {}
     impl Sealed for half::f16 {}
+    impl Sealed for i8 {}
 }
 
 /// Which [`Number`] a type is, for kernels that have a version for each.
@@ -23,19 +24,40 @@ mod sealed {
 pub enum Kind {
     F32,
     F16,
+    I8,
 }
 
-/// Type of stored weights: `f32` or [`f16`](struct@f16).
+/// A type of tensors in a file.
+pub trait Stored: Pod + core::fmt::Debug {
+    /// The safetensors name of the type.
+    const DTYPE: &'static str;
+}
+
+impl Stored for f32 {
+    const DTYPE: &'static str = "F32";
+}
+
+impl Stored for f16 {
+    const DTYPE: &'static str = "F16";
+}
+
+impl Stored for i8 {
+    const DTYPE: &'static str = "I8";
+}
+
+impl Stored for i32 {
+    const DTYPE: &'static str = "I32";
+}
+
+/// Type of stored weights: `f32`, [`f16`](struct@f16), or `i8` for the integers of a quantised network.
 ///
 /// ```
-/// use midge_core::{Number, f16};
+/// use midge_core::{Number, Stored, f16};
 ///
 /// assert_eq!((f32::DTYPE, f16::DTYPE), ("F32", "F16"));
 /// assert_eq!(Number::to_f32(f16::from_f32(0.1)), 0.099975586);
 /// ```
-pub trait Number: sealed::Sealed + Pod + core::fmt::Debug + Send + Sync + 'static {
-    /// The safetensors name of the type.
-    const DTYPE: &'static str;
+pub trait Number: sealed::Sealed + Stored + Send + Sync {
     #[doc(hidden)]
     const KIND: Kind;
     /// The value in the arithmetic type; the value must be finite.
@@ -45,7 +67,6 @@ pub trait Number: sealed::Sealed + Pod + core::fmt::Debug + Send + Sync + 'stati
 }
 
 impl Number for f32 {
-    const DTYPE: &'static str = "F32";
     const KIND: Kind = Kind::F32;
 
     #[inline(always)]
@@ -59,7 +80,6 @@ impl Number for f32 {
 }
 
 impl Number for f16 {
-    const DTYPE: &'static str = "F16";
     const KIND: Kind = Kind::F16;
 
     #[cfg(cortex_m_fpu)]
@@ -81,6 +101,19 @@ impl Number for f16 {
 
     fn is_finite(self) -> bool {
         self.is_finite()
+    }
+}
+
+impl Number for i8 {
+    const KIND: Kind = Kind::I8;
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn is_finite(self) -> bool {
+        true
     }
 }
 

@@ -5,7 +5,7 @@
 //! (Other `unsafe` code of the crate: `neon.rs`, and the assembly for Cortex-M in `kernels/sparse` and `number`.)
 
 use super::{Kernel, Simd};
-use crate::number::Number;
+use crate::number::{Kind, Number};
 use core::arch::x86_64::*;
 
 /// Proof of AVX2, FMA and F16C.
@@ -105,6 +105,8 @@ impl Simd for Avx2 {
             unsafe {
                 _mm256_loadu_ps(x.as_ptr().cast())
             }
+        } else if T::KIND == Kind::I8 {
+            bytemuck::cast(x.map(|x| x.to_f32()))
         } else {
             // SAFETY: `x` has eight f16, at any address; `self` exists only if the processor has the feature.
             #[allow(unsafe_code, reason = "a load of checked elements")]
@@ -188,6 +190,8 @@ impl Simd for Avx512 {
             unsafe {
                 _mm512_loadu_ps(x.as_ptr().cast())
             }
+        } else if T::KIND == Kind::I8 {
+            bytemuck::cast(x.map(|x| x.to_f32()))
         } else {
             // SAFETY: `x` has sixteen f16, at any address; `self` exists only if the processor has the feature.
             #[allow(unsafe_code, reason = "a load of checked elements")]

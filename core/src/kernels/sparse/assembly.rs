@@ -21,6 +21,7 @@ pub(super) fn add_live_rows<T: Number>(
     return match T::KIND {
         Kind::F32 => cortex_m::add_live_rows_f32(sums, inputs, (cast_slice(weights), stride)),
         Kind::F16 => cortex_m::add_live_rows_f16(sums, inputs, (cast_slice(weights), stride)),
+        Kind::I8 => false,
     };
     #[cfg(not(cortex_m_fpu))]
     {
@@ -41,6 +42,7 @@ pub(super) fn add_dots<T: Number>(
     return match T::KIND {
         Kind::F32 => cortex_m::add_dots_f32(outputs, (cast_slice(weights), stride), wanted, target),
         Kind::F16 => cortex_m::add_dots_f16(outputs, (cast_slice(weights), stride), wanted, target),
+        Kind::I8 => false,
     };
     #[cfg(not(cortex_m_fpu))]
     {
@@ -56,6 +58,7 @@ pub(crate) fn dots<T: Number>(rows: [&[T]; 2], x: &[f32]) -> ([f32; 2], usize) {
     return match T::KIND {
         Kind::F32 => cortex_m::dots_f32(rows.map(|row| cast_slice(row)), x),
         Kind::F16 => cortex_m::dots_f16(rows.map(|row| cast_slice(row)), x),
+        Kind::I8 => ([0.0; 2], 0),
     };
     #[cfg(not(cortex_m_fpu))]
     {

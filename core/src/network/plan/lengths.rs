@@ -34,6 +34,8 @@ pub(crate) struct Lengths {
     pub backward_rows: usize,
     /// One position of the last spatial stage, on its way to the dense layers.
     pub tail: usize,
+    /// The sums of a dense layer of integers.
+    pub sums: usize,
     /// Largest number of units among the dense stages number 0, 2, ... and 1, 3, ... without the last: two such buffers
     /// take turns as input and output of forward.
     pub hidden: [usize; 2],
@@ -53,14 +55,16 @@ impl Lengths {
         forward_rows: 0,
         backward_rows: 0,
         tail: 0,
+        sums: 0,
         hidden: [0; 2],
         dense: [0; 2],
         inference: 0,
         gradient: 0,
     };
 
-    /// Counts them for the first `count` of `stages`, of which the first `spatial` are spatial, on images of shape `input`.
-    pub(super) const fn of(input: Shape, stages: &[Stage], count: usize, spatial: usize) -> Self {
+    /// Counts them for the first `count` of `stages`, of which the first `spatial` are spatial, on images of shape `input`. In
+    /// a network of integers forward has bytes where others have f32; gradients are f32.
+    pub(super) const fn of(input: Shape, stages: &[Stage], (count, spatial): (usize, usize), is_int8: bool) -> Self {
         let mut lengths = Self { classes: input.len(), ..Self::NONE };
         let mut i = 0;
         while i < count && i < stages.len() {
@@ -68,26 +72,36 @@ impl Lengths {
             lengths.masks = lengths.masks.saturating_add(stages[i].mask_len());
             match &stages[i] {
                 Stage::Spatial(s) => {
-                    let added = s.skip_slots() * s.output().row_len();
-                    let rows = s.rows_len(s.input_slots()).saturating_add(added);
+                    let rows = if is_int8 { s.int8_rows_len() } else { s.all_rows_len() };
                     lengths.forward_rows = lengths.forward_rows.saturating_add(rows);
                     let gradients = s.gradient_slots() * s.output().row_len();
                     lengths.backward_rows = lengths.backward_rows.saturating_add(gradients);
                     lengths.classes = s.output().len();
-                    lengths.tail = s.output().channels;
+                    lengths.tail = words(s.output().channels, is_int8);
                 }
                 Stage::Dense(d) => {
                     let parity = (i - spatial) % 2;
                     lengths.dense[parity] = max(lengths.dense[parity], d.units);
                     if i + 1 < count {
-                        lengths.hidden[parity] = max(lengths.hidden[parity], d.units);
+                        lengths.hidden[parity] = max(lengths.hidden[parity], words(d.units, is_int8));
+                    }
+                    if is_int8 {
+                        lengths.sums = max(lengths.sums, d.units);
                     }
                     lengths.classes = d.units;
                 }
             }
             i += 1;
         }
-        let forward = lengths.forward_rows.saturating_add(lengths.tail + lengths.hidden[0] + lengths.hidden[1]);
+        if is_int8 {
+            lengths.forward_rows = words(lengths.forward_rows, true);
+            if spatial == 0 {
+                // The image's bytes.
+                lengths.tail = words(input.len(), true);
+            }
+        }
+        let dense = lengths.hidden[0] + lengths.hidden[1] + lengths.sums;
+        let forward = lengths.forward_rows.saturating_add(lengths.tail + dense);
         lengths.inference = forward.saturating_add(lengths.classes);
         // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
         let flat = if spatial == count { lengths.classes } else { lengths.dense[0] + lengths.dense[1] };
@@ -102,6 +116,11 @@ impl Lengths {
     pub(super) const fn fit(&self, input: Shape) -> bool {
         max(self.inference, self.gradient) <= MOST - input.len()
     }
+}
+
+/// Elements of 4 bytes that hold `count` values, bytes or f32.
+const fn words(count: usize, is_int8: bool) -> usize {
+    if is_int8 { count.div_ceil(4) } else { count }
 }
 
 #[cfg(test)]

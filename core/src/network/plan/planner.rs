@@ -329,10 +329,10 @@ impl Stages {
             return Err(error);
         }
         let is_chain = is_chain(&stages, count);
-        let lengths = Lengths::of(input, &stages, count, spatial);
+        let lengths = Lengths::of(input, &stages, (count, spatial), false);
         if !lengths.fit(input) {
             return Err(NetworkError::Buffers);
         }
-        Ok(Self { stages, count, spatial, is_chain, lengths })
+        Ok(Self { stages, count, spatial, is_chain, is_int8: false, lengths })
     }
 }

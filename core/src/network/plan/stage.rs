@@ -315,6 +315,22 @@ impl Spatial {
         self.values_len(rows) + rows * self.row_words()
     }
 
+    /// Elements of all rows that it keeps, with the bits of its input.
+    pub(super) const fn all_rows_len(&self) -> usize {
+        self.rows_len(self.input_slots()).saturating_add(self.skip_slots() * self.output().row_len())
+    }
+
+    /// Bytes of all rows that it keeps in a network of integers, which has no bits beside its input.
+    pub(crate) const fn int8_rows_len(&self) -> usize {
+        self.values_len(self.input_slots()).saturating_add(self.skip_slots() * self.int8_own_row_len())
+    }
+
+    /// Bytes of a row of its output's size in a network of integers; an average's sums have two each.
+    pub(crate) const fn int8_own_row_len(&self) -> usize {
+        let bytes = if matches!(self.operation, Operation::Average) { 2 } else { 1 };
+        bytes * self.output().row_len()
+    }
+
     /// Input rows that it keeps.
     #[inline(always)]
     pub(crate) const fn input_slots(&self) -> usize {
@@ -451,6 +467,11 @@ impl Stage {
             Self::Spatial(s) => s.layer as usize,
             Self::Dense(d) => d.layer as usize,
         }
+    }
+
+    /// Whether it adds two maps.
+    pub(crate) fn adds(&self) -> bool {
+        matches!(self, Self::Spatial(Spatial { operation: Operation::Add, .. }))
     }
 
     /// Elements of `weight` and of `bias`.

@@ -2,6 +2,7 @@
 
 use super::lengths::Lengths;
 use super::stage::{DenseStage, Spatial, Stage};
+use crate::network::shape::Shape;
 use crate::span::{span, split};
 
 /// Most stages of a network.
@@ -17,6 +18,7 @@ pub(crate) struct Stages {
     pub(super) count: usize,
     pub(super) spatial: usize,
     pub(super) is_chain: bool,
+    pub(super) is_int8: bool,
     pub(super) lengths: Lengths,
 }
 
@@ -65,6 +67,17 @@ impl Stages {
     /// most [`MAX_CHAIN`].
     pub(crate) const fn is_chain(&self) -> bool {
         self.is_chain
+    }
+
+    /// Whether the buffers are those of a network of integers of 8 bits.
+    pub(crate) const fn is_int8(&self) -> bool {
+        self.is_int8
+    }
+
+    /// With the buffers of a network of integers of 8 bits, on images of shape `input`.
+    pub(crate) const fn int8(self, input: Shape) -> Self {
+        let lengths = Lengths::of(input, &self.stages, (self.count, self.spatial), true);
+        Self { is_int8: true, is_chain: false, lengths, ..self }
     }
 
     /// Number of stages.
