@@ -135,7 +135,7 @@ impl Camera {
         check_len("image", len(shape), image.len())?;
         check_len("picture", image.len(), picture.len())?;
         check_buffer(self.buffer_len(shape), buffer.len())?;
-        check_pixels(image)?;
+        check_pixels(image, [0.0, 1.0])?;
         // From here on no product of two sides overflows: it divides the length of a slice, which is not 0.
         if image.is_empty() {
             return Ok(());

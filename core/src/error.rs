@@ -6,7 +6,7 @@
 /// use midge_core::Error;
 ///
 /// let error = Error::Pixel { index: 3, value: 1.5 };
-/// assert_eq!(error.to_string(), "pixel 3 is 1.5: expected a value from 0 to 1");
+/// assert_eq!(error.to_string(), "pixel 3 is 1.5: expected one in the model's range");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum Error {
         /// Elements it has.
         found: usize,
     },
-    /// A pixel outside [0, 1], or NaN.
+    /// A pixel outside the model's range, which is [0, 1] but for a quantised one, or NaN.
     Pixel {
         /// Index in row, column, channel order.
         index: usize,
@@ -87,7 +87,7 @@ impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match *self {
             Self::Length { what, expected, found } => write!(f, "{what}: expected {expected} elements, found {found}"),
-            Self::Pixel { index, value } => write!(f, "pixel {index} is {value}: expected a value from 0 to 1"),
+            Self::Pixel { index, value } => write!(f, "pixel {index} is {value}: expected one in the model's range"),
             Self::Class { class, classes } => write!(f, "class {class}: expected 0 to {}", classes.saturating_sub(1)),
             Self::Option { what, value } => write!(f, "{what} is {value}: expected a finite number, not negative"),
             Self::Range { what, value, range } => {
@@ -122,9 +122,10 @@ pub(crate) fn check_len(what: &'static str, expected: usize, found: usize) -> Re
     if found == expected { Ok(()) } else { Err(Error::Length { what, expected, found }) }
 }
 
-/// Every pixel must be in [0, 1].
-pub(crate) fn check_pixels(image: &[f32]) -> Result<(), Error> {
-    match image.iter().position(|x| !(0.0..=1.0).contains(x)) {
+/// Every pixel must be in the range.
+#[inline(always)]
+pub(crate) fn check_pixels(image: &[f32], [low, high]: [f32; 2]) -> Result<(), Error> {
+    match image.iter().position(|x| !(low..=high).contains(x)) {
         None => Ok(()),
         Some(index) => Err(Error::Pixel { index, value: image.get(index).copied().unwrap_or(f32::NAN) }),
     }

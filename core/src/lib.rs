@@ -66,8 +66,10 @@ pub mod camera;
 pub use aligned::Aligned;
 pub use error::Error;
 pub use half::f16;
+pub use kernels::int8::Grid;
 pub use model::{
-    Chain, FloatWeights, Header, Int8Tensors, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Weights, checksum,
+    Chain, FloatWeights, Header, Int8Tensors, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError,
+    Weights, checksum,
 };
 pub use network::{
     Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_SHIFTED, Network, NetworkError, Padding,

@@ -79,6 +79,20 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
         Ok(())
     }
 
+    #[inline(always)]
+    fn range(&self) -> [f32; 2] {
+        self.model.range()
+    }
+
+    #[inline(always)]
+    fn settle(&self, eps: f32, walks: &mut [Walk<'_>]) {
+        if T::IS_INT8
+            && let Some(grid) = self.model.grid()
+        {
+            walks.iter_mut().for_each(|walk| walk.settle(grid, eps));
+        }
+    }
+
     fn still_walking(&self, walks: &mut [Walk<'_>]) -> usize {
         let mut count = 0;
         for i in 0..walks.len() {
@@ -132,7 +146,8 @@ impl<'w, T: Element> RunBatch<'w, '_, '_, T> {
         }
         let (momentum, mut source) = self.begin(walks, objective)?;
         if let Some(starts) = starts {
-            walks.iter_mut().for_each(|walk| walk.start(&step, starts));
+            let range = source.range();
+            walks.iter_mut().for_each(|walk| walk.start((&step, range), starts));
         }
         step.walk(&mut source, walks, momentum)
     }
@@ -153,7 +168,7 @@ impl<'w, T: Element> RunBatch<'w, '_, '_, T> {
         starts.map_or(Ok(()), |starts| starts.check())?;
         check_buffer(perturb_len(network, walks.len()), buffer.len())?;
         for (place, walk) in walks.iter_mut().enumerate() {
-            walk.begin(network, place)?;
+            walk.begin(model, place)?;
         }
         let images = walks.len() * network.input().len();
         let kept = take(&mut buffer, images);

@@ -7,6 +7,7 @@
 
 use super::Attack;
 use super::step::Step;
+use super::walk::nearest;
 use crate::error::{Error, check_len};
 use crate::loss::Loss;
 use crate::model::Model;
@@ -49,7 +50,12 @@ impl Fgsm {
         check_len("adversarial image", image.len(), adversarial.len())?;
         let gradient = model.loss_gradient(step.loss, image, label, buffer)?.gradient;
         adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = *clean);
-        step.advance(image, gradient, step.alpha, adversarial);
+        step.advance((image, model.range()), gradient, step.alpha, adversarial);
+        if T::IS_INT8
+            && let Some(grid) = model.grid()
+        {
+            adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = nearest(grid, *x, (*clean, step.eps)));
+        }
         Ok(gradient.iter().all(|g| *g == 0.0))
     }
 }

@@ -44,6 +44,20 @@ impl<T: Element> Gradients for One<'_, '_, '_, T> {
     }
 
     #[inline(always)]
+    fn range(&self) -> [f32; 2] {
+        self.model.range()
+    }
+
+    #[inline(always)]
+    fn settle(&self, eps: f32, walks: &mut [Walk<'_>]) {
+        if T::IS_INT8
+            && let Some(grid) = self.model.grid()
+        {
+            walks.iter_mut().for_each(|walk| walk.settle(grid, eps));
+        }
+    }
+
+    #[inline(always)]
     fn still_walking(&self, walks: &mut [Walk<'_>]) -> usize {
         usize::from(walks.first().is_some_and(|walk| !walk.has_arrived()))
     }
@@ -71,7 +85,7 @@ fn begin<'w, 'm, 'b, T: Element>(
     mut buffer: &'b mut [f32],
 ) -> Result<(&'b mut [f32], One<'w, 'm, 'b, T>), Error> {
     let kept = check(model, (step, starts), buffer.len())?;
-    walk.begin(model.network(), 0)?;
+    walk.begin(model, 0)?;
     Ok((take(&mut buffer, kept), One { model, loss: step.loss, buffer }))
 }
 

@@ -68,11 +68,12 @@ impl Starts {
         if self.restarts == 0 { Err(Error::NoRestarts) } else { Ok(()) }
     }
 
-    /// Moves `adversarial` to a random point of the ball within [0, 1]: each image, known by its seed, and each start has
+    /// Moves `adversarial` to a random point of the ball within the range: each image, known by its seed, and each start has
     /// one of its own.
+    #[inline(always)]
     pub(super) fn draw(
         &self,
-        step: &Step,
+        (step, range): (&Step, [f32; 2]),
         (image_seed, restart): (u64, usize),
         image: &[f32],
         adversarial: &mut [f32],
@@ -85,7 +86,7 @@ impl Starts {
         for (x, clean) in adversarial.iter_mut().zip(image) {
             // 24 bits are what an f32 in [0, 1) holds.
             let uniform = (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
-            *x = step.clip(clean + step.eps * (2.0 * uniform - 1.0), *clean);
+            *x = step.clip(clean + step.eps * (2.0 * uniform - 1.0), *clean, range);
         }
     }
 }
@@ -108,23 +109,30 @@ impl Step {
         if matches!(goal, Goal::Away(_)) { self.alpha } else { -self.alpha }
     }
 
-    /// `x` in the ball of `eps` around `clean` and in [0, 1]. (`f32::max` would be a call on a device.)
+    /// `x` in the ball of `eps` around `clean` and in the range. (`f32::max` would be a call on a device.)
     #[inline(always)]
-    fn clip(&self, x: f32, clean: f32) -> f32 {
+    fn clip(&self, x: f32, clean: f32, [lowest, highest]: [f32; 2]) -> f32 {
         let (low, high) = (clean - self.eps, clean + self.eps);
-        let low = if low > 0.0 { low } else { 0.0 };
-        let high = if high < 1.0 { high } else { 1.0 };
+        let low = if low > lowest { low } else { lowest };
+        let high = if high < highest { high } else { highest };
         let x = if x < low { low } else { x };
         if x > high { high } else { x }
     }
 
     /// `x <- clip(x + alpha * sign(direction))`, see [`Self::clip`].
-    pub(super) fn advance(&self, image: &[f32], direction: &[f32], alpha: f32, adversarial: &mut [f32]) {
+    #[inline(always)]
+    pub(super) fn advance(
+        &self,
+        (image, range): (&[f32], [f32; 2]),
+        direction: &[f32],
+        alpha: f32,
+        adversarial: &mut [f32],
+    ) {
         for ((x, clean), g) in adversarial.iter_mut().zip(image).zip(direction) {
             // Without branches, which signs of gradients would mislead; a step of 0 leaves a pixel of the ball where it is.
             let signed = f32::from_bits(alpha.to_bits() ^ g.to_bits() & (-0.0f32).to_bits());
             let step = if *g != 0.0 { signed } else { 0.0 };
-            *x = self.clip(*x + step, *clean);
+            *x = self.clip(*x + step, *clean, range);
         }
     }
 }
@@ -145,6 +153,8 @@ pub(super) fn accumulate(momentum: &mut [f32], decay: f32, gradient: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const UNIT: [f32; 2] = [0.0, 1.0];
 
     #[test]
     fn momentum_adds_the_normalised_gradient() {
@@ -176,7 +186,7 @@ mod tests {
         let random = Starts { restarts: 2, seed: 7 };
         let mut starts = [image.clone(), image.clone()];
         for (restart, start) in starts.iter_mut().enumerate() {
-            random.draw(&step, (0, restart), &image, start);
+            random.draw((&step, UNIT), (0, restart), &image, start);
             let changes = || start.iter().zip(&image).map(|(x, clean)| x - clean);
             assert!(start.iter().all(|x| (0.0..=1.0).contains(x)) && changes().all(|d| d.abs() <= 0.3 + 1e-6));
             // Uniform in the middle of the range, where nothing is clipped.
@@ -193,7 +203,7 @@ mod tests {
         let step = Step { eps: 0.3, alpha: 0.0, steps: 1, decay: None, loss: Loss::CrossEntropy };
         let draw = |image_seed, restart| {
             let mut point = [0.5; 8];
-            Starts { restarts: 3, seed: 1 }.draw(&step, (image_seed, restart), &[0.5; 8], &mut point);
+            Starts { restarts: 3, seed: 1 }.draw((&step, UNIT), (image_seed, restart), &[0.5; 8], &mut point);
             point
         };
         let all: std::vec::Vec<_> = (0..9).map(|i| draw(i / 3, i as usize % 3)).collect();
@@ -209,10 +219,10 @@ mod tests {
         // Freely, up and down; not at all; at the ball's border, up and down; at the range's, up and down.
         let image = [0.5, 0.5, 0.5, 0.5, 0.5, 0.9375, 0.0625];
         let mut x = [0.5, 0.5, 0.5, 0.6875, 0.3125, 0.9375, 0.0625];
-        STEP.advance(&image, &[1e-9, -9.0, -0.0, 1.0, -1.0, 1.0, -1.0], STEP.alpha, &mut x);
+        STEP.advance((&image, UNIT), &[1e-9, -9.0, -0.0, 1.0, -1.0, 1.0, -1.0], STEP.alpha, &mut x);
         assert_eq!(x, [0.625, 0.375, 0.5, 0.75, 0.25, 1.0, 0.0]);
         let mut x = [0.5, 0.5];
-        STEP.advance(&[0.5, 0.5], &[1.0, -1.0], STEP.signed_alpha(Goal::Toward(1)), &mut x);
+        STEP.advance((&[0.5, 0.5], UNIT), &[1.0, -1.0], STEP.signed_alpha(Goal::Toward(1)), &mut x);
         assert_eq!((x, STEP.signed_alpha(Goal::Away(1))), ([0.375, 0.625], 0.125));
     }
 
@@ -242,7 +252,7 @@ mod tests {
     #[test]
     fn a_ball_of_one_point_has_one_start() {
         let mut x = [0.25, 0.75];
-        Starts { restarts: 1, seed: 3 }.draw(&Step { eps: 0.0, ..STEP }, (0, 0), &[0.0, 0.0], &mut x);
+        Starts { restarts: 1, seed: 3 }.draw((&Step { eps: 0.0, ..STEP }, UNIT), (0, 0), &[0.0, 0.0], &mut x);
         assert_eq!(x, [0.25, 0.75]);
     }
 }

@@ -3,7 +3,9 @@
 use super::goal::{Goal, Outcome, Prediction};
 use super::step::{Starts, Step};
 use crate::error::{Error, check_class, check_len, check_pixels};
-use crate::network::Network;
+use crate::kernels::int8::Grid;
+use crate::model::Model;
+use crate::pass::Element;
 use crate::span::span_mut;
 
 /// One image, and what becomes of it.
@@ -135,10 +137,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Checks everything and stands at the image.
-    pub(super) fn begin(&mut self, network: &Network, place: usize) -> Result<(), Error> {
+    #[inline(always)]
+    pub(super) fn begin<T: Element>(&mut self, model: &Model<'_, T>, place: usize) -> Result<(), Error> {
+        let network = model.network();
         check_len("image", network.input().len(), self.image.len())?;
         check_len("adversarial image", self.image.len(), self.adversarial.len())?;
-        check_pixels(self.image)?;
+        check_pixels(self.image, model.range())?;
         check_class(self.goal.class(), network.classes())?;
         self.adversarial.iter_mut().zip(self.image).for_each(|(x, clean)| *x = *clean);
         (self.zero_gradient_steps, self.random_starts, self.before, self.after, self.place) = (0, 0, None, None, place);
@@ -172,7 +176,7 @@ impl<'a> Walk<'a> {
 
     /// Moves to the first random point.
     #[cfg(feature = "std")]
-    pub(super) fn start(&mut self, step: &Step, starts: Starts) {
+    pub(super) fn start(&mut self, step: (&Step, [f32; 2]), starts: Starts) {
         starts.draw(step, (self.seed, 0), self.image, self.adversarial);
     }
 
@@ -195,6 +199,12 @@ pub(super) trait Gradients {
     /// Passes what the model makes of each walk's place on to `see`.
     fn look(&mut self, walks: &mut [Walk<'_>], see: impl FnMut(&mut Walk<'_>, Prediction)) -> Result<(), Error>;
 
+    /// The smallest and the largest pixel.
+    fn range(&self) -> [f32; 2];
+
+    /// Moves the walks to pixels that there are, inside the ball: those of a quantised network lie on a grid.
+    fn settle(&self, eps: f32, walks: &mut [Walk<'_>]);
+
     /// Brings the walks that have not arrived to the front; returns how many they are.
     fn still_walking(&self, walks: &mut [Walk<'_>]) -> usize;
 }
@@ -209,18 +219,20 @@ impl Step {
         momentum: &mut [f32],
     ) -> Result<(), Error> {
         momentum.fill(0.0);
+        let range = source.range();
         for _ in 0..self.steps {
             source.gradients(walks, |number, walk, gradient| {
                 let own = if self.decay.is_some() { gradient.len() } else { 0 };
-                self.follow(walk, gradient, span_mut(momentum, number * own, own));
+                self.follow((walk, range), gradient, span_mut(momentum, number * own, own));
             })?;
         }
+        source.settle(self.eps, walks);
         Ok(())
     }
 
     /// One step along a gradient.
     #[inline(always)]
-    fn follow(&self, walk: &mut Walk<'_>, gradient: &[f32], momentum: &mut [f32]) {
+    fn follow(&self, (walk, range): (&mut Walk<'_>, [f32; 2]), gradient: &[f32], momentum: &mut [f32]) {
         walk.zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
         let direction = match self.decay {
             Some(decay) => {
@@ -229,7 +241,7 @@ impl Step {
             }
             None => gradient,
         };
-        self.advance(walk.image, direction, self.signed_alpha(walk.goal), walk.adversarial);
+        self.advance((walk.image, range), direction, self.signed_alpha(walk.goal), walk.adversarial);
     }
 
     /// From one random point after the other, until each walk has arrived; those that never do end at the place nearest to
@@ -251,7 +263,7 @@ impl Step {
             let walking = span_mut(walks, 0, count);
             for walk in walking.iter_mut() {
                 walk.random_starts += 1;
-                starts.draw(self, (walk.seed, restart), walk.image, walk.adversarial);
+                starts.draw((self, source.range()), (walk.seed, restart), walk.image, walk.adversarial);
             }
             if walking.is_empty() {
                 break;
@@ -267,7 +279,25 @@ impl Step {
     }
 }
 
+/// The point of a grid nearest to `x` whose distance from the clean pixel is at most `eps`; the one nearest to the clean pixel
+/// if none is.
+pub(super) fn nearest(grid: Grid, x: f32, (clean, eps): (f32, f32)) -> f32 {
+    let byte = grid.round(x);
+    let toward_clean = if grid.value(byte) > clean { byte.saturating_sub(1) } else { byte.saturating_add(1) };
+    // With room for the rounding of a difference.
+    let is_inside = |value: f32| (value - clean).abs() <= eps + 1e-3 * grid.scale;
+    let inside = [byte, toward_clean].map(|byte| grid.value(byte)).into_iter().find(|value| is_inside(*value));
+    inside.unwrap_or(grid.value(grid.round(clean)))
+}
+
 impl Walk<'_> {
+    /// Moves to the nearest points of a grid that lie in the ball.
+    pub(super) fn settle(&mut self, grid: Grid, eps: f32) {
+        for (x, clean) in self.adversarial.iter_mut().zip(self.image) {
+            *x = nearest(grid, *x, (*clean, eps));
+        }
+    }
+
     /// The part of `kept` that is this walk's; nothing if nothing is kept.
     fn own<'k>(&self, kept: &'k mut [f32]) -> &'k mut [f32] {
         let len = if kept.is_empty() { 0 } else { self.image.len() };

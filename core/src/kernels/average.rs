@@ -19,7 +19,7 @@ fn on_map(index: usize, (size, pad): (usize, usize), len: usize) -> core::ops::R
 
 /// Inputs on the map under the window of output row `p` and column `q`.
 #[inline(always)]
-fn count(stage: &Spatial, p: usize, q: usize) -> usize {
+pub(super) fn count(stage: &Spatial, p: usize, q: usize) -> usize {
     rows(stage, p).len() * columns(stage, q).len()
 }
 
@@ -29,7 +29,7 @@ fn rows(stage: &Spatial, p: usize) -> core::ops::Range<usize> {
 }
 
 #[inline(always)]
-fn columns(stage: &Spatial, q: usize) -> core::ops::Range<usize> {
+pub(super) fn columns(stage: &Spatial, q: usize) -> core::ops::Range<usize> {
     on_map(q, (stage.kernel_width(), stage.pad_left()), stage.input().width)
 }
 

@@ -4,6 +4,7 @@
 //! conv/       convolution + ReLU + pooling: forward, input gradient, weight gradient, a file for each way
 //! depthwise.rs, average.rs     the other operations of a stage, forward, input gradient, weight gradient
 //! rectify.rs  their ReLU, and the upper end of a ReLU6
+//! int8/       all of them for integers of 8 bits
 //! dense.rs    dense layer + ReLU: forward, input gradient, weight gradient
 //! pool.rs     the pooling of a block of channels, whose bits masks.rs reads again on the way back
 //! matrix.rs   products of a matrix with vectors, which dense.rs is made of
@@ -15,6 +16,7 @@ pub(crate) mod average;
 pub(crate) mod conv;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
+pub(crate) mod int8;
 pub(crate) mod masks;
 mod matrix;
 mod pool;

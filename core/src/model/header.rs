@@ -184,7 +184,12 @@ impl<'a> Header<'a> {
     }
 
     /// One tensor, in place.
-    pub(super) fn tensor<T: Stored>(&self, layer: usize, name: &'static str, shape: &[usize]) -> Result<&'a [T], ModelError> {
+    pub(super) fn tensor<T: Stored>(
+        &self,
+        layer: usize,
+        name: &'static str,
+        shape: &[usize],
+    ) -> Result<&'a [T], ModelError> {
         let mut found = None;
         visit(self.json, &mut Metadata::default(), &mut |key, entry| {
             if is_tensor_name(key, layer, name) {
@@ -273,4 +278,3 @@ fn read_entry<'a>(json: &mut Json<'a>, entry: &mut Entry<'a>) -> Option<()> {
     let [start, end] = entry.data_offsets;
     (fields == 3 && start < end).then_some(())
 }
-

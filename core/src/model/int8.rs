@@ -18,6 +18,7 @@
 use super::error::ModelError;
 use super::header::Header;
 use super::weights::{View, Weights};
+use crate::kernels::int8::{Grid, Int8Layer, Range};
 use crate::network::plan::{MAX_STAGES, Operation, Stage};
 
 /// The tensors of one stage of a network in integers of 8 bits.
@@ -82,6 +83,16 @@ impl<'a> Int8Tensors<'a> {
         all.into_iter().filter(|view| !view.bytes.is_empty()).collect()
     }
 
+    /// The tensors as the kernels read them.
+    pub(super) fn layer(&self) -> Int8Layer<'a> {
+        let range = match *self.range {
+            [input, output, added, low, high] => Range { input, output, added, low, high },
+            _ => Range::default(),
+        };
+        let scales = self.scales.first_chunk().copied().unwrap_or([1.0; 2]);
+        Int8Layer { weights: self.weights, bias: self.bias, multipliers: self.multipliers, range, scales }
+    }
+
     /// Whether all are there, and in range: no sum of products can overflow.
     pub(super) fn check(&self, stage: &Stage) -> Result<(), ModelError> {
         let layer = stage.layer();
@@ -124,6 +135,11 @@ impl Weights for i8 {
     const GRAPHS: bool = true;
     const IS_INT8: bool = true;
     super::weights::per_stage!(MAX_STAGES);
+
+    fn grid(first: &Int8Tensors<'_>) -> Option<Grid> {
+        let layer = first.layer();
+        Some(Grid { scale: layer.scales[0], zero_point: layer.range.input })
+    }
 
     fn read<'a>(header: &Header<'a>, stage: &Stage) -> Result<Self::Tensors<'a>, ModelError> {
         let layer = stage.layer();

@@ -25,6 +25,7 @@ pub use weights::{Chain, FloatWeights, Weights};
 use crate::error::{Error, check_len};
 use crate::kernels::conv::{self, Conv};
 use crate::kernels::dense::Dense;
+use crate::kernels::int8::{Grid, Int8Layer};
 use crate::network::Network;
 use crate::network::plan::Spatial;
 use crate::span::{CACHE_LINE, cache_line, rest, rest_mut, take};
@@ -129,6 +130,18 @@ impl<'a> Model<'a, i8> {
         let model = Self { network, tensors: own, level: Level::detect(), transposed: &[] };
         model.check_weights().map(|()| model)
     }
+
+    /// The grid of the logits.
+    pub fn logit_grid(&self) -> Grid {
+        let layer = self.quantised(self.network.plan().count().saturating_sub(1));
+        Grid { scale: layer.scales[1], zero_point: layer.range.output }
+    }
+
+    /// Stage `index`, counted among all stages.
+    pub(crate) fn quantised(&self, index: usize) -> Int8Layer<'a> {
+        debug_assert!(index < self.network.plan().count(), "stage {index} of {}", self.network.plan().count());
+        self.tensors.get(index).map_or(Int8Layer::default(), Int8Tensors::layer)
+    }
 }
 
 impl<'a, T: Weights> Model<'a, T> {
@@ -185,6 +198,18 @@ impl<'a, T: Weights> Model<'a, T> {
     /// The network.
     pub fn network(&self) -> &'a Network {
         self.network
+    }
+
+    /// The grid of the images that a quantised network sees; `None` if it sees them as they are.
+    #[inline(always)]
+    pub fn grid(&self) -> Option<Grid> {
+        T::grid(self.tensors.first()?)
+    }
+
+    /// The smallest and the largest pixel.
+    #[inline(always)]
+    pub fn range(&self) -> [f32; 2] {
+        if T::IS_INT8 { self.grid().map_or([0.0, 1.0], |grid| grid.range()) } else { [0.0, 1.0] }
     }
 
     /// Whether all weights are finite and no value can overflow.

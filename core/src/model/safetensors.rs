@@ -33,8 +33,7 @@ impl<'a, T: Weights> Model<'a, T> {
             return Err(ModelError::NotRun);
         }
         // In the place of the result from the start, so that a device needs no code to move it.
-        let mut result =
-            Ok(Self { network, tensors: T::PerStage::default(), level: Level::detect(), transposed: &[] });
+        let mut result = Ok(Self { network, tensors: T::PerStage::default(), level: Level::detect(), transposed: &[] });
         if let Ok(model) = &mut result
             && let Err(error) = model.read(&header)
         {

@@ -9,6 +9,7 @@ use half::f16;
 use super::bound::check_stage;
 use super::error::ModelError;
 use super::header::Header;
+use crate::kernels::int8::Grid;
 use crate::network::plan::{MAX_CHAIN, MAX_STAGES, Stage, Stages};
 use crate::number::{Number, Stored as _};
 
@@ -61,6 +62,13 @@ pub trait Weights: sealed::Sealed + Sized + 'static {
     /// Adds the value of the next stage.
     #[doc(hidden)]
     fn push<X: Copy + Debug + Send + Sync>(values: &mut Self::PerStage<X>, value: X);
+
+    /// The grid of a quantised model's images, from the tensors of its first stage.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn grid(_: &Self::Tensors<'_>) -> Option<Grid> {
+        None
+    }
 
     /// Looks the tensors of a stage up.
     #[doc(hidden)]
@@ -153,7 +161,12 @@ macro_rules! float_tensors {
             let dtype = <$number>::DTYPE;
             let bias = heapless::Vec::from_iter([tensors.bias.len()]);
             let all = [
-                View { name: "weight", dtype, shape: stage.weight_shape(), bytes: bytemuck::cast_slice(tensors.weights) },
+                View {
+                    name: "weight",
+                    dtype,
+                    shape: stage.weight_shape(),
+                    bytes: bytemuck::cast_slice(tensors.weights),
+                },
                 View { name: "bias", dtype, shape: bias, bytes: bytemuck::cast_slice(tensors.bias) },
             ];
             all.into_iter().filter(|view| !view.bytes.is_empty()).collect()

@@ -16,20 +16,42 @@
 //! Stage 1 keeps two rows of 7x64 gradients in a ring, stage 0 one of 14x32: that is all between the dense layers and the
 //! image. A row is made only for channels whose bit says that they are alive.
 
-use super::contribution::Contribution;
+use super::arithmetic::Arithmetic;
 use super::progress::Progress;
+use super::sources::InputRowGradient;
 use crate::kernels::conv::{GradientRow, InputGradientRow, WindowGradients};
 use crate::kernels::dense;
 use crate::kernels::masks::RowMasks;
 use crate::loss::Loss;
-use crate::model::{Model, Weights};
+use crate::model::Model;
 use crate::network::plan::{Spatial, Stages};
 use crate::span::{reach_mut, span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 
-struct Backward<'m, 'a, 'b, T: Weights> {
+/// Fills the gradient of the logits.
+trait LogitGradient: Copy {
+    fn fill(self, gradient: &mut [f32]);
+}
+
+/// Of a loss at a class.
+impl LogitGradient for (&[f32], Loss, usize) {
+    #[inline(always)]
+    fn fill(self, gradient: &mut [f32]) {
+        let (logits, loss, class) = self;
+        loss.gradient(logits, class, gradient);
+    }
+}
+
+/// As it is given.
+impl LogitGradient for &[f32] {
+    fn fill(self, gradient: &mut [f32]) {
+        gradient.iter_mut().zip(self).for_each(|(target, g)| *target = *g);
+    }
+}
+
+struct Backward<'m, 'a, 'b, T: Arithmetic, G> {
     model: &'a Model<'m, T>,
-    output: (&'a [f32], Loss, usize),
+    output: G,
     masks: &'a [u32],
     gradient: &'b mut [f32],
     work: &'b mut [f32],
@@ -39,7 +61,7 @@ struct Backward<'m, 'a, 'b, T: Weights> {
 /// those of the forward pass. `work` takes the gradient rows and the two vectors of the dense stages: see `lengths.rs`.
 // Not inlined, so that only the stack of the pass that runs is in use.
 #[inline(never)]
-pub(crate) fn backward<T: Weights>(
+pub(crate) fn backward<T: Arithmetic>(
     model: &Model<'_, T>,
     output: (&[f32], Loss, usize),
     masks: &[u32],
@@ -49,7 +71,19 @@ pub(crate) fn backward<T: Weights>(
     model.level().run(Backward { model, output, masks, gradient, work });
 }
 
-impl<T: Weights> Kernel for Backward<'_, '_, '_, T> {
+/// [`backward`] from the gradient of the logits.
+#[inline(never)]
+pub(super) fn backward_from<T: Arithmetic>(
+    model: &Model<'_, T>,
+    output: &[f32],
+    masks: &[u32],
+    gradient: &mut [f32],
+    work: &mut [f32],
+) {
+    model.level().run(Backward { model, output, masks, gradient, work });
+}
+
+impl<T: Arithmetic, G: LogitGradient> Kernel for Backward<'_, '_, '_, T, G> {
     type Output = ();
 
     #[inline(always)]
@@ -60,8 +94,8 @@ impl<T: Weights> Kernel for Backward<'_, '_, '_, T> {
         let rows = take(&mut work, plan.lengths().backward_rows);
         let flat = dense_stages(simd, model, output, masks, work);
         if plan.spatial_count() == 0 {
-            return match model.dense(0) {
-                Some(dense) => dense.input_gradient(simd, flat, 0, &[], gradient),
+            return match plan.dense(0) {
+                Some(_) => T::dense_gradient(simd, model, 0, flat, (0, &[]), gradient),
                 None => gradient.iter_mut().zip(flat).for_each(|(g, flat)| *g = *flat),
             };
         }
@@ -73,10 +107,10 @@ impl<T: Weights> Kernel for Backward<'_, '_, '_, T> {
 /// Backward through the dense stages but the first; returns the gradient of that one's output, or of the
 /// logits where there is no dense stage.
 #[inline(always)]
-fn dense_stages<'b, S: Simd, T: Weights>(
+fn dense_stages<'b, S: Simd, T: Arithmetic>(
     simd: S,
     model: &Model<'_, T>,
-    (logits, loss, class): (&[f32], Loss, usize),
+    output: impl LogitGradient,
     masks: &[u32],
     mut work: &'b mut [f32],
 ) -> &'b [f32] {
@@ -84,35 +118,40 @@ fn dense_stages<'b, S: Simd, T: Weights>(
     let (first, count) = (plan.spatial_count(), plan.count());
     if first == count {
         let flat = take(&mut work, plan.lengths().classes);
-        loss.gradient(logits, class, flat);
+        output.fill(flat);
         return flat;
     }
     let even = take(&mut work, plan.lengths().dense[0]);
     let odd = take(&mut work, plan.lengths().dense[1]);
-    let (mut output, mut input) = if (count - first) % 2 == 1 { (even, odd) } else { (odd, even) };
+    let (mut own, mut input) = if (count - first) % 2 == 1 { (even, odd) } else { (odd, even) };
     let mask = |index: usize| {
         let range = plan.mask_range(index);
         span(masks, range.start, range.len())
     };
-    loss.gradient(logits, class, span_mut(output, 0, logits.len()));
-    dense::mask_gradient(mask(count - 1), span_mut(output, 0, logits.len()));
+    let classes = plan.lengths().classes;
+    output.fill(span_mut(own, 0, classes));
+    dense::mask_gradient(mask(count - 1), span_mut(own, 0, classes));
     for index in (first + 1..count).rev() {
-        if let Some(dense) = model.dense(index) {
-            let wanted = mask(index - 1);
-            let target = span_mut(input, 0, dense.stage.inputs);
-            dense.input_gradient(simd, span(output, 0, dense.stage.units), 0, wanted, target);
+        if let Some(stage) = plan.dense(index) {
+            let (inputs, units) = (stage.inputs, stage.units);
+            let (wanted, target) = (mask(index - 1), span_mut(input, 0, inputs));
+            T::dense_gradient(simd, model, index, span(own, 0, units), (0, wanted), target);
+            if T::IS_INT8 {
+                // Where floating-point numbers compute only what is wanted.
+                dense::mask_gradient(wanted, target);
+            }
         }
-        core::mem::swap(&mut output, &mut input);
+        core::mem::swap(&mut own, &mut input);
     }
-    let units = model.dense(first).map_or(0, |dense| dense.stage.units);
-    span(output, 0, units)
+    let units = plan.dense(first).map_or(0, |stage| stage.units);
+    span(own, 0, units)
 }
 
 /// The walk from the last spatial stage to the image, a few rows of gradient at a time.
 ///
 /// Every stage keeps the rows of its output gradient that one input row needs. The first stage adds each row
 /// to the image's gradient at once.
-struct BackwardRows<'m, 'a, 'b, T: Weights> {
+struct BackwardRows<'m, 'a, 'b, T: Arithmetic> {
     model: &'a Model<'m, T>,
     /// Gradient of the first dense stage's output, or of the logits.
     flat: &'a [f32],
@@ -123,7 +162,7 @@ struct BackwardRows<'m, 'a, 'b, T: Weights> {
     gradient: &'b mut [f32],
 }
 
-impl<T: Weights> BackwardRows<'_, '_, '_, T> {
+impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
     /// Runs the walk.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -186,8 +225,8 @@ impl<T: Weights> BackwardRows<'_, '_, '_, T> {
                     gradient: span(rows, place + p % slots * len, len),
                     masks: masks_of_row(plan, self.masks, reader, own, p),
                 };
-                let conv = self.model.conv(reader, own);
-                Contribution { conv, output, input_row: row, wanted, target: &mut *target }.add(simd);
+                let to = InputRowGradient { row, wanted, target: &mut *target };
+                T::contribute(simd, self.model, (reader, own), output, to);
             }
         }
     }
@@ -195,17 +234,17 @@ impl<T: Weights> BackwardRows<'_, '_, '_, T> {
     /// Adds what output row `row` of the first stage contributes to the image's gradient.
     #[inline(always)]
     fn row_to_image<S: Simd>(&mut self, simd: S, stage: &Spatial, row: usize) {
-        if stage.convolves() {
+        if stage.convolves() && !T::IS_INT8 {
             return self.add_to_image(simd, stage, row);
         }
         let gradient = core::mem::take(&mut self.gradient);
         let output = &self.gradient_row(0, stage, row);
-        let conv = self.model.conv(0, stage);
         let len = stage.input().row_len();
         for padded in row * stage.row_step()..row * stage.row_step() + stage.row_extent() {
             if let Some(input_row) = padded.checked_sub(stage.pad_top()).filter(|row| *row < stage.input().height) {
                 let target = span_mut(gradient, input_row * len, len);
-                Contribution { conv, output, input_row, wanted: None, target }.add(simd);
+                let to = InputRowGradient { row: input_row, wanted: None, target };
+                T::contribute(simd, self.model, (0, stage), output, to);
             }
         }
         self.gradient = gradient;
@@ -275,13 +314,13 @@ impl<T: Weights> BackwardRows<'_, '_, '_, T> {
         let (len, channels) = (stage.output().row_len(), stage.output().channels);
         let masks = masks_of_row(plan, self.masks, index, stage, row);
         let target = span_mut(self.rows, start + row % slots * len, len);
-        let Some(dense) = self.model.dense(index + 1) else {
+        if plan.dense(index + 1).is_none() {
             let flat = span(self.flat, row * len, len);
             return target.iter_mut().zip(flat).for_each(|(target, g)| *target = *g);
-        };
+        }
         for (column, target) in target.chunks_exact_mut(channels.max(1)).enumerate() {
             let first = row * len + column * channels;
-            dense.input_gradient(simd, self.flat, first, masks.alive_words(column), target);
+            T::dense_gradient(simd, self.model, index + 1, self.flat, (first, masks.alive_words(column)), target);
         }
     }
 

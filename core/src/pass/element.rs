@@ -1,7 +1,7 @@
 //! The types of weights that models run with, and the passes of each, compiled once.
 
 use super::batch::kernels;
-use super::{backward, forward};
+use super::{backward, batch, forward, int8};
 use crate::loss::Loss;
 use crate::model::{Chain, Model, Weights};
 
@@ -71,6 +71,32 @@ macro_rules! passes {
             }
         }
     };
+}
+
+impl Passes for i8 {
+    fn forward(model: &Model<'_, Self>, image: &[f32], logits: &mut [f32], masks: &mut [u32], work: &mut [f32]) {
+        int8::forward(model, image, logits, masks, work);
+    }
+
+    fn backward(
+        model: &Model<'_, Self>,
+        output: (&[f32], Loss, usize),
+        masks: &[u32],
+        gradient: &mut [f32],
+        work: &mut [f32],
+    ) {
+        backward::backward(model, output, masks, gradient, work);
+    }
+
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn batch_forward(pass: kernels::Forward<'_, '_, '_, Self>) {
+        batch::int8::forward(pass);
+    }
+
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn batch_backward(pass: kernels::Backward<'_, '_, '_, Self>) {
+        batch::int8::backward(pass);
+    }
 }
 
 passes!(f32, inline(never));

@@ -3,14 +3,15 @@
 //! The spatial stages run row by row. Whatever leaves the last of them goes to the first dense layer at once, which adds its
 //! rows of weights to its sums; so the features never lie in memory together. The other dense layers follow one by one.
 
+use super::arithmetic::Arithmetic;
 use super::rows::{ForwardRows, Keep, Sink};
 use crate::kernels::dense::Dense;
 use crate::kernels::rectify::cap_values;
-use crate::model::{Model, Weights};
+use crate::model::Model;
 use crate::span::{span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 
-struct Forward<'m, 'a, 'b, T: Weights> {
+struct Forward<'m, 'a, 'b, T: Arithmetic<Value = f32>> {
     model: &'a Model<'m, T>,
     image: &'a [f32],
     logits: &'b mut [f32],
@@ -23,7 +24,7 @@ struct Forward<'m, 'a, 'b, T: Weights> {
 /// convolution makes several columns at once.
 // Not inlined, so that only the stack of the pass that runs is in use.
 #[inline(never)]
-pub(crate) fn forward<T: Weights>(
+pub(crate) fn forward<T: Arithmetic<Value = f32>>(
     model: &Model<'_, T>,
     image: &[f32],
     logits: &mut [f32],
@@ -34,12 +35,12 @@ pub(crate) fn forward<T: Weights>(
 }
 
 /// A dense layer takes its inputs as they come. Without one, they are the logits.
-struct Flat<'a, 'b, T: Weights> {
+struct Flat<'a, 'b, T: Arithmetic<Value = f32>> {
     dense: Option<Dense<'a, T::Number>>,
     sums: &'b mut [f32],
 }
 
-impl<T: Weights> Sink for Flat<'_, '_, T> {
+impl<T: Arithmetic<Value = f32>> Sink<f32> for Flat<'_, '_, T> {
     #[cfg_attr(cortex_m_fpu, inline(never))]
     #[cfg_attr(not(cortex_m_fpu), inline(always))]
     fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[f32]) {
@@ -50,7 +51,7 @@ impl<T: Weights> Sink for Flat<'_, '_, T> {
     }
 }
 
-impl<T: Weights> Kernel for Forward<'_, '_, '_, T> {
+impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]

@@ -48,7 +48,7 @@ impl<T: Element> Model<'_, T> {
     fn check_input(&self, image: &[f32], needed: usize, buffer: &[f32]) -> Result<(), Error> {
         check_len("image", self.network().input().len(), image.len())?;
         check_buffer(needed, buffer.len())?;
-        check_pixels(image)
+        check_pixels(image, self.range())
     }
 
     /// The network's output before softmax, one value per class; it lies in `buffer`, of

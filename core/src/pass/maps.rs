@@ -9,12 +9,13 @@
 //! The map of a stage's input has the padding of the forward pass: what is added to the padding is never read. Where several
 //! stages read a value, the maps of the others are added to that of the first.
 
+use super::arithmetic::Arithmetic;
 use super::rows::Keep;
 use crate::kernels::average;
 use crate::kernels::conv::{GradientMap, InputGradientMap, WeightGradientMap};
 use crate::kernels::depthwise::{DepthwiseGradientMap, DepthwiseWeightGradient};
 use crate::kernels::rectify::add_live;
-use crate::model::{Model, Weights};
+use crate::model::Model;
 use crate::network::plan::{Operation, Spatial, Stage, Stages};
 use crate::span::{CACHE_LINE, span, span_mut, split_mut};
 use crate::vector::Simd;
@@ -76,7 +77,7 @@ pub(super) enum Wanted<'b> {
 }
 
 /// The walk from the last spatial stage to the first.
-pub(super) struct BackwardMaps<'m, 'a, 'b, T: Weights> {
+pub(super) struct BackwardMaps<'m, 'a, 'b, T: Arithmetic<Value = f32>> {
     /// With transposed weights.
     pub model: &'a Model<'m, T>,
     /// Gradient of the output of the last spatial stage.
@@ -87,7 +88,7 @@ pub(super) struct BackwardMaps<'m, 'a, 'b, T: Weights> {
     pub wanted: Wanted<'b>,
 }
 
-impl<T: Weights> BackwardMaps<'_, '_, '_, T> {
+impl<T: Arithmetic<Value = f32>> BackwardMaps<'_, '_, '_, T> {
     #[inline(always)]
     pub(super) fn run<S: Simd>(mut self, simd: S) {
         let plan = self.model.network().plan();

@@ -1,13 +1,44 @@
 //! What a stage of a graph makes an output row from, whatever its operation is.
 
+use super::sources::Sources;
 use crate::kernels::average;
 use crate::kernels::conv::{Columns, Conv, Window};
 use crate::kernels::depthwise::DepthwiseColumns;
+use crate::kernels::int8::{self, Int8Layer};
 use crate::kernels::rectify::{cap, rectify};
-use crate::network::plan::Operation;
+use crate::network::plan::{Operation, Spatial};
 use crate::number::Number;
 use crate::span::span;
 use crate::vector::Simd;
+
+/// A stage of integers.
+pub(super) struct Int8Operands<'a, 'b> {
+    pub layer: Int8Layer<'a>,
+    pub stage: &'a Spatial,
+    pub sources: Sources<'b, i8>,
+}
+
+impl Int8Operands<'_, '_> {
+    /// Makes as many columns as `out` takes, and their bits unless `masks` is empty.
+    #[inline(always)]
+    pub(super) fn run<S: Simd>(self, simd: S, out: &mut [i8], masks: &mut [u32]) {
+        let Self { layer, stage, sources: Sources { window, own, first } } = self;
+        match stage.operation {
+            Operation::Conv | Operation::Identity | Operation::Depthwise => {
+                return simd.call(int8::conv::Int8Columns { stage, layer, window, first, out, masks });
+            }
+            Operation::Average => int8::average::means(stage, &layer, (window.row, first), own, out),
+            Operation::Add => {
+                let start = first * stage.output().channels;
+                let (x, other) = (span(window.input_row(0).values, start, out.len()), span(own, start, out.len()));
+                int8::add::add_rows(&layer, x, other, out);
+            }
+        }
+        if stage.relu {
+            int8::conv::note_alive(stage, &layer, out, masks);
+        }
+    }
+}
 
 /// A stage, its rows, and the first column that is wanted.
 pub(super) struct Operands<'a, 'b, T> {

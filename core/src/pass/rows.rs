@@ -22,14 +22,15 @@
 
 use core::ops::Range;
 
-use super::operands::Operands;
+use super::arithmetic::Arithmetic;
 use super::progress::Progress;
-use crate::kernels::average;
-use crate::kernels::conv::{Columns, Window};
-use crate::kernels::sparse::live_bits;
-use crate::model::{Model, Weights};
-use crate::network::plan::{Operation, Spatial, Stages, WORD_BITS};
-use crate::span::{CACHE_LINE, reach, reach_mut, rest, rest_mut, span, span_mut, split, split_mut};
+use super::sources::{NewRow, Sources};
+use bytemuck::Zeroable as _;
+
+use crate::kernels::conv::Window;
+use crate::model::Model;
+use crate::network::plan::{Operation, Spatial, Stages};
+use crate::span::{CACHE_LINE, reach, reach_mut, rest, rest_mut, span, span_mut, split_mut};
 use crate::vector::Simd;
 
 /// Which input rows stay in memory.
@@ -54,10 +55,10 @@ impl Keep {
 
     /// Elements of the rows of one stage. Where all are kept, the next stage's start at a cache line, if these do.
     #[inline(always)]
-    fn stage_len<T: Weights>(self, stage: &Spatial) -> usize {
-        let mut len = stage.rows_len(self.slots(stage));
+    fn stage_len<T: Arithmetic>(self, stage: &Spatial) -> usize {
+        let mut len = T::input_rows_len(stage, self.slots(stage));
         if T::GRAPHS {
-            len += stage.skip_slots() * stage.output().row_len();
+            len += stage.skip_slots() * T::own_row_len(stage);
         }
         match self {
             Self::Window => len,
@@ -66,47 +67,46 @@ impl Keep {
     }
 
     /// Elements of the rows of all spatial stages.
-    pub(crate) fn rows_len<T: Weights>(self, plan: &Stages) -> usize {
+    pub(crate) fn rows_len<T: Arithmetic>(self, plan: &Stages) -> usize {
         self.offset::<T>(plan, plan.spatial_count())
     }
 
     /// Where the rows of stage `index` start: those of its input, then those of its output's size.
     #[inline(never)]
-    fn offset<T: Weights>(self, plan: &Stages, index: usize) -> usize {
+    fn offset<T: Arithmetic>(self, plan: &Stages, index: usize) -> usize {
         (0..index).filter_map(|i| plan.spatial(i)).map(|stage| self.stage_len::<T>(stage)).sum()
     }
 
     /// Where row `row` of the output's size lies that stage `index` keeps: one that it adds, or sums.
-    fn own_row<T: Weights>(self, plan: &Stages, (index, stage): (usize, &Spatial), row: usize) -> Range<usize> {
-        let len = stage.output().row_len();
-        let start =
-            self.offset::<T>(plan, index) + stage.rows_len(self.slots(stage)) + row % stage.skip_slots().max(1) * len;
+    fn own_row<T: Arithmetic>(self, plan: &Stages, (index, stage): (usize, &Spatial), row: usize) -> Range<usize> {
+        let (len, slot) = (T::own_row_len(stage), row % stage.skip_slots().max(1));
+        let start = self.offset::<T>(plan, index) + T::input_rows_len(stage, self.slots(stage)) + slot * len;
         start..start + len
     }
 
     /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
     #[inline(never)]
-    pub(crate) fn window<'b, T: Weights>(
+    pub(crate) fn window<'b, T: Arithmetic>(
         self,
         plan: &Stages,
-        rows: &'b [f32],
+        rows: &'b [T::Value],
         (index, stage): (usize, &'b Spatial),
         row: usize,
-    ) -> Window<'b> {
+    ) -> Window<'b, T::Value> {
         let slots = self.slots(stage).max(1);
-        let own = span(rows, self.offset::<T>(plan, index), stage.rows_len(slots));
-        let (values, live) = split(own, stage.values_len(slots));
-        let lengths = [stage.padded_row_len(), stage.padded_row_step(), stage.row_words()];
-        Window { values, live: bytemuck::cast_slice(live), lengths, slots, first: row * stage.row_step() % slots, row }
+        let own = span(rows, self.offset::<T>(plan, index), T::input_rows_len(stage, slots));
+        let (values, live) = T::split(own, stage, slots);
+        let lengths = [stage.padded_row_len(), stage.padded_row_step(), T::row_words(stage)];
+        Window { values, live, lengths, slots, first: row * stage.row_step() % slots, row }
     }
 
     /// The whole padded input of a stage and what lies behind it, if all rows are kept.
-    pub(crate) fn map<'b, T: Weights>(self, plan: &Stages, rows: &'b [f32], index: usize) -> &'b [f32] {
+    pub(crate) fn map<'b, T: Arithmetic>(self, plan: &Stages, rows: &'b [T::Value], index: usize) -> &'b [T::Value] {
         rest(rows, self.offset::<T>(plan, index))
     }
 
     /// Where the content of padded input row `row` of stage `index` lies.
-    fn content<T: Weights>(self, plan: &Stages, (index, stage): (usize, &Spatial), row: usize) -> Range<usize> {
+    fn content<T: Arithmetic>(self, plan: &Stages, (index, stage): (usize, &Spatial), row: usize) -> Range<usize> {
         let slot = row % self.slots(stage).max(1);
         let left = stage.pad_left() * stage.input().channels;
         let start = self.offset::<T>(plan, index) + slot * stage.padded_row_step() + left;
@@ -115,92 +115,76 @@ impl Keep {
 
     /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
     #[inline(never)]
-    pub(super) fn next_row<'b, T: Weights>(
+    pub(super) fn next_row<'b, T: Arithmetic>(
         self,
         plan: &Stages,
-        rows: &'b mut [f32],
+        rows: &'b mut [T::Value],
         (index, stage): (usize, &'b Spatial),
         row: usize,
-    ) -> (&'b [f32], NewRow<'b>) {
+    ) -> (&'b [T::Value], NewRow<'b, T::Value>) {
         let (before, own) = split_mut(rows, self.offset::<T>(plan, index));
         let slots = self.slots(stage);
         let slot = row % slots.max(1);
-        let (values, live) = split_mut(own, stage.values_len(slots));
-        let live: &mut [u32] = bytemuck::cast_slice_mut(live);
+        let (values, live) = T::split_mut(own, stage, slots);
         let values = span_mut(values, slot * stage.padded_row_step(), stage.padded_row_len());
-        (before, NewRow { stage, values, live: span_mut(live, slot * stage.row_words(), stage.row_words()) })
+        let words = T::row_words(stage);
+        (before, NewRow { stage, values, live: span_mut(live, slot * words, words) })
     }
 }
 
-/// A padded input row to be written.
-pub(super) struct NewRow<'b> {
-    stage: &'b Spatial,
-    values: &'b mut [f32],
-    live: &'b mut [u32],
-}
-
-impl NewRow<'_> {
+impl<V: Copy> NewRow<'_, V> {
     /// A row of padding.
     #[inline(never)]
-    fn clear(self) {
-        self.values.fill(0.0);
+    fn clear(self, zero: V) {
+        self.values.fill(zero);
         self.live.fill(0);
     }
 
     /// The row between its paddings.
     #[inline(never)]
-    pub(super) fn content(&mut self) -> &mut [f32] {
+    fn content(&mut self, zero: V) -> &mut [V] {
         let (left, content) = (self.stage.pad_left() * self.stage.input().channels, self.stage.input().row_len());
-        span_mut(self.values, 0, left).fill(0.0);
-        rest_mut(self.values, left + content).fill(0.0);
+        span_mut(self.values, 0, left).fill(zero);
+        rest_mut(self.values, left + content).fill(zero);
         span_mut(self.values, left, content)
-    }
-
-    /// Notes which elements are not zero, after the content was written.
-    #[cfg_attr(cortex_m_fpu, inline(never))]
-    #[cfg_attr(not(cortex_m_fpu), inline(always))]
-    pub(super) fn finish<S: Simd>(self, simd: S) {
-        for (live, x) in self.live.iter_mut().zip(self.values.chunks(WORD_BITS)) {
-            *live = live_bits(simd, x);
-        }
     }
 }
 
 /// Where a forward pass through the spatial stages reads and writes.
-pub(crate) struct ForwardRows<'m, 'a, 'b, T: Weights> {
+pub(crate) struct ForwardRows<'m, 'a, 'b, T: Arithmetic> {
     pub model: &'a Model<'m, T>,
     pub image: &'a [f32],
     pub keep: Keep,
     /// Input rows of all spatial stages.
-    pub rows: &'b mut [f32],
+    pub rows: &'b mut [T::Value],
     /// Bits of all stages, or empty to keep none.
     pub masks: &'b mut [u32],
     /// Takes some columns (at least one) of the last stage's output row at a time.
-    pub tail: &'b mut [f32],
+    pub tail: &'b mut [T::Value],
 }
 
 /// Takes the output of the spatial stages piece by piece. (A trait and not a closure, which would be compiled for
 /// any processor and stay a call.)
-pub(crate) trait Sink {
+pub(crate) trait Sink<V> {
     /// `x` starts at element `first` of the output.
-    fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[f32]);
+    fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[V]);
 }
 
 /// Keeps the output.
-impl Sink for &mut [f32] {
+impl Sink<f32> for &mut [f32] {
     #[inline(always)]
     fn accept<S: Simd>(&mut self, _: S, first: usize, x: &[f32]) {
         span_mut(self, first, x.len()).iter_mut().zip(x).for_each(|(target, x)| *target = *x);
     }
 }
 
-impl<T: Weights> ForwardRows<'_, '_, '_, T> {
+impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     /// Runs the spatial stages into `sink`.
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(mut self, simd: S, mut sink: impl Sink) {
+    pub(crate) fn run<S: Simd>(mut self, simd: S, mut sink: impl Sink<T::Value>) {
         let plan = self.model.network().plan();
         let Some(last) = plan.spatial_count().checked_sub(1) else {
-            return sink.accept(simd, 0, self.image);
+            return sink.accept(simd, 0, T::whole_image(self.model, self.image, self.tail));
         };
         let mut progress = T::PerStage::<Progress>::default();
         T::fill(&mut progress, plan.spatial_count());
@@ -238,14 +222,17 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
                     }
                 }
             } else if received < stage.pad_top() || received >= stage.pad_top() + stage.input().height {
-                self.keep.next_row::<T>(plan, self.rows, (index, stage), state.receive()).1.clear();
+                self.keep
+                    .next_row::<T>(plan, self.rows, (index, stage), state.receive())
+                    .1
+                    .clear(T::zero(self.model, index));
             } else if if T::GRAPHS { stage.source() == 0 } else { index == 0 } {
                 let len = stage.input().row_len();
                 let image = span(self.image, (received - stage.pad_top()) * len, len);
                 let row = state.receive();
                 let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (index, stage), row);
-                new.content().iter_mut().zip(image).for_each(|(target, x)| *target = *x);
-                new.finish(simd);
+                T::read_image(self.model, image, new.content(T::zero(self.model, index)));
+                T::finish(simd, new);
                 if T::GRAPHS {
                     self.add_up((index, stage), row);
                 }
@@ -269,18 +256,24 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
         let (rows, mut new) = self.keep.next_row::<T>(plan, self.rows, target, target_row);
         let window = &self.keep.window::<T>(plan, rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
-        let conv = self.model.conv(index, stage);
-        Columns { conv, window, first: 0, out: new.content(), masks }.run(simd);
-        new.finish(simd);
+        let out = new.content(T::zero(self.model, target.0));
+        T::make(simd, self.model, (index, stage), Sources { window, own: &[], first: 0 }, out, masks);
+        T::finish(simd, new);
     }
 
     /// Makes output row `row` of the last spatial stage, in pieces that fit `tail`.
     #[inline(always)]
-    fn last_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize, sink: &mut impl Sink) {
+    fn last_row<S: Simd>(
+        &mut self,
+        simd: S,
+        index: usize,
+        stage: &Spatial,
+        row: usize,
+        sink: &mut impl Sink<T::Value>,
+    ) {
         let plan = self.model.network().plan();
         let window = &self.keep.window::<T>(plan, self.rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
-        let conv = self.model.conv(index, stage);
         let (channels, width) = (stage.output().channels, stage.output().width);
         let piece = (self.tail.len() / channels.max(1)).max(1).min(width);
         let mask_len = stage.planes() * stage.words();
@@ -289,13 +282,12 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
             let count = piece.min(width - first);
             let out = span_mut(self.tail, 0, count * channels);
             let masks = reach_mut(masks, first * mask_len, count * mask_len);
+            let mut own = &[][..];
             if T::GRAPHS {
-                let own = self.keep.own_row::<T>(plan, (index, stage), row);
-                let own = reach(self.rows, own.start, own.len());
-                Operands { conv, window, own, first }.run(simd, out, masks);
-            } else {
-                Columns { conv, window, first, out, masks }.run(simd);
+                let place = self.keep.own_row::<T>(plan, (index, stage), row);
+                own = reach(self.rows, place.start, place.len());
             }
+            T::make(simd, self.model, (index, stage), Sources { window, own, first }, out, masks);
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
         }
@@ -303,14 +295,17 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
 }
 
 /// What a stage of a graph needs beyond that of a chain.
-impl<T: Weights> ForwardRows<'_, '_, '_, T> {
+impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     /// Receives the padding above the first row of each stage: a row may come before its reader asks for one.
     fn clear_top_paddings(&mut self, progress: &mut [Progress]) {
         let plan = self.model.network().plan();
         for (index, state) in progress.iter_mut().enumerate() {
             let Some(stage) = plan.spatial(index) else { return };
             for _ in 0..stage.pad_top() {
-                self.keep.next_row::<T>(plan, self.rows, (index, stage), state.receive()).1.clear();
+                self.keep
+                    .next_row::<T>(plan, self.rows, (index, stage), state.receive())
+                    .1
+                    .clear(T::zero(self.model, index));
             }
         }
     }
@@ -347,8 +342,8 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
                 let received = state.received() - 1;
                 let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (reader, target), received);
                 // Clears the paddings.
-                new.content();
-                new.finish(simd);
+                new.content(T::zero(self.model, reader));
+                T::finish(simd, new);
                 self.add_up((reader, target), received);
             }
         }
@@ -365,7 +360,7 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
         let own = self.keep.own_row::<T>(plan, (index, stage), row);
         let own = reach(rows, own.start, own.len());
         let masks = row_masks(plan, self.masks, index, stage, row);
-        Operands { conv: self.model.conv(index, stage), window, own, first: 0 }.run(simd, out, masks);
+        T::make(simd, self.model, (index, stage), Sources { window, own, first: 0 }, out, masks);
     }
 
     /// Adds padded input row `row` of an average to its sums.
@@ -379,16 +374,16 @@ impl<T: Weights> ForwardRows<'_, '_, '_, T> {
         let (rows, behind) = split_mut(self.rows, sums.start);
         let sums = span_mut(behind, 0, sums.len());
         if row == stage.pad_top() {
-            sums.fill(0.0);
+            sums.fill(T::Value::zeroed());
         }
-        average::add_row(stage, span(rows, content.start, content.len()), sums);
+        T::add_up(stage, span(rows, content.start, content.len()), sums);
     }
 
     /// Begins an average's next row.
     fn clear_sums(&mut self, (index, stage): (usize, &Spatial), row: usize) {
         if stage.operation == Operation::Average {
             let own = self.keep.own_row::<T>(self.model.network().plan(), (index, stage), row);
-            span_mut(self.rows, own.start, own.len()).fill(0.0);
+            span_mut(self.rows, own.start, own.len()).fill(T::Value::zeroed());
         }
     }
 }

@@ -19,24 +19,24 @@ pub(crate) struct Conv<'a, T> {
 
 /// A padded input row.
 #[derive(Clone, Copy)]
-pub(crate) struct InputRow<'a> {
-    pub values: &'a [f32],
-    /// A bit per value: set where it is not zero.
+pub(crate) struct InputRow<'a, V = f32> {
+    pub values: &'a [V],
+    /// A bit per value, set where it is not zero; none for integers.
     pub live: &'a [u32],
 }
 
-impl<'a> InputRow<'a> {
+impl<'a, V> InputRow<'a, V> {
     /// The values from element `start` on.
     #[inline(always)]
-    pub(super) fn from(&self, start: usize) -> &'a [f32] {
+    pub(super) fn from(&self, start: usize) -> &'a [V] {
         rest(self.values, start)
     }
 }
 
 /// The padded input rows under output row `row`, in the ring of rows that the stage keeps.
 #[derive(Clone, Copy)]
-pub(crate) struct Window<'a> {
-    pub values: &'a [f32],
+pub(crate) struct Window<'a, V = f32> {
+    pub values: &'a [V],
     pub live: &'a [u32],
     /// Elements of a row, elements from one row to the next, and words of a row.
     pub lengths: [usize; 3],
@@ -46,10 +46,10 @@ pub(crate) struct Window<'a> {
     pub row: usize,
 }
 
-impl<'a> Window<'a> {
+impl<'a, V> Window<'a, V> {
     /// Row `index` of the window.
     #[inline(always)]
-    pub(crate) fn input_row(&self, index: usize) -> InputRow<'a> {
+    pub(crate) fn input_row(&self, index: usize) -> InputRow<'a, V> {
         let slot = self.first + index;
         let slot = if slot < self.slots { slot } else { slot - self.slots };
         let [len, stride, words] = self.lengths;

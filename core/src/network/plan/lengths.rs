@@ -41,6 +41,8 @@ pub(crate) struct Lengths {
     pub hidden: [usize; 2],
     /// The same with the last, for backward.
     pub dense: [usize; 2],
+    /// All that backward needs, but the image's gradient.
+    pub backward: usize,
     /// Logits and all that forward needs.
     pub inference: usize,
     /// Logits, bits and all that forward and then backward need.
@@ -58,6 +60,7 @@ impl Lengths {
         sums: 0,
         hidden: [0; 2],
         dense: [0; 2],
+        backward: 0,
         inference: 0,
         gradient: 0,
     };
@@ -105,7 +108,8 @@ impl Lengths {
         lengths.inference = forward.saturating_add(lengths.classes);
         // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
         let flat = if spatial == count { lengths.classes } else { lengths.dense[0] + lengths.dense[1] };
-        let backward = lengths.backward_rows.saturating_add(input.len() + flat);
+        lengths.backward = lengths.backward_rows.saturating_add(flat);
+        let backward = lengths.backward.saturating_add(input.len());
         // Forward and backward never overlap in time, so they share their space.
         lengths.gradient = lengths.masks.saturating_add(max(forward, backward)).saturating_add(lengths.classes);
         lengths

@@ -10,6 +10,7 @@ use crate::kernels::dense;
 use crate::kernels::rectify::cap_values;
 use crate::model::{Model, Weights};
 use crate::network::plan::DenseStage;
+use crate::pass::arithmetic::Arithmetic;
 use crate::pass::maps::{BackwardMaps, Wanted};
 use crate::pass::rows::{ForwardRows, Keep};
 use crate::span::{reach_mut, rest_mut, span, span_mut, split_mut, take};
@@ -17,13 +18,13 @@ use crate::vector::{Kernel, Simd};
 
 /// Runs the network on a batch.
 #[inline(never)]
-pub(in crate::pass) fn forward<T: Weights>(pass: Forward<'_, '_, '_, T>) {
+pub(in crate::pass) fn forward<T: Arithmetic<Value = f32>>(pass: Forward<'_, '_, '_, T>) {
     pass.model.level().run(pass);
 }
 
 /// From the gradient of the logits to that of the images or of the weights.
 #[inline(never)]
-pub(in crate::pass) fn backward<T: Weights>(pass: Backward<'_, '_, '_, T>) {
+pub(in crate::pass) fn backward<T: Arithmetic<Value = f32>>(pass: Backward<'_, '_, '_, T>) {
     pass.model.level().run(pass);
 }
 
@@ -35,7 +36,7 @@ pub(in crate::pass) struct Forward<'m, 'a, 'b, T: Weights> {
     pub(super) parts: Parts<'b>,
 }
 
-impl<T: Weights> Kernel for Forward<'_, '_, '_, T> {
+impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -103,7 +104,7 @@ pub(in crate::pass) struct Backward<'m, 'a, 'b, T: Weights> {
     pub(super) target: Target<'b>,
 }
 
-impl<T: Weights> Kernel for Backward<'_, '_, '_, T> {
+impl<T: Arithmetic<Value = f32>> Kernel for Backward<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -134,7 +135,7 @@ impl<T: Weights> Kernel for Backward<'_, '_, '_, T> {
     }
 }
 
-impl<T: Weights> Backward<'_, '_, '_, T> {
+impl<T: Arithmetic<Value = f32>> Backward<'_, '_, '_, T> {
     /// From the gradient of the logits to that of the features.
     #[inline(always)]
     fn dense_layers<S: Simd>(&mut self, simd: S) {

@@ -81,6 +81,9 @@ impl<'n> Layout<'n> {
     /// Elements of the parts, in their order.
     fn lengths(&self) -> [usize; 8] {
         let plan = self.network.plan();
+        if plan.is_int8() {
+            return self.int8_lengths();
+        }
         let rows = match self.kept {
             Kept::WeightGradient => self.samples * self.keep().rows_len::<f32>(plan),
             _ => self.keep().rows_len::<f32>(plan),
@@ -94,6 +97,17 @@ impl<'n> Layout<'n> {
                 let masks = self.samples * plan.lengths().masks;
                 [rows, masks, features, features, outputs, outputs, maps_len(plan), tail]
             }
+        }
+    }
+
+    /// [`Self::lengths`] of a network of integers: `rows` and `maps` are the memory of a sample's forward and backward pass.
+    fn int8_lengths(&self) -> [usize; 8] {
+        let (plan, network) = (self.network.plan(), self.network);
+        let rows = network.inference_len() - network.classes();
+        let outputs = self.samples * self.outputs_len();
+        match self.kept {
+            Kept::Logits => [rows, 0, 0, 0, outputs, 0, 0, 0],
+            _ => [rows, self.samples * plan.lengths().masks, 0, 0, outputs, outputs, plan.lengths().backward, 0],
         }
     }
 
@@ -135,7 +149,7 @@ impl<'n> Layout<'n> {
     /// Elements of all dense outputs of one sample.
     fn outputs_len(&self) -> usize {
         let dense: usize = self.dense_stages().map(|stage| stage.units).sum();
-        if dense == 0 { self.network.classes() } else { dense }
+        if dense == 0 || self.network.is_int8() { self.network.classes() } else { dense }
     }
 
     /// Where the outputs of dense layer `layer` start.

@@ -67,6 +67,7 @@
 //! # Ok::<(), midge_core::Error>(())
 //! ```
 
+pub(in crate::pass) mod int8;
 pub(in crate::pass) mod kernels;
 mod layout;
 mod record;
@@ -190,7 +191,7 @@ impl<'n, P: Purpose> Batch<'n, P> {
         }
         for sample in 0..count {
             check_len("image", self.layout.network.input().len(), image(sample).len())?;
-            check_pixels(image(sample))?;
+            check_pixels(image(sample), model.range())?;
         }
         let mut parts = self.layout.parts(buffer);
         T::batch_forward(Forward {

@@ -1,0 +1,244 @@
+//! Convolution + ReLU + max-pooling of integers, and the depthwise convolution.
+//!
+//! The largest sum of a pooling window is the largest output, because an output grows with its sum: one of four sums is
+//! requantised. So is the winner, on which the gradient goes back, the one that the real-valued network would have where bytes
+//! are equal. Forward and backward read a filter's weights as they lie, `[ky][kx][i]`.
+
+use super::Int8Layer;
+use crate::kernels::conv::{GradientRow, Window};
+use crate::kernels::masks::take_bit;
+use crate::network::plan::{Operation, Spatial, WORD_BITS};
+use crate::span::{rest, span, span_mut};
+use crate::vector::{Kernel, Simd};
+
+/// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
+/// (`[columns][planes][words]`); if it is empty, none are kept.
+pub(crate) struct Int8Columns<'a, 'b> {
+    pub stage: &'a Spatial,
+    pub layer: Int8Layer<'a>,
+    pub window: &'b Window<'b, i8>,
+    pub first: usize,
+    pub out: &'b mut [i8],
+    pub masks: &'b mut [u32],
+}
+
+impl Kernel for Int8Columns<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { stage, layer, window, first, out, masks } = self;
+        masks.fill(0);
+        let filters = stage.output().channels;
+        let mask_len = stage.planes() * stage.words();
+        for (column, out) in out.chunks_exact_mut(filters.max(1)).enumerate() {
+            let masks = if masks.is_empty() { &mut [][..] } else { span_mut(masks, column * mask_len, mask_len) };
+            for (o, out) in out.iter_mut().enumerate() {
+                let (value, place) = pooled(stage, &layer, window, (first + column, o));
+                *out = value;
+                put_bits(stage, masks, o, (is_alive(stage, &layer, value), place));
+            }
+        }
+    }
+}
+
+/// Whether an output is neither at the lower end of a ReLU nor at the upper end of a ReLU6. (At the largest byte it is alive:
+/// saturation is no part of the model.)
+#[inline(always)]
+fn is_alive(stage: &Spatial, layer: &Int8Layer<'_>, value: i8) -> bool {
+    let value = i32::from(value);
+    value > layer.range.low && !(stage.capped && value >= layer.range.high)
+}
+
+/// The bits of whole positions (`[column][channel]`) of a stage that does not pool.
+pub(crate) fn note_alive(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], masks: &mut [u32]) {
+    masks.fill(0);
+    let words = stage.words();
+    for (column, out) in out.chunks_exact(stage.output().channels.max(1)).enumerate() {
+        for (o, value) in out.iter().enumerate() {
+            if let Some(word) = masks.get_mut(column * words + o / WORD_BITS) {
+                *word |= u32::from(is_alive(stage, layer, *value)) << (o % WORD_BITS);
+            }
+        }
+    }
+}
+
+/// The bits of channel `o` at one position: whether it is alive, and the row and column of the winner.
+#[inline(always)]
+fn put_bits(stage: &Spatial, masks: &mut [u32], o: usize, (is_alive, (wy, wx)): (bool, (usize, usize))) {
+    if masks.is_empty() {
+        return;
+    }
+    let alive = stage.relu.then_some(usize::from(is_alive));
+    let bits = if stage.pool() > 1 { stage.winner_bits() } else { 0 };
+    let winner = [wy, wx].into_iter().flat_map(|at| (0..bits).map(move |bit| at >> bit));
+    let (word, shift) = (o / WORD_BITS, o % WORD_BITS);
+    for (plane, bit) in alive.into_iter().chain(winner).enumerate() {
+        if let Some(target) = masks.get_mut(plane * stage.words() + word) {
+            *target |= (bit as u32 & 1) << shift;
+        }
+    }
+}
+
+/// The output of filter `o` at column `q`, and the place in the pooling window where it was found. Of equal sums the first
+/// wins.
+#[inline(always)]
+fn pooled(
+    stage: &Spatial,
+    layer: &Int8Layer<'_>,
+    window: &Window<'_, i8>,
+    (q, o): (usize, usize),
+) -> (i8, (usize, usize)) {
+    let mut best: Option<(i32, (usize, usize))> = None;
+    for wy in 0..stage.pool() {
+        for wx in 0..stage.pool() {
+            // Counted from the padded border, so that nothing is negative.
+            let (y, x) = (window.row * stage.pool() + wy, q * stage.pool() + wx);
+            let inside = |at: usize, pad: u8, size: usize| at >= usize::from(pad) && at < size + usize::from(pad);
+            if !inside(y, stage.pool_pad.0, stage.conv_height()) || !inside(x, stage.pool_pad.1, stage.conv_width()) {
+                continue;
+            }
+            let start = (q * stage.column_step() + wx * stage.column_stride()) * stage.input().channels;
+            let sum = sum(stage, layer, (window, wy * stage.row_stride(), start), o);
+            if best.is_none_or(|(best, _)| sum > best) {
+                best = Some((sum, (wy, wx)));
+            }
+        }
+    }
+    let (sum, place) = best.unwrap_or_default();
+    let value = match stage.operation {
+        // Bytes, which pass as they are.
+        Operation::Identity => layer.range.output(sum),
+        _ => layer.output(o, sum),
+    };
+    (value, place)
+}
+
+/// The sum of one filter at one position: window rows from `row` on, elements from `start` on.
+#[inline(always)]
+fn sum(stage: &Spatial, layer: &Int8Layer<'_>, (window, row, start): (&Window<'_, i8>, usize, usize), o: usize) -> i32 {
+    let (run, zero) = (stage.run_len(), layer.range.input as i16);
+    match stage.operation {
+        Operation::Conv => {
+            let weights = span(layer.weights, o * stage.kernel_height() * run, stage.kernel_height() * run);
+            let rows = weights.chunks_exact(run.max(1)).enumerate();
+            let sums = rows.map(|(ky, weights)| {
+                let x = span(window.input_row(row + ky).values, start, run);
+                dot(x, zero, weights)
+            });
+            sums.fold(layer.bias(o), i32::wrapping_add)
+        }
+        Operation::Depthwise => {
+            let (channels, filters) = (stage.input().channels, stage.output().channels);
+            let channel = if channels == filters { o } else { 0 };
+            let mut sum = layer.bias(o);
+            for ky in 0..stage.kernel_height() {
+                let x = rest(window.input_row(row + ky).values, start + channel);
+                let weights = rest(layer.weights, ky * stage.kernel_width() * filters + o);
+                for (x, w) in x
+                    .iter()
+                    .step_by(channels.max(1))
+                    .zip(weights.iter().step_by(filters.max(1)))
+                    .take(stage.kernel_width())
+                {
+                    sum = sum.wrapping_add(i32::from(i16::from(*x) - zero) * i32::from(*w));
+                }
+            }
+            sum
+        }
+        _ => window.input_row(row).values.get(start + o).map_or(0, |x| i32::from(*x)) - layer.range.output,
+    }
+}
+
+/// `sum of (x - zero) * w`. (Products of 16 bits, of which processors with vectors add pairs.)
+#[inline(always)]
+pub(super) fn dot(x: &[i8], zero: i16, weights: &[i8]) -> i32 {
+    let products = x.iter().zip(weights).map(|(x, w)| i32::from(i16::from(*x) - zero) * i32::from(i16::from(*w)));
+    products.fold(0, i32::wrapping_add)
+}
+
+/// Adds what one output row contributes to one input row, `target` (`[column][i]`, without padding): the real-valued gradient
+/// of a convolution, depthwise or not, with the bits of the integer one.
+pub(crate) struct Int8GradientRow<'a, 'b> {
+    pub layer: Int8Layer<'a>,
+    pub output: &'b GradientRow<'b>,
+    pub input_row: usize,
+    pub target: &'b mut [f32],
+}
+
+impl Kernel for Int8GradientRow<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let stage = self.output.masks.stage;
+        let above = (self.input_row + stage.pad_top()).wrapping_sub(self.output.row * stage.row_step());
+        for wy in 0..stage.pool() {
+            let ky = above.wrapping_sub(wy * stage.row_stride());
+            if ky < stage.kernel_height() {
+                for q in 0..stage.output().width {
+                    for wx in 0..stage.pool() {
+                        self.winners(simd, (wy, ky), (q, wx));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Int8GradientRow<'_, '_> {
+    /// The filters that won at one place of one window.
+    #[inline(always)]
+    fn winners<S: Simd>(&mut self, simd: S, (wy, ky): (usize, usize), (q, wx): (usize, usize)) {
+        let (output, stage) = (self.output, self.output.masks.stage);
+        let start = q * stage.column_step() + wx * stage.column_stride();
+        // Columns of the kernel that lie on the map.
+        let from = stage.pad_left().saturating_sub(start).min(stage.kernel_width());
+        let end = (stage.pad_left() + stage.input().width).saturating_sub(start).min(stage.kernel_width());
+        if from >= end {
+            return;
+        }
+        let column = start + from - stage.pad_left();
+        for word in 0..stage.words() {
+            let mut winners = output.masks.winners(q, word, wy, wx);
+            while winners != 0 {
+                let o = word * WORD_BITS + take_bit(&mut winners);
+                let g = output.gradient.get(q * stage.output().channels + o).copied().unwrap_or(0.0);
+                self.add(simd, (o, g), ky, (from, end, column));
+            }
+        }
+    }
+
+    /// One filter's gradient, to the columns of its kernel `from .. end`, the first of which lies over input column `column`.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, (o, g): (usize, f32), ky: usize, (from, end, column): (usize, usize, usize)) {
+        let stage = self.output.masks.stage;
+        let channels = stage.input().channels;
+        if stage.operation == Operation::Depthwise {
+            let filters = stage.output().channels;
+            let channel = if channels == filters { o } else { 0 };
+            let g = g * self.layer.weight_scale(o);
+            for kx in from..end {
+                let w = self.layer.weights.get((ky * stage.kernel_width() + kx) * filters + o).copied().unwrap_or(0);
+                if let Some(target) = self.target.get_mut((column + kx - from) * channels + channel) {
+                    *target += g * f32::from(w);
+                }
+            }
+            return;
+        }
+        if stage.operation == Operation::Identity {
+            if let Some(target) = self.target.get_mut(column * channels + o) {
+                *target += g;
+            }
+            return;
+        }
+        let g = simd.splat(g * self.layer.weight_scale(o));
+        let len = (end - from) * channels;
+        let weights = span(self.layer.weights, (o * stage.taps() + ky * stage.kernel_width() + from) * channels, len);
+        let target = span_mut(self.target, column * channels, len);
+        for (target, weights) in target.chunks_mut(S::LANES).zip(weights.chunks(S::LANES)) {
+            let sum = simd.mul_add(g, simd.load(weights), simd.load(&*target));
+            simd.store(sum, target);
+        }
+    }
+}

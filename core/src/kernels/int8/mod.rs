@@ -1,0 +1,112 @@
+//! Layers of integers of 8 bits, to the bit as TensorFlow Lite for Microcontrollers computes them.
+//!
+//! ```text
+//! requantise.rs   from a sum of products to a byte              conv.rs      convolution + ReLU + max-pooling, depthwise
+//! average.rs      average pooling                               add.rs       sum of two maps
+//! dense.rs        dense layer
+//! ```
+//! A value is `scale * (byte - zero point)`. Products are those of a byte less its zero point and a weight, so what is padded
+//! with the zero point adds nothing. What a ReLU does is in the smallest and the largest output. The weights' order is that of a
+//! `.tflite` file: filter by filter.
+
+pub(crate) mod add;
+pub(crate) mod average;
+pub(crate) mod conv;
+pub(crate) mod dense;
+mod requantise;
+
+pub(crate) use requantise::requantise;
+
+/// Zero points of a layer, and where its outputs end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Range {
+    pub input: i32,
+    pub output: i32,
+    /// Of what it adds.
+    pub added: i32,
+    pub low: i32,
+    pub high: i32,
+}
+
+impl Range {
+    /// A result, less the output's zero point, as an output.
+    #[inline(always)]
+    pub(crate) fn output(&self, result: i32) -> i8 {
+        // The ends are bytes, and so is what lies between.
+        (result.saturating_add(self.output)).max(self.low).min(self.high) as i8
+    }
+}
+
+/// The tensors of a layer of integers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Int8Layer<'a> {
+    pub weights: &'a [i8],
+    pub bias: &'a [i32],
+    /// For each output channel, from a sum to an output less its zero point.
+    pub multipliers: &'a [[i32; 2]],
+    pub range: Range,
+    /// Of input and output.
+    pub scales: [f32; 2],
+}
+
+impl Int8Layer<'_> {
+    /// A sum of products of output channel `o` as an output.
+    #[inline(always)]
+    pub(crate) fn output(&self, o: usize, sum: i32) -> i8 {
+        let [multiplier, shift] = self.multipliers.get(o).copied().unwrap_or_default();
+        self.range.output(requantise(sum, multiplier, shift))
+    }
+
+    /// The real number that a weight of 1 of output channel `o` stands for.
+    #[inline(always)]
+    pub(crate) fn weight_scale(&self, o: usize) -> f32 {
+        let [multiplier, shift] = self.multipliers.get(o).copied().unwrap_or_default();
+        let [input, output] = self.scales;
+        // 2^(shift - 31): its exponent is from -62 to 0.
+        let power = f32::from_bits(((127 - 31 + shift) as u32) << 23);
+        multiplier as f32 * power * output / input
+    }
+
+    /// The sum with which output channel `o` starts.
+    #[inline(always)]
+    pub(crate) fn bias(&self, o: usize) -> i32 {
+        self.bias.get(o).copied().unwrap_or(0)
+    }
+}
+
+/// The grid of a model's input: the real numbers that its bytes stand for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// From one byte to the next.
+    pub scale: f32,
+    /// The byte that stands for 0.
+    pub zero_point: i32,
+}
+
+impl Grid {
+    /// The byte nearest to `x`; the smallest or the largest beyond their ends.
+    ///
+    /// ```
+    /// use midge_core::Grid;
+    ///
+    /// let grid = Grid { scale: 0.5, zero_point: -128 };
+    /// assert_eq!([0.0, 0.6, 1.0, -3.0, 1e9].map(|x| grid.round(x)), [-128, -127, -126, -128, 127]);
+    /// assert_eq!(grid.value(-126), 1.0);
+    /// ```
+    #[inline]
+    pub fn round(&self, x: f32) -> i8 {
+        // A cast cuts off toward zero, and saturates.
+        let steps = x / self.scale + if x < 0.0 { -0.5 } else { 0.5 };
+        (steps as i32).saturating_add(self.zero_point).clamp(-128, 127) as i8
+    }
+
+    /// The number that a byte stands for.
+    pub fn value(&self, byte: i8) -> f32 {
+        (i32::from(byte) - self.zero_point) as f32 * self.scale
+    }
+
+    /// The smallest and the largest number of the grid.
+    pub fn range(&self) -> [f32; 2] {
+        [self.value(i8::MIN), self.value(i8::MAX)]
+    }
+}

@@ -1,0 +1,30 @@
+//! The two passes over a batch of a network of integers: sample by sample, by rows as on a device.
+
+use super::kernels::{Backward, Forward, Target};
+use crate::pass::{backward, int8};
+use crate::span::{span, span_mut};
+
+/// Runs the network on a batch.
+pub(in crate::pass) fn forward(pass: Forward<'_, '_, '_, i8>) {
+    let Forward { layout, model, count, image, parts } = pass;
+    let (classes, mask_len) = (layout.network.classes(), parts.masks.len() / layout.samples.max(1));
+    for sample in 0..count {
+        let logits = span_mut(parts.outputs, sample * classes, classes);
+        let masks = span_mut(parts.masks, sample * mask_len, mask_len);
+        int8::forward(model, image(sample), logits, masks, parts.rows);
+    }
+}
+
+/// From the gradient of the logits to that of the images. (No batch of integers is made for training.)
+pub(in crate::pass) fn backward(pass: Backward<'_, '_, '_, i8>) {
+    let Backward { layout, model, count, parts, target } = pass;
+    let Target::Images(images) = target else { return };
+    let (classes, pixels) = (layout.network.classes(), layout.network.input().len());
+    let mask_len = layout.network.plan().lengths().masks;
+    for sample in 0..count {
+        let gradient = span(parts.gradients, sample * classes, classes);
+        let masks = span(parts.masks, sample * mask_len, mask_len);
+        let image = span_mut(images, sample * pixels, pixels);
+        backward::backward_from(model, gradient, masks, image, parts.maps);
+    }
+}

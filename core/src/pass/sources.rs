@@ -1,0 +1,31 @@
+//! What a row is made from, and what it is added to, whatever the numbers are.
+
+use crate::kernels::conv::Window;
+use crate::kernels::masks::RowMasks;
+use crate::network::plan::Spatial;
+
+/// A padded input row to be written.
+pub(super) struct NewRow<'b, V> {
+    pub stage: &'b Spatial,
+    pub values: &'b mut [V],
+    /// A bit for each value that is not zero; none for integers.
+    pub live: &'b mut [u32],
+}
+
+/// What an output row, or some columns of it, are made from.
+pub(super) struct Sources<'b, V> {
+    pub window: &'b Window<'b, V>,
+    /// The row that the stage adds, or an average's sums.
+    pub own: &'b [V],
+    /// The first column that is wanted.
+    pub first: usize,
+}
+
+/// A row of an input's gradient that is added to.
+pub(super) struct InputRowGradient<'b> {
+    pub row: usize,
+    /// The bits of the input row, if a stage made it: who is dead needs no gradient.
+    pub wanted: Option<RowMasks<'b>>,
+    /// `[column][i]`, without padding.
+    pub target: &'b mut [f32],
+}
