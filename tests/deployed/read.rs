@@ -1,6 +1,6 @@
 //! What is read is what is in the files.
 
-use midge_trainer::tflite::{ElementType, Graph, Kind, Operator, Problem, Tensor, check, read};
+use midge_trainer::tflite::{ElementType, Graph, Kind, Operator, Problem, Tensor, check, read, write};
 use safetensors::SafeTensors;
 
 use super::expected::{Expected, MODELS, OPERATORS};
@@ -93,6 +93,22 @@ fn all_but_the_hybrid_model_can_be_computed() {
         let error = checked.unwrap_err();
         assert_eq!(error.problem, Problem::Element { expected: "FLOAT32", found: ElementType::I8 });
         assert!(error.to_string().starts_with("operator 0 (CONV_2D): tensor 17 ("), "{error}");
+    }
+}
+
+#[test]
+#[ignore = "needs MIDGE_DEPLOYED"]
+fn what_is_written_is_read_as_the_same_graph() {
+    for Expected { name, .. } in MODELS {
+        let bytes = model(name);
+        let graph = read(&bytes).unwrap();
+        let written = write(&graph).unwrap_or_else(|error| panic!("{name}: {error}"));
+        println!("{name}: {} bytes, {} written", bytes.len(), written.len());
+        assert!(read(&written).unwrap() == graph, "{name}");
+        // For a look with the runtime's own tools.
+        if let Some(folder) = std::env::var_os("MIDGE_WRITTEN") {
+            std::fs::write(std::path::Path::new(&folder).join(format!("{name}.tflite")), written).unwrap();
+        }
     }
 }
 

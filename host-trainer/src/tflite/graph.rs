@@ -62,6 +62,18 @@ pub enum Peculiarity {
     OtherQuantisation,
 }
 
+impl Peculiarity {
+    /// What a tensor does or is that is so.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Variable => "keeps its elements from run to run",
+            Self::Sparse => "is stored without its zeros",
+            Self::External => "is stored outside of the FlatBuffer",
+            Self::OtherQuantisation => "is quantised by another rule than scale and zero point",
+        }
+    }
+}
+
 /// One step of the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operator {

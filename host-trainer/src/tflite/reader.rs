@@ -21,13 +21,16 @@ pub const MAX_OPERATORS: usize = 1 << 12;
 pub const MAX_DIMENSIONS: usize = 8;
 /// Most elements of a tensor: runtimes count them in 32 bits.
 pub const MAX_ELEMENTS: usize = i32::MAX as usize;
+/// Most scales of a tensor, and most zero points.
+pub const MAX_SCALES: usize = 1 << 16;
 /// How many times the length of the file its names and lists may be read in all. Known writers share nothing.
 pub(super) const MOST_SHARED: usize = 4;
 
 /// Reads the first graph of a `.tflite` file. Tensors with data borrow it from `bytes`, at any address.
 ///
-/// The time this takes and the memory that it needs are in proportion to the file, whatever the file claims. The indices
-/// in the graph are those of tensors, and constants fill their shapes; for the rest see [`check`](super::check).
+/// The time this takes and the memory that it needs are in proportion to the file, whatever the file claims, plus what a
+/// graph of the most tensors and operators needs (a few megabytes). The indices in the graph are those of tensors, and
+/// constants fill their shapes; for the rest see [`check`](super::check).
 ///
 /// # Errors
 /// What was expected and what was found, with the operator or the tensor. The caller names the file.
@@ -60,7 +63,7 @@ fn required<T>(part: Option<T>, field: Field) -> Result<T, Problem> {
     part.ok_or(Problem::Missing(field.name))
 }
 
-fn at_most(most: usize, what: &'static str, found: usize) -> Result<usize, Problem> {
+pub(super) fn at_most(most: usize, what: &'static str, found: usize) -> Result<usize, Problem> {
     if found > most { Err(Problem::TooMany { what, most, found }) } else { Ok(found) }
 }
 
@@ -163,6 +166,8 @@ impl<'a> Reader<'a> {
             zero_points: self.list(table, QuantizationParameters::zero_point)?,
             dimension: natural(dimension.name, table.number(dimension, 0)?)?,
         };
+        at_most(MAX_SCALES, "scales", quantisation.scales.len())?;
+        at_most(MAX_SCALES, "zero points", quantisation.zero_points.len())?;
         Ok((quantisation, table.number(QuantizationParameters::details_type, 0u8)? != 0))
     }
 

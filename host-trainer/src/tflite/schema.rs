@@ -1,4 +1,4 @@
-//! Names and numbers of the format, as far as they are read: TensorFlow Lite's `schema.fbs`, version 3d
+//! Names and numbers of the format, as far as they are used: TensorFlow Lite's `schema.fbs`, version 3d
 //! (`tensorflow/compiler/mlir/lite/schema` in the repository of TFLite Micro, October 2026).
 
 use super::flatbuffer::Field;
@@ -9,6 +9,8 @@ pub(super) const IDENTIFIER: [u8; 4] = *b"TFL3";
 pub(super) const VERSION: u32 = 3;
 /// An operator's input that is left out.
 pub(super) const ABSENT: i32 = -1;
+/// What the old field of an operator's code holds where the code does not fit it.
+pub(super) const PLACEHOLDER: i32 = 127;
 
 /// Tables with their fields: number and name in the schema.
 macro_rules! tables {
@@ -23,9 +25,9 @@ macro_rules! tables {
 }
 
 tables! {
-    Model { 0 version, 1 operator_codes, 2 subgraphs, 4 buffers }
+    Model { 0 version, 1 operator_codes, 2 subgraphs, 3 description, 4 buffers }
     OperatorCode { 0 deprecated_builtin_code, 1 custom_code, 2 version, 3 builtin_code }
-    SubGraph { 0 tensors, 1 inputs, 2 outputs, 3 operators }
+    SubGraph { 0 tensors, 1 inputs, 2 outputs, 3 operators, 4 name }
     Buffer { 0 data, 1 offset, 2 size }
     Tensor {
         0 shape, 1 type_, 2 buffer, 3 name, 4 quantization, 5 is_variable, 6 sparsity, 10 external_buffer,
@@ -81,7 +83,7 @@ const OPERATORS: &str = "\
     STABLEHLO_DOT_GENERAL STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT STABLEHLO_WHILE STABLEHLO_GATHER \
     STABLEHLO_TRANSPOSE DILATE STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT \
     STABLEHLO_CBRT STABLEHLO_CASE";
-/// The types of option tables that are read: an operator's word, and the number of its table in `BuiltinOptions`.
+/// The types of option tables: an operator's word, and the number of its table in `BuiltinOptions`.
 const OPTIONS: [(&str, u8); 11] = [
     ("CONV_2D", 1),
     ("DEPTHWISE_CONV_2D", 2),
@@ -96,7 +98,7 @@ const OPTIONS: [(&str, u8); 11] = [
     ("MEAN", 27),
 ];
 
-/// The number of the table of an operator's options; `None` if it has none that are read.
+/// The number of the table of an operator's options; `None` if it has none, or none that is read.
 pub(super) fn options_type(operator: &str) -> Option<u8> {
     OPTIONS.iter().find(|(word, _)| *word == operator).map(|(_, number)| *number)
 }
@@ -107,6 +109,12 @@ pub(super) const CUSTOM: i32 = 32;
 /// The schema's word for an operator.
 pub(super) fn operator_name(code: i32) -> Option<&'static str> {
     OPERATORS.split_whitespace().nth(usize::try_from(code).ok()?)
+}
+
+/// The number of an operator, by its word.
+pub(super) fn operator_code(name: &str) -> Option<i32> {
+    let index = OPERATORS.split_whitespace().position(|word| word == name)?;
+    i32::try_from(index).ok()
 }
 
 #[cfg(test)]
@@ -121,13 +129,13 @@ mod tests {
             (CUSTOM, "CUSTOM"),
             (44, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
             (114, "QUANTIZE"),
-            (127, "PLACEHOLDER_FOR_GREATER_OP_CODES"),
+            (PLACEHOLDER, "PLACEHOLDER_FOR_GREATER_OP_CODES"),
             (150, "GELU"),
             (206, "STABLEHLO_COMPOSITE"),
             (209, "STABLEHLO_CASE"),
         ] {
-            assert_eq!(operator_name(code), Some(name));
+            assert_eq!((operator_name(code), operator_code(name)), (Some(name), Some(code)));
         }
-        assert_eq!((operator_name(210), operator_name(-1)), (None, None));
+        assert_eq!((operator_name(210), operator_name(-1), operator_code("SUMO")), (None, None, None));
     }
 }

@@ -62,13 +62,7 @@ fn activation(graph: &Graph<'_>, index: usize) -> Result<(), Problem> {
 }
 
 fn plain(peculiarity: Option<Peculiarity>) -> Result<(), Problem> {
-    Err(Problem::Peculiar(match peculiarity {
-        None => return Ok(()),
-        Some(Peculiarity::Variable) => "keeps its elements from run to run",
-        Some(Peculiarity::Sparse) => "is stored without its zeros",
-        Some(Peculiarity::External) => "is stored outside of the FlatBuffer",
-        Some(Peculiarity::OtherQuantisation) => "is quantised by another rule than scale and zero point",
-    }))
+    peculiarity.map_or(Ok(()), |peculiarity| Err(Problem::Peculiar(peculiarity.description())))
 }
 
 /// Of an operator: the smallest and the largest number of its inputs, and those that are constants.

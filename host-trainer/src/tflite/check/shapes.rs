@@ -3,6 +3,7 @@
 use super::step::{Operand, Step};
 use crate::tflite::error::{Error, Problem};
 use crate::tflite::graph::{Conv2d, Kind, Padding};
+use crate::tflite::reader::MAX_DIMENSIONS;
 
 /// The result has the shape that follows from the operator and its inputs.
 pub(super) fn check(step: &Step<'_>) -> Result<(), Error> {
@@ -124,6 +125,14 @@ fn fully_connected(step: &Step<'_>, keep_num_dims: bool) -> Result<Vec<usize>, E
     Ok(vec![1, units])
 }
 
+/// Integers of which there is one for a dimension. Many operators may share a constant, so a large one is not read.
+fn few(operand: &Operand<'_>) -> Result<Vec<i32>, Error> {
+    if operand.elements().is_none_or(|elements| elements > MAX_DIMENSIONS) {
+        return Err(operand.dimensions("of no more elements than a tensor has dimensions"));
+    }
+    operand.i32s().map_err(|problem| operand.error(problem))
+}
+
 /// Dimensions are aligned from the last one on; one of them may be 1 or not there.
 fn broadcast(step: &Step<'_>) -> Result<Vec<usize>, Error> {
     let (a, b) = (step.input(0)?, step.input(1)?);
@@ -141,7 +150,7 @@ fn broadcast(step: &Step<'_>) -> Result<Vec<usize>, Error> {
 
 fn reshape(step: &Step<'_>, options: Option<&[i32]>) -> Result<Vec<usize>, Error> {
     let input = step.input(0)?;
-    let constant = step.optional(1).map(|shape| shape.i32s().map_err(|problem| shape.error(problem))).transpose()?;
+    let constant = step.optional(1).map(|shape| few(&shape)).transpose()?;
     let Some(sizes) = constant.as_deref().or(options) else {
         return Err(step.error(Problem::Missing("the new shape, which is a constant or an option")));
     };
@@ -189,7 +198,7 @@ fn dimension(axis: i32, rank: usize) -> Option<usize> {
 fn mean(step: &Step<'_>, keep_dims: bool) -> Result<Vec<usize>, Error> {
     let (input, axes) = (step.input(0)?, step.input(1)?);
     let mut sizes: Vec<_> = input.shape.iter().copied().map(Some).collect();
-    for axis in axes.i32s().map_err(|problem| axes.error(problem))? {
+    for axis in few(&axes)? {
         let wrong =
             || axes.error(Problem::Number { what: "axes", expected: "dimensions of the input", found: axis.into() });
         let size = dimension(axis, sizes.len()).and_then(|dimension| sizes.get_mut(dimension)).ok_or_else(wrong)?;

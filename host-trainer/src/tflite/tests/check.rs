@@ -302,6 +302,7 @@ fn shapes_of_the_other_operators() {
     assert_eq!(mean(&[-3, -2], false, &[1, 2]), Ok(()));
     assert_eq!(mean(&[1], false, &[1, 2]), Err(shape(&[1, 5, 2], &[1, 2])));
     assert!(matches!(mean(&[4], true, &[1, 4, 5, 2]), Err(Problem::Number { what: "axes", found: 4, .. })));
+    assert!(matches!(mean(&[1; 9], true, &[1, 1, 5, 2]), Err(Problem::Dimensions { .. })));
     let concatenation = |axis, other: &[usize], output: &[usize]| {
         let kind = Kind::Concatenation { axis, activation: Activation::None };
         single(kind, &[&[1, 4, 5, 2], other, &[1, 4, 5, 1]], &[], output)

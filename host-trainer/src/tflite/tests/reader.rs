@@ -8,8 +8,8 @@ use crate::tflite::schema::{
     IDENTIFIER, Model, Operator as OperatorTable, OperatorCode, QuantizationParameters, SubGraph, Tensor as TensorTable,
 };
 use crate::tflite::{
-    Activation, Conv2d, Damage, ElementType, Error, Graph, Kind, MAX_OPERATORS, MAX_TENSORS, Padding, Peculiarity,
-    Pool2d, Problem, Quantisation, read,
+    Activation, Conv2d, Damage, ElementType, Error, Graph, Kind, MAX_OPERATORS, MAX_SCALES, MAX_TENSORS, Padding,
+    Peculiarity, Pool2d, Problem, Quantisation, read,
 };
 
 fn error(file: &[u8]) -> Error {
@@ -188,6 +188,9 @@ fn limits_are_kept() {
     sample.operators = vec![operator(4, &[8], 9); MAX_OPERATORS + 1];
     let problem = error(&sample.file()).problem;
     assert_eq!(problem, Problem::TooMany { what: "operators", most: MAX_OPERATORS, found: MAX_OPERATORS + 1 });
+    let scales = quantised(&vec![1.0; MAX_SCALES + 1], 0, 0);
+    let problem = error(&Sample::new().with_tensor(1, TensorTable::quantization, scales)).problem;
+    assert_eq!(problem, Problem::TooMany { what: "scales", most: MAX_SCALES, found: MAX_SCALES + 1 });
     sample.tensors = vec![tensor("", ElementType::I8, &[1], 0); MAX_TENSORS + 1];
     let problem = error(&sample.file()).problem;
     assert_eq!(problem, Problem::TooMany { what: "tensors", most: MAX_TENSORS, found: MAX_TENSORS + 1 });
