@@ -217,6 +217,12 @@ pub(crate) fn tflite(bytes: &[u8]) {
             [tensor.i8s().map(<[i8]>::len), tensor.i32s().map(|all| all.len()), tensor.f32s().map(|all| all.len())];
         assert!(lengths.into_iter().flatten().all(|length| Some(length) == tensor.elements()));
     }
+    // As bytes, because a number may be NaN.
+    if let Ok(written) = tflite::write(&graph) {
+        let again = tflite::read(&written).expect("what was written can be read");
+        assert_eq!(tflite::write(&again).as_ref(), Ok(&written));
+        assert_eq!(tflite::check(&again), tflite::check(&graph));
+    }
     match tflite::check(&graph) {
         Ok(()) => assert!(graph.unsupported().is_empty() && graph.outputs.len().min(graph.operators.len()) > 0),
         Err(error) => assert!(!error.to_string().is_empty()),
