@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All checks; `./ci.sh JOB ...` runs only the named ones: fmt clippy docs no_std licences demo test miri fuzz
 # arm firmware boards.
-# Needs rustup. With MIDGE_DATA naming a folder of MNIST files, the tests also run on real digits.
+# Needs rustup. With MIDGE_DATA naming a folder of MNIST files, the tests also run on real digits; with MIDGE_DEPLOYED naming
+# one of `.tflite` files, on those.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -62,6 +63,11 @@ test() {
         cargo test --release -p midge-trainer --test oracle -- --ignored the_data the_bundled
     else
         not_run "tables and accuracies on real digits; MIDGE_DATA names no folder of MNIST files"
+    fi
+    if [ -d "${MIDGE_DEPLOYED:-}/models" ]; then
+        cargo test --release -p midge-trainer --test deployed -- --include-ignored
+    else
+        not_run "models that run on real microcontrollers; MIDGE_DEPLOYED names no folder of their files"
     fi
 }
 

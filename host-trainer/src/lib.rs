@@ -1,7 +1,8 @@
 //! Trains, attacks, measures and exports the networks that `midge-core` runs.
 //!
 //! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
-//! data set; [`pixels`], [`picture`], [`terminal`] and [`report`] show them, [`commands`] is the `midge` command.
+//! data set; [`import`] and [`tflite`] read the models of others; [`pixels`], [`picture`], [`terminal`] and [`report`] show what
+//! was measured, [`commands`] is the `midge` command.
 
 // First, because its macros are for all that follow.
 #[macro_use]
@@ -24,5 +25,6 @@ pub mod report;
 pub mod summary;
 pub mod tensors;
 pub mod terminal;
+pub mod tflite;
 pub mod training;
 pub mod weights;

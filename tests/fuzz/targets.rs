@@ -9,14 +9,22 @@ use std::io::{self, Read, Write};
 use midge_core::{Element, Error, Header, Model, ModelError, Network, Number as _, checksum, f16};
 use midge_trainer::data::{gzip::unpack, idx};
 use midge_trainer::import;
+use midge_trainer::tflite;
 use midge_trainer::weights::Weights;
 
 /// A target: its name, which is also its folder of seeds, and what it does with bytes.
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub(crate) const TARGETS: [Target; 6] =
-    [("model", model), ("header", header), ("network", network), ("import", import), ("idx", idx), ("gzip", gzip)];
+pub(crate) const TARGETS: [Target; 7] = [
+    ("model", model),
+    ("header", header),
+    ("network", network),
+    ("import", import),
+    ("idx", idx),
+    ("gzip", gzip),
+    ("tflite", tflite),
+];
 
 /// Networks that need more than this are not run, so that no single input takes long.
 const MOST_WORK: usize = 1 << 18;
@@ -193,6 +201,33 @@ pub(crate) fn idx(bytes: &[u8]) {
         let count = u32::try_from(labels.len()).expect("a size of 32 bits").to_be_bytes();
         let plain = [&[0, 0, 8, 1], &count[..], &labels].concat();
         assert_eq!(idx::labels_from(&plain[..]).expect("the same labels"), labels);
+    }
+}
+
+/// TensorFlow Lite: what a graph names is there, constants fill their shapes, and a sound graph has nothing that is not read.
+pub(crate) fn tflite(bytes: &[u8]) {
+    let graph = match tflite::read(bytes) {
+        Ok(graph) => graph,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let operands =
+        graph.operators.iter().flat_map(|operator| operator.inputs.iter().flatten().chain(&operator.outputs));
+    assert!(operands.chain(&graph.inputs).chain(&graph.outputs).all(|index| *index < graph.tensors.len()));
+    for tensor in &graph.tensors {
+        let lengths =
+            [tensor.i8s().map(<[i8]>::len), tensor.i32s().map(|all| all.len()), tensor.f32s().map(|all| all.len())];
+        assert!(lengths.into_iter().flatten().all(|length| Some(length) == tensor.elements()));
+    }
+    // As bytes, because a number may be NaN.
+    if let Ok(written) = tflite::write(&graph) {
+        let again = tflite::read(&written).expect("what was written can be read");
+        assert_eq!(tflite::write(&again).as_ref(), Ok(&written));
+        let checked = |graph| tflite::check(graph).map_err(|error| error.to_string());
+        assert_eq!(checked(&again), checked(&graph));
+    }
+    match tflite::check(&graph) {
+        Ok(()) => assert!(graph.unsupported().is_empty() && graph.outputs.len().min(graph.operators.len()) > 0),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 
