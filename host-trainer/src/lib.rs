@@ -20,6 +20,7 @@ pub mod names;
 pub mod picture;
 pub mod pixels;
 pub mod progress;
+pub mod quantised;
 pub mod random;
 pub mod report;
 pub mod summary;

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use half::f16;
 use midge_core::{
-    Element, Header, Level, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError, Network, Number,
-    Shape,
+    Element, FloatWeights, Header, Level, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK, Model, ModelError,
+    Network, Number, Shape, Stored as _,
 };
 
 use crate::data::Input;
@@ -182,7 +182,11 @@ impl Weights {
         let header = Header::read(aligned.bytes())?;
         let network = header.network()?;
         // A network of poolings and the like has no weights, and so no type of them.
-        let half = network.parameters() > 0 && header.dtype()? == f16::DTYPE;
+        let file_dtype = if network.parameters() > 0 { header.dtype()? } else { f32::DTYPE };
+        if file_dtype == i8::DTYPE {
+            bail!("a quantised model: expected weights of type F32 or F16, found I8");
+        }
+        let half = file_dtype == f16::DTYPE;
         let dtype = if half { DType::F16 } else { DType::F32 };
         let tensors = match dtype {
             DType::F32 => tensors::<f32>(&network, aligned.bytes())?,
@@ -215,7 +219,10 @@ impl Weights {
         }
     }
 
-    fn write<T: Element<Number = T>, V: std::ops::Deref<Target = [T]>>(&self, tensors: &[V]) -> Result<Vec<u8>> {
+    fn write<T: Element<Number = T> + FloatWeights, V: std::ops::Deref<Target = [T]>>(
+        &self,
+        tensors: &[V],
+    ) -> Result<Vec<u8>> {
         let tensors: Vec<&[T]> = tensors.iter().map(|tensor| &**tensor).collect();
         let metadata: Vec<(&str, &str)> = self.metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
         let mut file = Vec::new();
@@ -263,7 +270,7 @@ impl Weights {
 }
 
 /// The tensors of a model file, read by the core.
-fn tensors<T: Element>(network: &Network, bytes: &[u8]) -> Result<Vec<Tensor>, ModelError> {
+fn tensors<T: Element + FloatWeights>(network: &Network, bytes: &[u8]) -> Result<Vec<Tensor>, ModelError> {
     let model = Model::<T>::from_safetensors(network, bytes)?;
     let widened = model.tensors().map(|values| tensor(&values.iter().map(|w| w.to_f32()).collect::<Vec<_>>()));
     Ok(widened.collect())

@@ -12,6 +12,7 @@
 mod damage;
 mod expected;
 mod read;
+mod run;
 
 use std::path::PathBuf;
 

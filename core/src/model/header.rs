@@ -136,7 +136,7 @@ impl<'a> Header<'a> {
         text.map_err(|_| ParseError::Input).and_then(str::parse).map_err(ModelError::Network)
     }
 
-    /// The element type of the first tensor with weights: `F32` or `F16`.
+    /// The element type of the weights: `F32`, `F16`, or `I8` of a quantised model.
     ///
     /// # Errors
     /// If there is no such tensor or its type is neither.
@@ -144,11 +144,13 @@ impl<'a> Header<'a> {
         let mut dtype = None;
         visit(self.json, &mut Metadata::default(), &mut |_, entry| dtype = dtype.or(Some(entry.dtype)))
             .ok_or(ModelError::Header)?;
-        let known = [f32::DTYPE, half::f16::DTYPE];
+        // A quantised stage without weights has integers of 32 bits.
+        let dtype = if dtype == Some(i32::DTYPE.as_bytes()) { Some(i8::DTYPE.as_bytes()) } else { dtype };
+        let known = [f32::DTYPE, half::f16::DTYPE, i8::DTYPE];
         known
             .into_iter()
             .find(|known| dtype == Some(known.as_bytes()))
-            .ok_or(ModelError::DType { layer: 0, expected: "F32 or F16" })
+            .ok_or(ModelError::DType { layer: 0, expected: "F32, F16 or I8" })
     }
 
     /// All metadata: each key and its value go to `entry` as they stand between their quotes, escapes included.

@@ -10,6 +10,7 @@ mod infer;
 mod order;
 mod readings;
 mod state;
+pub mod tflite;
 
 use std::collections::BTreeMap;
 use std::path::Path;

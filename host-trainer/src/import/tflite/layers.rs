@@ -1,0 +1,236 @@
+//! Operators to layers. Each operator becomes a layer or two, in their order; where one reads what is not the last result, a
+//! branch starts. The layer at which an operator began is where its tensors belong.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use midge_core::{Layer, Padding, Shape, Size};
+
+use crate::tflite::{self, Activation, Conv2d, Graph, Kind, Operator, Pool2d};
+
+/// A graph as layers.
+pub(super) struct Lowered {
+    pub input: Shape,
+    pub layers: Vec<Layer>,
+    /// The operator that each layer began with, by the layer's index.
+    pub operators: BTreeMap<usize, usize>,
+}
+
+/// The layers so far.
+struct Lowering<'g> {
+    graph: &'g Graph<'g>,
+    layers: Vec<Layer>,
+    operators: BTreeMap<usize, usize>,
+    /// The layer whose output each tensor is; `None` for the image.
+    tensors: BTreeMap<usize, Option<usize>>,
+    /// The tensor that the last layer put out.
+    current: usize,
+    input: Shape,
+    is_flat: bool,
+}
+
+/// The layers of the graph up to tensor `end`, or up to its output.
+pub(super) fn lower(graph: &Graph<'_>, end: Option<usize>) -> Result<Lowered> {
+    tflite::check(graph)?;
+    let &[image] = &graph.inputs[..] else { bail!("expected one input, found {}", graph.inputs.len()) };
+    let mut lowering = Lowering {
+        graph,
+        layers: Vec::new(),
+        operators: BTreeMap::new(),
+        tensors: BTreeMap::from([(image, None)]),
+        current: image,
+        input: map(&graph.tensors[image].shape)?,
+        is_flat: false,
+    };
+    for (index, operator) in graph.operators.iter().enumerate() {
+        let lowered = lowering.operator(index, operator);
+        lowered.with_context(|| format!("operator {index} ({})", operator.kind.name()))?;
+        if end.is_some_and(|end| operator.outputs.contains(&end)) {
+            break;
+        }
+    }
+    lowering.flatten();
+    let Lowering { layers, operators, input, .. } = lowering;
+    Ok(Lowered { input, layers, operators })
+}
+
+/// A tensor's dimensions as a map: those behind the batch.
+fn map(shape: &[usize]) -> Result<Shape> {
+    Ok(match *shape {
+        [1, height, width, channels] => Shape::hwc(height, width, channels),
+        [1, height, width] => Shape::hwc(height, width, 1),
+        [1, length] | [length] => Shape::hwc(1, 1, length),
+        _ => bail!("expected a tensor of one image, found dimensions {shape:?}"),
+    })
+}
+
+fn size([height, width]: [usize; 2]) -> Result<Size> {
+    let side =
+        |n: usize| u8::try_from(n).with_context(|| format!("expected a window or stride of at most 255, found {n}"));
+    Ok(Size::hw(side(height)?, side(width)?))
+}
+
+fn padding(padding: tflite::Padding) -> Padding {
+    match padding {
+        tflite::Padding::Same => Padding::Same,
+        tflite::Padding::Valid => Padding::Valid,
+    }
+}
+
+impl Lowering<'_> {
+    fn operator(&mut self, index: usize, operator: &Operator) -> Result<()> {
+        let input = operator.inputs.first().copied().flatten().context("its input is missing")?;
+        let output = *operator.outputs.first().context("its output is missing")?;
+        match &operator.kind {
+            Kind::Conv2d(conv) => {
+                let [filters, height, width, _] = self.weights(operator)?;
+                let layer = self.convolution(conv, [height, width], |kernel, stride, padding| Layer::Conv2d {
+                    filters,
+                    kernel,
+                    stride,
+                    padding,
+                    bias: true,
+                })?;
+                self.push(index, input, layer, conv.activation)?;
+            }
+            Kind::DepthwiseConv2d { conv, multiplier } => {
+                let [_, height, width, _] = self.weights(operator)?;
+                let layer = self.convolution(conv, [height, width], |kernel, stride, padding| {
+                    Layer::DepthwiseConv2d { multiplier: *multiplier, kernel, stride, padding, bias: true }
+                })?;
+                self.push(index, input, layer, conv.activation)?;
+            }
+            Kind::FullyConnected { activation, .. } => {
+                let weights = operator.inputs.get(1).copied().flatten().context("its weights are missing")?;
+                let units = *self.graph.tensors[weights].shape.first().context("its weights have no dimension")?;
+                self.read(input)?;
+                self.flatten();
+                self.current = input;
+                self.push(index, input, Layer::Dense { units, bias: true }, *activation)?;
+            }
+            Kind::MaxPool2d(pool) => {
+                let [height, width] = pool.filter;
+                ensure!(
+                    pool.stride == pool.filter && height == width,
+                    "expected a square window whose stride is its size, found {:?} with a stride of {:?}",
+                    pool.filter,
+                    pool.stride
+                );
+                let layer = Layer::MaxPool2d { pool: height, padding: padding(pool.padding) };
+                self.push(index, input, layer, pool.activation)?;
+            }
+            Kind::AveragePool2d(pool) => {
+                let layer = self.average(input, output, pool)?;
+                self.push(index, input, layer, pool.activation)?;
+            }
+            Kind::Add(activation) => self.add(index, operator, *activation)?,
+            Kind::Relu => self.push(index, input, Layer::Relu, Activation::None)?,
+            Kind::Relu6 => self.push(index, input, Layer::Relu6, Activation::None)?,
+            Kind::Reshape(_) => return self.reshape(input, output),
+            Kind::Quantize | Kind::Dequantize | Kind::Softmax { .. } => {
+                self.read(input)?;
+                self.current = output;
+                self.tensors.insert(output, self.tensors[&input]);
+                return Ok(());
+            }
+            other => bail!("midge has no layer that is {} there", other.name()),
+        }
+        self.current = output;
+        self.tensors.insert(output, self.layers.len().checked_sub(1));
+        Ok(())
+    }
+
+    /// Dimensions of a convolution's weights.
+    fn weights(&self, operator: &Operator) -> Result<[usize; 4]> {
+        let weights = operator.inputs.get(1).copied().flatten().context("its weights are missing")?;
+        let shape = &self.graph.tensors[weights].shape;
+        shape[..].try_into().with_context(|| format!("expected weights of four dimensions, found {shape:?}"))
+    }
+
+    fn convolution(
+        &self,
+        conv: &Conv2d,
+        kernel: [usize; 2],
+        layer: impl Fn(Size, Size, Padding) -> Layer,
+    ) -> Result<Layer> {
+        ensure!(conv.dilation == [1, 1], "expected a dilation of 1, found {:?}", conv.dilation);
+        Ok(layer(size(kernel)?, size(conv.stride)?, padding(conv.padding)))
+    }
+
+    fn average(&self, input: usize, output: usize, pool: &Pool2d) -> Result<Layer> {
+        let output = map(&self.graph.tensors[output].shape)?;
+        let is_one = (output.height, output.width) == (1, 1);
+        ensure!(
+            pool.stride == pool.filter || is_one,
+            "expected a window whose stride is its size, found {:?} with a stride of {:?}",
+            pool.filter,
+            pool.stride
+        );
+        let map = map(&self.graph.tensors[input].shape)?;
+        // One window over all of the map, whatever its padding.
+        let whole = is_one && pool.filter[0] >= map.height && pool.filter[1] >= map.width;
+        let window = if whole { [map.height, map.width] } else { pool.filter };
+        Ok(Layer::AvgPool2d {
+            pool: size(window)?,
+            padding: if whole { Padding::Valid } else { padding(pool.padding) },
+        })
+    }
+
+    fn add(&mut self, index: usize, operator: &Operator, activation: Activation) -> Result<()> {
+        let [Some(first), Some(second)] = operator.inputs[..] else { bail!("expected two inputs") };
+        let (main, other) = if second == self.current { (second, first) } else { (first, second) };
+        let other =
+            self.tensors.get(&other).copied().context("what it adds is a constant, which midge does not add")?;
+        let layer = other.context("it adds the image itself, which midge does not")?;
+        self.push(index, main, Layer::Add { layer }, activation)
+    }
+
+    /// A vector, or another shape of the image: neither moves a byte.
+    fn reshape(&mut self, input: usize, output: usize) -> Result<()> {
+        let to = map(&self.graph.tensors[output].shape)?;
+        let layer = *self.tensors.get(&input).context("it reshapes a constant")?;
+        if self.layers.is_empty() {
+            self.input = to;
+        } else if !self.is_flat {
+            let from = map(&self.graph.tensors[input].shape)?;
+            let is_vector = to.height * to.width == 1;
+            ensure!(is_vector || from == to, "expected a reshape to a vector, found {from:?} to {to:?}");
+        }
+        self.read(input)?;
+        self.tensors.insert(output, layer);
+        self.current = output;
+        Ok(())
+    }
+
+    /// Makes `input` what the next layer reads.
+    fn read(&mut self, input: usize) -> Result<()> {
+        if input == self.current {
+            return Ok(());
+        }
+        let layer = self.tensors.get(&input).copied().context("its input is a constant")?;
+        let layer = layer.context("the image is read a second time, which midge does not")?;
+        self.layers.push(Layer::From { layer });
+        self.current = input;
+        Ok(())
+    }
+
+    fn push(&mut self, operator: usize, input: usize, layer: Layer, activation: Activation) -> Result<()> {
+        self.read(input)?;
+        self.operators.insert(self.layers.len(), operator);
+        self.layers.push(layer);
+        match activation {
+            Activation::None => {}
+            Activation::Relu => self.layers.push(Layer::Relu),
+            Activation::Relu6 => self.layers.push(Layer::Relu6),
+            other => bail!("midge has no activation {other:?}"),
+        }
+        Ok(())
+    }
+
+    fn flatten(&mut self) {
+        if !self.is_flat {
+            self.layers.push(Layer::Flatten);
+            self.is_flat = true;
+        }
+    }
+}

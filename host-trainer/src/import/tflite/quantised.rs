@@ -1,0 +1,149 @@
+//! The tensors of a graph of integers, stage by stage.
+
+use anyhow::{Context, Result, bail, ensure};
+use midge_core::{Layer, Network};
+
+use super::layers::lower;
+use super::multiplier::quantise;
+use crate::quantised::{Int8Stage, Int8Weights};
+use crate::tflite::{Activation, Graph, Kind, Operator, Tensor};
+
+/// The network of a graph of integers, up to tensor `end` or to its output: what it puts out then are the logits.
+///
+/// # Errors
+/// What midge does not have, by name, and a graph that is not well formed.
+pub fn int8_network(graph: &Graph<'_>, end: Option<usize>) -> Result<Int8Weights> {
+    let lowered = lower(graph, end)?;
+    let network = Network::try_new(lowered.input, &lowered.layers)?.int8();
+    let stages: Vec<usize> = network.int8_stages().collect();
+    ensure!(
+        stages.windows(2).all(|pair| pair[0] != pair[1]),
+        "an average of a map that another operator reads too, which midge does not have in integers"
+    );
+    let stages = stages.into_iter().map(|layer| {
+        let operator = lowered.operators.get(&layer).context("a layer that no operator made")?;
+        let built = Builder { graph, operator: &graph.operators[*operator] }.stage(&lowered.layers[layer]);
+        built.with_context(|| format!("operator {operator} ({})", graph.operators[*operator].kind.name()))
+    });
+    Ok(Int8Weights { network, stages: stages.collect::<Result<_>>()? })
+}
+
+/// One operator.
+struct Builder<'g> {
+    graph: &'g Graph<'g>,
+    operator: &'g Operator,
+}
+
+impl<'g> Builder<'g> {
+    fn input(&self, number: usize) -> Option<&'g Tensor<'g>> {
+        self.operator.inputs.get(number).copied().flatten().map(|index| &self.graph.tensors[index])
+    }
+
+    fn stage(&self, layer: &Layer) -> Result<Int8Stage> {
+        let input = self.input(0).context("its input is missing")?;
+        let output = &self.graph.tensors[*self.operator.outputs.first().context("its output is missing")?];
+        let ((input_scale, input_zero), (output_scale, output_zero)) = (whole(input)?, whole(output)?);
+        let (low, high) = ends(self.activation(), (output_scale, output_zero));
+        let mut stage = Int8Stage {
+            range: [input_zero, output_zero, 0, low, high],
+            scales: [input_scale, output_scale],
+            ..Int8Stage::default()
+        };
+        match layer {
+            Layer::Conv2d { .. } | Layer::DepthwiseConv2d { .. } | Layer::Dense { .. } => {
+                self.weights(&mut stage, matches!(layer, Layer::Dense { .. }))?;
+            }
+            Layer::Add { .. } => self.sum(&mut stage)?,
+            _ => ensure!(
+                (input_scale, input_zero) == (output_scale, output_zero),
+                "expected an output with the input's quantisation"
+            ),
+        }
+        Ok(stage)
+    }
+
+    fn activation(&self) -> Activation {
+        match &self.operator.kind {
+            Kind::Conv2d(conv) | Kind::DepthwiseConv2d { conv, .. } => conv.activation,
+            Kind::FullyConnected { activation, .. } | Kind::Add(activation) => *activation,
+            Kind::MaxPool2d(pool) | Kind::AveragePool2d(pool) => pool.activation,
+            Kind::Relu => Activation::Relu,
+            Kind::Relu6 => Activation::Relu6,
+            _ => Activation::None,
+        }
+    }
+
+    /// Weights, bias and multipliers.
+    fn weights(&self, stage: &mut Int8Stage, is_dense: bool) -> Result<()> {
+        let weights = self.input(1).context("its weights are missing")?;
+        stage.weights = weights.i8s()?.to_vec();
+        let outputs = *match self.operator.kind {
+            Kind::DepthwiseConv2d { .. } => weights.shape.last(),
+            _ => weights.shape.first(),
+        }
+        .context("its weights have no dimension")?;
+        stage.bias = match self.input(2) {
+            Some(bias) => bias.i32s()?,
+            None => vec![0; outputs],
+        };
+        let [input, output] = stage.scales;
+        let scales = &weights.quantisation.scales;
+        let multiplier = |scale: f32| {
+            // A dense layer with one scale has the product of the first two in f32.
+            let product = if is_dense && scales.len() == 1 {
+                f64::from(input * scale)
+            } else {
+                f64::from(input) * f64::from(scale)
+            };
+            quantise(product / f64::from(output))
+        };
+        stage.multipliers = match scales.len() {
+            1 => vec![multiplier(scales[0]); outputs],
+            count if count == outputs => scales.iter().copied().map(multiplier).collect(),
+            count => bail!("expected one scale of the weights or {outputs}, found {count}"),
+        };
+        Ok(())
+    }
+
+    /// Multipliers of both operands and the result. The first operand of the layer is the one that the graph computed last.
+    fn sum(&self, stage: &mut Int8Stage) -> Result<()> {
+        let operands =
+            [self.input(0), self.input(1)].map(|tensor| tensor.context("an operand is missing").and_then(whole));
+        let [first, second] = operands;
+        let (mut main, mut added) = (first?, second?);
+        if self.is_second_later() {
+            (main, added) = (added, main);
+        }
+        let largest = 2.0 * f64::from(main.0).max(f64::from(added.0));
+        let output = largest / (f64::from(1 << 20) * f64::from(stage.scales[1]));
+        let scales = [f64::from(main.0) / largest, f64::from(added.0) / largest, output];
+        stage.multipliers = scales.map(quantise).to_vec();
+        (stage.range[0], stage.range[2], stage.scales[0]) = (main.1, added.1, main.0);
+        Ok(())
+    }
+
+    /// Whether the operator right before this one made the second operand.
+    fn is_second_later(&self) -> bool {
+        let this = self.graph.operators.iter().position(|operator| std::ptr::eq(operator, self.operator));
+        let before = this.and_then(|index| index.checked_sub(1)).map(|index| &self.graph.operators[index]);
+        let second = self.operator.inputs.get(1).copied().flatten();
+        before.zip(second).is_some_and(|(before, second)| before.outputs.contains(&second))
+    }
+}
+
+/// Scale and zero point of a whole tensor.
+fn whole(tensor: &Tensor<'_>) -> Result<(f32, i32)> {
+    let (scale, zero_point) =
+        tensor.quantisation.whole().with_context(|| format!("tensor {:?} has not one scale", tensor.name))?;
+    Ok((scale, i32::try_from(zero_point).context("a zero point is out of range")?))
+}
+
+/// The smallest and the largest output under an activation.
+fn ends(activation: Activation, (scale, zero_point): (f32, i32)) -> (i32, i32) {
+    let byte = |x: f32| zero_point.saturating_add((x / scale).round() as i32);
+    match activation {
+        Activation::Relu => (byte(0.0).max(-128), 127),
+        Activation::Relu6 => (byte(0.0).max(-128), byte(6.0).min(127)),
+        _ => (-128, 127),
+    }
+}

@@ -1,0 +1,92 @@
+//! What midge computes with real files of integers against what TFLite Micro computed: bit for bit.
+
+use midge_core::Level;
+use midge_trainer::import::tflite::int8_network;
+use midge_trainer::tflite::read;
+use safetensors::SafeTensors;
+
+use super::{folder, model};
+
+/// Reference values, and the file they belong to.
+const CASES: [(&str, &str); 9] = [
+    ("ad_reference", "ad_autoencoder_int8"),
+    ("ic_synthetic", "ic_resnet8_int8"),
+    ("kws", "kws_dscnn_int8"),
+    ("kws_synthetic", "kws_dscnn_int8"),
+    ("micro_speech", "micro_speech"),
+    ("mnist_cnn", "mnist_cnn_int8"),
+    ("person_detect", "person_detect"),
+    ("sww", "sww_conv1d_int8"),
+    ("vww_synthetic", "vww_mobilenet_int8"),
+];
+
+fn reference(name: &str) -> Vec<u8> {
+    let path = folder().join("reference").join(format!("{name}.safetensors"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn bytes(file: &SafeTensors<'_>, name: &str) -> Option<Vec<i8>> {
+    Some(bytemuck::cast_slice(file.tensor(name).ok()?.data()).to_vec())
+}
+
+/// The integers of `graph` up to `end`, for each image, at `level`.
+fn run(file: &[u8], end: Option<usize>, images: &[i8], level: Level) -> Vec<i8> {
+    let weights = int8_network(&read(file).unwrap(), end).unwrap();
+    let model = weights.model().unwrap().with_level(level);
+    let (grid, logit) = (model.grid().unwrap(), model.logit_grid());
+    let mut buffer = vec![f32::NAN; weights.network.inference_len()];
+    let mut found = Vec::new();
+    for image in images.chunks(weights.network.input().len()) {
+        let image: Vec<f32> = image.iter().map(|byte| grid.value(*byte)).collect();
+        let logits = model.logits(&image, &mut buffer).unwrap();
+        found.extend(logits.iter().map(|x| logit.round(*x)));
+    }
+    found
+}
+
+#[test]
+#[ignore = "needs MIDGE_DEPLOYED"]
+fn logits_are_those_of_tflite_micro() {
+    for (name, file) in CASES {
+        let reference = reference(name);
+        let reference = SafeTensors::deserialize(&reference).unwrap();
+        let images = bytes(&reference, "input_int8").unwrap();
+        let logits = bytes(&reference, "logits_int8_tflm").or_else(|| bytes(&reference, "output_int8_tflm")).unwrap();
+        for level in Level::all() {
+            let found = run(&model(file), None, &images, level);
+            let wrong = found.iter().zip(&logits).filter(|(a, b)| a != b).count();
+            println!("{name}, {level:?}: {wrong} of {} bytes differ", logits.len());
+            assert_eq!(found, logits, "{name}, {level:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs MIDGE_DEPLOYED"]
+fn every_layer_is_that_of_tflite_micro() {
+    for (name, file) in CASES.into_iter().filter(|(name, _)| *name != "kws") {
+        let reference = reference(&format!("{name}.layers"));
+        let reference = SafeTensors::deserialize(&reference).unwrap();
+        let file = model(file);
+        let graph = read(&file).unwrap();
+        let images = bytes(&reference, &format!("t{}", graph.inputs[0])).unwrap();
+        let mut compared = 0;
+        for operator in &graph.operators {
+            let tensor = operator.outputs[0];
+            let Some(expected) = bytes(&reference, &format!("t{tensor}")) else { continue };
+            // Softmax is no layer, and what is read a second time can only be seen through what reads it.
+            if ["SOFTMAX", "RESHAPE"].contains(&operator.kind.name()) {
+                continue;
+            }
+            match int8_network(&graph, Some(tensor)) {
+                Err(error) => println!("{name}, t{tensor}: not by itself: {error:#}"),
+                Ok(_) => {
+                    assert_eq!(run(&file, Some(tensor), &images, Level::detect()), expected, "{name}, t{tensor}");
+                    compared += 1;
+                }
+            }
+        }
+        println!("{name}: {compared} of {} operators", graph.operators.len());
+        assert!(compared >= graph.operators.len() / 2, "{name}: only {compared}");
+    }
+}
