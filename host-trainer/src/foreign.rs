@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use midge_core::METADATA_NETWORK;
 
 use crate::tensors;
+use crate::tflite::IDENTIFIER;
 
 /// Bytes that are looked at before the rest of a file is read: its kind is known from them.
 pub(crate) const HEAD: u64 = 1 << 16;
@@ -16,6 +17,7 @@ const MAX_HEADER: u64 = 100_000_000;
 
 const SAVE: &str = "in Python: safetensors.torch.save_file(model.state_dict(), \"state.safetensors\")";
 const WEIGHTS: &str = "bring its weights as a PyTorch state_dict in safetensors";
+const TFLITE: &str = "midge import makes a midge model of its file";
 const MODELS: &str = "--model and import take models";
 /// What `--data` says where the hints above are about models.
 const DATA: &str = "--data takes a safetensors file with the tensor images, or a folder of MNIST's files";
@@ -67,6 +69,18 @@ fn read_from(mut file: impl Read) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bytes of a `.tflite` file; `None` if the file is of another kind or cannot be read, or is standard input.
+pub(crate) fn read_tflite(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path).ok()?;
+    file.by_ref().take(8).read_to_end(&mut bytes).ok()?;
+    if bytes.get(4..8) != Some(&IDENTIFIER[..]) {
+        return None;
+    }
+    file.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 /// An error if a file that starts with `head` cannot be a safetensors file, with what it looks like.
 fn check(head: &[u8]) -> Result<()> {
     check_with(head, |hint| hint)
@@ -74,7 +88,7 @@ fn check(head: &[u8]) -> Result<()> {
 
 /// [`check`] of a file that should hold images.
 pub(crate) fn check_data(head: &[u8]) -> Result<()> {
-    check_with(head, |hint| if [SAVE, WEIGHTS, MODELS].contains(&hint) { DATA } else { hint })
+    check_with(head, |hint| if [SAVE, WEIGHTS, TFLITE, MODELS].contains(&hint) { DATA } else { hint })
 }
 
 fn check_with(head: &[u8], hint_for: impl Fn(&'static str) -> &'static str) -> Result<()> {
@@ -123,7 +137,7 @@ fn container(head: &[u8]) -> Option<Kind> {
         });
     }
     match head {
-        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(("a TensorFlow Lite model", WEIGHTS)),
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(("a TensorFlow Lite model", TFLITE)),
         // Two protocols have no number of their own above; the rest of a pickle says nothing to look for.
         [0x80, 0 | 1 | 5, ..] => Some(("a Python pickle", SAVE)),
         // A protocol buffer: field 1, the version of ONNX, then one of the model's other fields.

@@ -1,7 +1,12 @@
 //! Models of integers of 8 bits: the network and its tensors, as the core runs them.
 
-use anyhow::Result;
-use midge_core::{Int8Tensors, Model, ModelError, Network};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use midge_core::{Header, Int8Tensors, Model, ModelError, Network};
+
+use crate::files::write_atomically;
+use crate::weights::Aligned;
 
 /// The tensors of one stage, as [`Int8Tensors`] describes them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,6 +40,28 @@ impl Int8Weights {
     pub fn model(&self) -> Result<Model<'_, i8>, ModelError> {
         let tensors: Vec<_> = self.stages.iter().map(Int8Stage::tensors).collect();
         Model::from_int8_tensors(&self.network, &tensors)
+    }
+
+    /// Writes a model file. It is read back first, so that a file is only replaced by one that can be read.
+    ///
+    /// # Errors
+    /// If a device could not read the file, or it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = || {
+            let bytes = self.to_bytes()?;
+            Self::check_bytes(&bytes).context("it could not be read again")?;
+            Ok(bytes)
+        };
+        let bytes: Result<Vec<u8>> = bytes();
+        write_atomically(path, &bytes.with_context(|| format!("{}: not written", path.display()))?)
+    }
+
+    /// Whether the bytes are a model file.
+    fn check_bytes(bytes: &[u8]) -> Result<()> {
+        let aligned = Aligned::new(bytes);
+        let network = Header::read(aligned.bytes())?.network()?.int8();
+        Model::<i8>::from_safetensors(&network, aligned.bytes())?;
+        Ok(())
     }
 
     /// The bytes of a model file.

@@ -126,19 +126,19 @@ pub fn tensor_infos(network: &Network) -> Vec<TensorInfo> {
 }
 
 /// Bytes at an address that every element type can be read from.
-struct Aligned {
+pub(crate) struct Aligned {
     words: Vec<u64>,
     len: usize,
 }
 
 impl Aligned {
-    fn new(bytes: &[u8]) -> Self {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
         let mut words = vec![0u64; bytes.len().div_ceil(8)];
         bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
         Self { words, len: bytes.len() }
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.words)[..self.len]
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! Pixels are at most 1. A layer's outputs are at most the largest sum of `|weight|` and `|bias|` of one output, times the
 //! largest of its inputs, where inputs count as at least 1; so are all partial sums, in any order. ReLUs and poolings make
-//! nothing larger; a sum of two maps at most doubles the larger. The product over the layers is the bound: around 1e6 in the lecture's CNN, around 1e32 in a network
+//! nothing larger; a sum of two maps at most doubles the larger. Behind a ReLU, and on pixels, nothing is negative: then partial sums lie between
+//! that of the negative weights and that of the positive ones, of which the larger takes the place of the sum of both. The product over the layers is the bound: around 1e6 in the lecture's CNN, around 1e32 in a network
 //! as deep as VGG-16.
 
 use super::error::ModelError;
@@ -19,34 +20,61 @@ const MOST: f32 = f32::from_bits((127 + 110) << 23);
 
 /// Whether the weights and the bias of a stage are finite and its values cannot overflow; `most` is the bound of what it reads,
 /// and then of what it puts out.
-pub(super) fn check_stage<N: Number>(stage: &Stage, tensors: [&[N]; 2], most: &mut f32) -> Result<(), ModelError> {
+/// With `SIGNS` the bound is closer.
+pub(super) fn check_stage<N: Number, const SIGNS: bool>(
+    stage: &Stage,
+    tensors: [&[N]; 2],
+    most: &mut Bound,
+) -> Result<(), ModelError> {
     let layer = stage.layer();
     let outputs = stage.weight_shape().last().copied().unwrap_or(1);
-    *most *= largest_sum(tensors, outputs).map_err(|index| ModelError::NotFinite { layer, index })?;
-    if stage.adds() {
-        *most *= 2.0;
+    let signs = SIGNS && most.is_positive;
+    most.value *= largest_sum(tensors, outputs, signs).map_err(|index| ModelError::NotFinite { layer, index })?;
+    if SIGNS {
+        most.is_positive = stage.rectifies();
+        if stage.adds() {
+            most.value *= 2.0;
+        }
     }
-    if *most > MOST { Err(ModelError::TooLarge { layer }) } else { Ok(()) }
+    if most.value > MOST { Err(ModelError::TooLarge { layer }) } else { Ok(()) }
+}
+
+/// A bound of what a stage reads.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    value: f32,
+    /// Whether nothing that it reads is negative.
+    is_positive: bool,
+}
+
+impl Bound {
+    /// Of an image.
+    pub(super) const PIXELS: Self = Self { value: 1.0, is_positive: true };
 }
 
 /// The largest sum of magnitudes that belong to one output, at least 1; the last dimension of both tensors has `outputs`
-/// elements. The error is the index of an element that is not finite.
-fn largest_sum<T: Number>(tensors: [&[T]; 2], outputs: usize) -> Result<f32, usize> {
+/// elements. With `signs` it is the largest of the sums of either sign. The error is the index of an element that is not finite.
+fn largest_sum<T: Number>(tensors: [&[T]; 2], outputs: usize, signs: bool) -> Result<f32, usize> {
     let mut largest = 1.0;
     for output in 0..outputs {
-        let mut sum = 0.0;
+        let (mut sum, mut negative) = (0.0, 0.0);
         for tensor in tensors {
             let mut index = output;
             while let Some(w) = tensor.get(index) {
                 if !w.is_finite() {
                     return Err(index);
                 }
-                sum += w.to_f32().abs();
+                let w = w.to_f32();
+                if signs && w < 0.0 { negative -= w } else { sum += w.abs() };
                 index += outputs;
             }
         }
         if sum > largest {
             largest = sum;
+        }
+        if negative > largest {
+            largest = negative;
         }
     }
     Ok(largest)
@@ -110,7 +138,12 @@ mod tests {
         let bias = [-0.5f32; 19];
         let sum = |o: usize| (weights[o].abs() + weights[19 + o].abs()) + 0.5;
         let largest = (0..19).map(sum).fold(1.0, f32::max);
-        assert_eq!(largest_sum([&weights, &bias], 19), Ok(largest));
-        assert_eq!(largest_sum([&[0.1f32; 4], &[]], 2), Ok(1.0));
+        assert_eq!(largest_sum([&weights, &bias], 19, false), Ok(largest));
+        assert_eq!(largest_sum([&[0.1f32; 4], &[]], 2, false), Ok(1.0));
+        // Of either sign: 3 + 5 and -9 of the first output, 4 and -2 of the second.
+        let weights = [3.0f32, 4.0, -9.0, -2.0, 5.0, 0.0];
+        assert_eq!(largest_sum([&weights, &[]], 2, true), Ok(9.0));
+        assert_eq!(largest_sum([&weights, &[0.0, 10.5]], 2, true), Ok(14.5));
+        assert_eq!(largest_sum([&weights, &[]], 2, false), Ok(17.0));
     }
 }

@@ -15,6 +15,7 @@
 //! `n` is the layer that begins a stage; a stage without weights has range and scale too. The arithmetic is that of TensorFlow
 //! Lite for Microcontrollers, whose integers the multipliers are.
 
+use super::bound::Bound;
 use super::error::ModelError;
 use super::header::Header;
 use super::weights::{View, Weights};
@@ -173,7 +174,7 @@ impl Weights for i8 {
         (tensors.weights, &[])
     }
 
-    fn check(tensors: &Int8Tensors<'_>, stage: &Stage, _: &mut f32) -> Result<(), ModelError> {
+    fn check(tensors: &Int8Tensors<'_>, stage: &Stage, _: &mut Bound) -> Result<(), ModelError> {
         tensors.check(stage)
     }
 }

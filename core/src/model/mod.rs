@@ -214,7 +214,7 @@ impl<'a, T: Weights> Model<'a, T> {
 
     /// Whether all weights are finite and no value can overflow.
     fn check_weights(&self) -> Result<(), ModelError> {
-        let mut most = 1.0;
+        let mut most = bound::Bound::PIXELS;
         for (stage, tensors) in self.network.plan().all().iter().zip(self.tensors.iter()) {
             T::check(tensors, stage, &mut most)?;
         }

@@ -6,7 +6,7 @@ use core::ops::DerefMut;
 
 use half::f16;
 
-use super::bound::check_stage;
+use super::bound::{Bound, check_stage};
 use super::error::ModelError;
 use super::header::Header;
 use crate::kernels::int8::Grid;
@@ -95,7 +95,7 @@ pub trait Weights: sealed::Sealed + Sized + 'static {
     /// Whether all values are in range; `most` is the bound of what the stage reads, and then of what it puts out.
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "only called in this crate")]
-    fn check(tensors: &Self::Tensors<'_>, stage: &Stage, most: &mut f32) -> Result<(), ModelError>;
+    fn check(tensors: &Self::Tensors<'_>, stage: &Stage, most: &mut Bound) -> Result<(), ModelError>;
 }
 
 /// Weights that are floating-point numbers, as a model can be made of by hand.
@@ -179,8 +179,8 @@ macro_rules! float_tensors {
 
         #[inline(always)]
         #[allow(private_interfaces, reason = "only called in this crate")]
-        fn check(tensors: &Self::Tensors<'_>, stage: &Stage, most: &mut f32) -> Result<(), ModelError> {
-            check_stage(stage, [tensors.weights, tensors.bias], most)
+        fn check(tensors: &Self::Tensors<'_>, stage: &Stage, most: &mut Bound) -> Result<(), ModelError> {
+            check_stage::<$number, { Self::GRAPHS }>(stage, [tensors.weights, tensors.bias], most)
         }
     };
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use midge_core::{MAX_DIMENSION, Network};
 
 use super::ModelArguments;
+use crate::foreign;
 use crate::import::{self, Hints, Imported};
 use crate::weights::{DType, Weights};
 
@@ -31,7 +32,7 @@ is misread.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = ASSUMPTIONS)]
 pub(crate) struct Import {
-    /// A state_dict of a sequential CNN, saved with safetensors; - is standard input
+    /// A .tflite file, or a state_dict of a sequential CNN, saved with safetensors; - is standard input
     state: PathBuf,
     /// File to write
     #[arg(long, value_name = "FILE")]
@@ -64,6 +65,9 @@ pub(crate) fn export(arguments: &Export) -> Result<()> {
 }
 
 pub(crate) fn import(arguments: &Import) -> Result<()> {
+    if let Some(bytes) = foreign::read_tflite(&arguments.state) {
+        return import_tflite(arguments, &bytes);
+    }
     let network = arguments.network.as_deref().map(str::parse::<Network>).transpose().context("--network")?;
     let Imported { weights, assumed } = import::read(&arguments.state, &Hints { network, size: arguments.size })?;
     weights.save(&arguments.out, DType::F32)?;
@@ -72,6 +76,29 @@ pub(crate) fn import(arguments: &Import) -> Result<()> {
     println!("assumed, because a state_dict holds weights only (--network says it otherwise):");
     for line in &assumed {
         println!("  {line}");
+    }
+    Ok(())
+}
+
+/// A file that says all there is to know.
+fn import_tflite(arguments: &Import, bytes: &[u8]) -> Result<()> {
+    let name = arguments.state.display();
+    ensure!(
+        arguments.network.is_none() && arguments.size.is_none(),
+        "{name}: a .tflite file says its architecture itself: expected neither --network nor --size"
+    );
+    let imported = import::tflite::from_bytes(bytes).with_context(|| format!("{name}: cannot be imported"))?;
+    match imported {
+        import::tflite::Imported::Float(weights) => {
+            weights.save(&arguments.out, DType::F32)?;
+            println!("{}", weights.network);
+            report(&weights, DType::F32, &arguments.out);
+        }
+        import::tflite::Imported::Int8(weights) => {
+            weights.save(&arguments.out)?;
+            println!("{}", weights.network);
+            println!("{}: {} weights and biases, i8", arguments.out.display(), weights.network.parameters());
+        }
     }
     Ok(())
 }

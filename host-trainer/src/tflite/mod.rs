@@ -36,4 +36,5 @@ pub use graph::{
     Activation, Conv2d, Graph, Kind, Operator, Padding, Peculiarity, Pool2d, Quantisation, Tensor, WeightsFormat,
 };
 pub use reader::{MAX_DIMENSIONS, MAX_ELEMENTS, MAX_OPERATORS, MAX_SCALES, MAX_TENSORS, read};
+pub(crate) use schema::IDENTIFIER;
 pub use writer::write;

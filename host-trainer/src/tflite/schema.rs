@@ -4,7 +4,7 @@
 use super::flatbuffer::Field;
 
 /// The bytes that identify the format.
-pub(super) const IDENTIFIER: [u8; 4] = *b"TFL3";
+pub(crate) const IDENTIFIER: [u8; 4] = *b"TFL3";
 /// The version of the schema; those with a letter are read by readers of this one.
 pub(super) const VERSION: u32 = 3;
 /// An operator's input that is left out.

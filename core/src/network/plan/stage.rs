@@ -469,6 +469,14 @@ impl Stage {
         }
     }
 
+    /// Whether it ends with a ReLU.
+    pub(crate) fn rectifies(&self) -> bool {
+        match self {
+            Self::Spatial(s) => s.relu,
+            Self::Dense(d) => d.relu,
+        }
+    }
+
     /// Whether it adds two maps.
     pub(crate) fn adds(&self) -> bool {
         matches!(self, Self::Spatial(Spatial { operation: Operation::Add, .. }))
