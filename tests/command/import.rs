@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use midge_core::Network;
+use midge_core::{Header, Model, Network};
+use midge_trainer::tflite::{
+    Activation, Conv2d, ElementType, Graph, Kind, Operator, Padding, Quantisation, Tensor, WeightsFormat, write,
+};
 use midge_trainer::weights::Weights;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -239,4 +242,81 @@ fn models_come_from_standard_input() {
     // `midge` of the tests has an empty one.
     let output = midge(path, &["summary", "--model", "-"]);
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("empty"));
+}
+
+/// A convolution, a dense layer and a softmax of integers; the name of the last operator can be another.
+fn tflite(path: &Path, last: Kind) {
+    let tensor = |shape: &[usize], element, (scale, zero_point), data: Option<Vec<u8>>| Tensor {
+        name: "t".into(),
+        shape: shape.to_vec(),
+        element,
+        quantisation: Quantisation::per_tensor(scale, zero_point),
+        data: data.map(Into::into),
+        peculiarity: None,
+    };
+    let bytes = |n: usize| Some((0..n).map(|i| i as u8).collect());
+    let words = |n: usize| Some(vec![0; 4 * n]);
+    let tensors = vec![
+        tensor(&[1, 4, 4, 1], ElementType::I8, (0.5, -128), None),
+        tensor(&[3, 3, 3, 1], ElementType::I8, (0.25, 0), bytes(27)),
+        tensor(&[3], ElementType::I32, (0.125, 0), words(3)),
+        tensor(&[1, 4, 4, 3], ElementType::I8, (1.5, -128), None),
+        tensor(&[2, 48], ElementType::I8, (0.25, 0), bytes(96)),
+        tensor(&[2], ElementType::I32, (0.375, 0), words(2)),
+        tensor(&[1, 2], ElementType::I8, (9.0, 3), None),
+        tensor(&[1, 2], ElementType::I8, (1.0 / 256.0, -128), None),
+    ];
+    let conv = Conv2d { padding: Padding::Same, stride: [1; 2], dilation: [1; 2], activation: Activation::Relu };
+    let dense = Kind::FullyConnected {
+        activation: Activation::None,
+        format: WeightsFormat::Default,
+        keep_num_dims: false,
+        asymmetric_quantize_inputs: false,
+    };
+    let operator = |kind, inputs: &[usize], output| Operator {
+        kind,
+        version: 3,
+        inputs: inputs.iter().copied().map(Some).collect(),
+        outputs: vec![output],
+    };
+    let operators =
+        vec![operator(Kind::Conv2d(conv), &[0, 1, 2], 3), operator(dense, &[3, 4, 5], 6), operator(last, &[6], 7)];
+    let graph = Graph { tensors, operators, inputs: vec![0], outputs: vec![7], subgraphs: 1 };
+    std::fs::write(path.join("model.tflite"), write(&graph).unwrap()).unwrap();
+}
+
+#[test]
+fn a_tflite_file_of_integers_becomes_a_model_of_integers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    tflite(path, Kind::Softmax { beta: 1.0 });
+    let text = ok(path, &["import", "model.tflite", "--out", "m"]);
+    let network = full("input(4,4,1) conv2d(filters=3,kernel=3) relu flatten dense(units=2)");
+    assert!(text.starts_with(&network), "{text}");
+    let bytes = std::fs::read(path.join("m")).unwrap();
+    let mut aligned = vec![0u64; bytes.len().div_ceil(8)];
+    bytemuck::cast_slice_mut(&mut aligned)[..bytes.len()].copy_from_slice(&bytes);
+    let bytes = &bytemuck::cast_slice(&aligned)[..bytes.len()];
+    let header = Header::read(bytes).unwrap();
+    assert_eq!(header.dtype(), Ok("I8"));
+    let network = header.network().unwrap().int8();
+    let model = Model::<i8>::from_safetensors(&network, bytes).unwrap();
+    assert_eq!(model.range(), [0.0, 127.5]);
+    // What does not take it yet says so.
+    assert!(error(path, &["evaluate", "--model", "m", "--data", "synthetic"]).contains("a quantised model"));
+}
+
+#[test]
+fn a_tflite_file_that_midge_cannot_run_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    tflite(path, Kind::Logistic);
+    let message = error(path, &["import", "model.tflite", "--out", "m"]);
+    assert!(message.starts_with("midge: model.tflite: cannot be imported: "), "{message}");
+    assert!(message.contains("operator 2 (LOGISTIC)"), "{message}");
+    assert!(error(path, &["import", "model.tflite", "--out", "m", "--size", "4x4"]).contains("--size"));
+    let whole = std::fs::read(path.join("model.tflite")).unwrap();
+    std::fs::write(path.join("model.tflite"), &whole[..whole.len() / 2]).unwrap();
+    error(path, &["import", "model.tflite", "--out", "m"]);
+    assert!(!path.join("m").exists());
 }

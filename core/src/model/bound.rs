@@ -66,7 +66,11 @@ fn largest_sum<T: Number>(tensors: [&[T]; 2], outputs: usize, signs: bool) -> Re
                     return Err(index);
                 }
                 let w = w.to_f32();
-                if signs && w < 0.0 { negative -= w } else { sum += w.abs() };
+                if signs && w < 0.0 {
+                    negative -= w
+                } else {
+                    sum += w.abs()
+                };
                 index += outputs;
             }
         }

@@ -7,6 +7,7 @@ use super::header::{FORMAT, METADATA_CHECKSUM, METADATA_FORMAT, METADATA_NETWORK
 use super::weights::View;
 use super::{Model, Weights};
 use crate::checksum::{CRC, Table};
+use crate::number::Stored as _;
 
 impl<T: Weights> Model<'_, T> {
     /// Writes the model file that [`Model::from_safetensors`] reads: its bytes go to `sink`, in order, in pieces.
@@ -36,12 +37,15 @@ impl<T: Weights> Model<'_, T> {
         });
     }
 
-    /// Passes each tensor, with the layer it belongs to, on to `visit`, in the file's order.
+    /// Passes each tensor, with the layer it belongs to, on to `visit`, in the file's order: bytes come last, so that wider elements
+    /// are aligned.
     fn each_view(&self, visit: &mut dyn FnMut(usize, &View<'_>) -> fmt::Result) {
-        for (stage, tensors) in self.network.plan().all().iter().zip(self.tensors.iter()) {
-            // A sink takes everything.
-            for view in T::views(tensors, stage) {
-                let _ = visit(stage.layer(), &view);
+        for are_bytes in [false, true] {
+            for (stage, tensors) in self.network.plan().all().iter().zip(self.tensors.iter()) {
+                for view in T::views(tensors, stage).iter().filter(|view| (view.dtype == i8::DTYPE) == are_bytes) {
+                    // A sink takes everything.
+                    let _ = visit(stage.layer(), view);
+                }
             }
         }
     }

@@ -23,7 +23,7 @@ pub(crate) struct Export {
 }
 
 const ASSUMPTIONS: &str = "\
-A state_dict holds weights only. What it leaves open is worked out where exactly one reading fits: activations are taken \
+A .tflite file of floats or of integers of 8 bits says all there is to know. A state_dict holds weights only. What it leaves open is worked out where exactly one reading fits: activations are taken \
 for ReLU, poolings for max pooling of 2x2, images for 28x28 pixels where they can be. Every assumption is printed. If \
 several readings fit they are listed, and nothing is written.
 Pixels go in as numbers from 0 to 1, without mean and standard deviation: a model that was trained on normalised pixels \
