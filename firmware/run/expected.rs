@@ -31,12 +31,10 @@ fn main() -> Result<()> {
 
 /// The first test images of the data that `MIDGE_DATA` names. Nothing is downloaded for this.
 fn test_images(source: Source) -> Result<Option<Dataset>> {
-    let source = match source {
-        Source::Cache => return Ok(None),
-        Source::Synthetic { seed, .. } => Source::Synthetic { seed, train: 0, test: TEST_IMAGES },
-        folder => folder,
-    };
-    Ok(Some(data::load(&source, Split::Test)?.slice(0, Some(TEST_IMAGES))?))
+    if source == Source::Cache {
+        return Ok(None);
+    }
+    Ok(Some(data::load_part(&source, Split::Test, 0, Some(TEST_IMAGES))?))
 }
 
 /// The bundled digits for both models, and `more` images for the plain one.

@@ -47,8 +47,10 @@ pub(crate) struct DataArguments {
 }
 
 impl DataArguments {
-    pub(crate) fn load(&self, split: Split) -> Result<Dataset> {
-        let data = data::load(&Source::from_option(self.data.as_deref(), self.seed), split)?;
+    /// At most `limit` images from `offset` on.
+    pub(crate) fn load(&self, split: Split, offset: usize, limit: Option<usize>) -> Result<Dataset> {
+        let source = Source::from_option(self.data.as_deref(), self.seed);
+        let data = data::load_part(&source, split, offset, limit)?;
         let [height, width, channels] = data.shape;
         detail!("data: {}, {} images of {height}x{width}x{channels}", data.name, data.len());
         Ok(data)
@@ -150,7 +152,7 @@ impl TestArguments {
     /// The model, and images that fit it.
     pub(crate) fn load(&self) -> Result<(Weights, Dataset)> {
         let weights = self.model.load()?;
-        let data = self.data.load(Split::Test)?.slice(self.offset, self.limit)?;
+        let data = self.data.load(Split::Test, self.offset, self.limit)?;
         check_fit(&weights, &data)?;
         Ok((weights, data))
     }

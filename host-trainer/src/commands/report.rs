@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let eps = arguments.check()?;
     let subjects = arguments.subjects()?;
-    let data = arguments.data.load(Split::Test)?.slice(0, Some(arguments.limit))?;
+    let data = arguments.data.load(Split::Test, 0, Some(arguments.limit))?;
     for subject in &subjects {
         check_fit(&subject.weights, &data).with_context(|| subject.source.clone())?;
     }

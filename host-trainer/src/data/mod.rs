@@ -11,6 +11,7 @@ pub mod synthetic;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The most synthetic images made for one split; beyond it the pixels would not fit a workstation.
@@ -162,12 +163,7 @@ impl Dataset {
     /// [`DataError::Offset`] if the set has images but none at `offset`, or if it has none and
     /// `offset` is not 0.
     pub fn slice(&self, offset: usize, limit: Option<usize>) -> Result<Self, DataError> {
-        if offset > 0 && offset >= self.len() {
-            return Err(DataError::Offset { name: self.name.clone(), len: self.len(), offset });
-        }
-        let left = self.len() - offset;
-        let end = offset + limit.map_or(left, |limit| limit.min(left));
-        Ok(self.subset(offset..end))
+        Ok(self.subset(part(&self.name, self.len(), offset, limit)?))
     }
 
     /// A copy of the images `chosen`, in that order; they keep their places.
@@ -183,6 +179,15 @@ impl Dataset {
             places: chosen.map(|i| self.places[i]).collect(),
         }
     }
+}
+
+/// The places of [`Dataset::slice`] among `len` images.
+fn part(name: &str, len: usize, offset: usize, limit: Option<usize>) -> Result<Range<usize>, DataError> {
+    if offset > 0 && offset >= len {
+        return Err(DataError::Offset { name: name.into(), len, offset });
+    }
+    let left = len - offset;
+    Ok(offset..offset + limit.map_or(left, |limit| limit.min(left)))
 }
 
 /// A pixel byte as a number in 0 to 1.
@@ -257,9 +262,17 @@ impl Source {
 /// # Errors
 /// Any [`DataError`] but [`DataError::Offset`]; each names the file or folder concerned.
 pub fn load(source: &Source, split: Split) -> Result<Dataset, DataError> {
+    load_part(source, split, 0, None)
+}
+
+/// What [`Dataset::slice`] leaves of one split; no other digit is drawn.
+///
+/// # Errors
+/// Any [`DataError`]; each names the file, folder or set concerned.
+pub fn load_part(source: &Source, split: Split, offset: usize, limit: Option<usize>) -> Result<Dataset, DataError> {
     match source {
-        Source::Folder(folder) => folder::load(folder, split),
-        Source::Cache => mnist::from_cache(split),
+        Source::Folder(folder) => folder::load(folder, split)?.slice(offset, limit),
+        Source::Cache => mnist::from_cache(split)?.slice(offset, limit),
         &Source::Synthetic { seed, train, test } => {
             let (count, first) = match split {
                 Split::Train => (train, 0),
@@ -268,9 +281,10 @@ pub fn load(source: &Source, split: Split) -> Result<Dataset, DataError> {
             if count > MAX_SYNTHETIC {
                 return Err(DataError::TooMany(count));
             }
-            let mut set = synthetic::dataset(seed, count, first);
-            set.name = format!("synthetic {} (seed {seed})", split.name());
-            Ok(set)
+            let name = format!("synthetic {} (seed {seed})", split.name());
+            let places = part(&name, count, offset, limit)?;
+            let drawn = synthetic::dataset(seed, places.len(), first + places.start as u64);
+            Ok(Dataset { name, places: places.collect(), ..drawn })
         }
     }
 }
@@ -321,6 +335,14 @@ mod tests {
         assert_eq!((train.len(), test.len()), (20, 10));
         assert_eq!(test.name, "synthetic test (seed 5)");
         assert!((0..20).all(|i| (0..10).all(|j| train.image(i) != test.image(j))));
+        // A part is drawn alone as it is among all.
+        for (split, whole) in [(Split::Train, &train), (Split::Test, &test)] {
+            for (offset, limit) in [(0, Some(3)), (4, Some(2)), (9, None), (7, Some(usize::MAX)), (0, Some(0))] {
+                assert_eq!(load_part(&source, split, offset, limit).unwrap(), whole.slice(offset, limit).unwrap());
+            }
+        }
+        let behind = load_part(&source, Split::Test, 10, Some(1)).unwrap_err().to_string();
+        assert_eq!(behind, test.slice(10, Some(1)).unwrap_err().to_string());
         let huge = Source::Synthetic { seed: 5, train: usize::MAX, test: 0 };
         assert!(load(&huge, Split::Train).is_err());
         assert!(load(&huge, Split::Test).unwrap().is_empty());

@@ -82,9 +82,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn load(arguments: &Arguments) -> Result<Images> {
-    let train = arguments.data.load(Split::Train)?.slice(0, arguments.limit)?;
-    let test = arguments.data.load(Split::Test)?;
-    match arguments.held_out(train.len())? {
+    let train = arguments.data.load(Split::Train, 0, arguments.limit)?;
+    let held_out = arguments.held_out(train.len())?;
+    let test = arguments.data.load(Split::Test, 0, None)?;
+    match held_out {
         0 => Ok(Images { train, held_out: None, test }),
         held_out => {
             let left = train.len() - held_out;
