@@ -5,7 +5,7 @@ use std::path::Path;
 use midge_trainer::weights::{DType, Weights};
 use serde_json::Value;
 
-use super::{SMALL, error, json, ok, picture};
+use super::{DATA, SMALL, error, json, ok, picture, write_digits};
 
 const REPORT: [&str; 13] = [
     "report",
@@ -25,8 +25,8 @@ const REPORT: [&str; 13] = [
 
 /// A small model trained for two epochs.
 fn train(folder: &Path, name: &str) {
-    let train = ["train", "--out", name, "--network", SMALL, "--limit", "3000", "--epochs", "2", "--lr", "0.1"];
-    ok(folder, &[&train[..], &["--data", "synthetic"]].concat());
+    write_digits(folder, [600, 10]);
+    ok(folder, &[&["train", "--out", name, "--network", SMALL, "--epochs", "2", "--lr", "0.1"], &DATA[..]].concat());
 }
 
 fn page(folder: &Path) -> String {
@@ -66,7 +66,7 @@ fn a_report_on_two_models_is_one_page_with_all_figures() {
         is_on_the_page(model, &html);
     }
     assert_eq!(array(&models[0]["training"]).len(), 2);
-    assert_eq!(models[0]["card"]["trained_on"], "synthetic train");
+    assert_eq!(models[0]["card"]["trained_on"], "digits train");
     is_what_evaluate_says(path, &models[0]);
     let files: Vec<_> = attributes(&html, "href");
     assert_eq!(files.len(), 18, "{files:?}");
@@ -202,8 +202,9 @@ fn a_report_on_one_model_says_what_is_missing_and_replaces_the_older_one() {
 fn a_report_shows_the_epochs_after_the_best_one_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let train = ["train", "--out", "m", "--network", SMALL, "--limit", "300", "--epochs", "3", "--data", "synthetic"];
-    ok(path, &[&train[..], &["--adversarial", "pgd", "--steps", "1", "--held-out", "20"]].concat());
+    write_digits(path, [100, 10]);
+    let train = ["train", "--out", "m", "--network", SMALL, "--epochs", "3"];
+    ok(path, &[&train[..], &DATA, &["--adversarial", "pgd", "--steps", "1", "--held-out", "20"]].concat());
     let few = ["--limit", "4", "--steps", "1", "--restarts", "1", "--eps", "0.2", "--json"];
     let run = || json(path, &[&["report", "--data", "synthetic", "--out", "r", "--model", "m"], &few[..]].concat());
     let epochs = |report: &Value| array(&report["models"][0]["training"]).len();
