@@ -3,7 +3,7 @@
 
 use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm};
 use midge_core::loss::cross_entropy_gradient;
-use midge_core::{Grid, Layer, Level, Network, Padding, Shape, Size};
+use midge_core::{Grid, Layer, Level, Model, ModelError, Network, Padding, Shape, Size};
 use midge_trainer::quantised::{Int8Stage, Int8Weights};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -408,4 +408,59 @@ fn the_result_of_an_attack_is_a_picture_of_integers() {
             check(&|out, buffer| MiFgsm::new(eps).attack(&model, &pixels, 0, out, buffer).unwrap());
         }
     }
+}
+
+/// A file with any byte changed is refused, or runs.
+#[test]
+fn damaged_files_are_refused_or_run() {
+    for (number, text) in NETWORKS.iter().enumerate() {
+        let weights = weights(text, number as u64);
+        let file = weights.to_bytes().unwrap();
+        let mut words = vec![0u64; file.len().div_ceil(8)];
+        let mut refused = 0;
+        let mut read = |bytes: &[u8]| {
+            let place = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()];
+            place.copy_from_slice(bytes);
+            let Ok(model) = Model::<i8>::from_safetensors(&weights.network, place) else {
+                refused += 1;
+                return;
+            };
+            let image = vec![model.range()[0]; weights.network.input().len()];
+            model.input_gradient(&image, 0, &mut vec![0.0; model.gradient_len()]).unwrap();
+        };
+        read(&file);
+        let step = (file.len() / 100).max(1);
+        for at in (0..file.len()).step_by(step) {
+            let mut damaged = file.clone();
+            damaged[at] ^= 1 << (at % 8);
+            read(&damaged);
+            read(&file[..at]);
+        }
+        // All but the whole file: the checksum sees the rest.
+        assert_eq!(refused, 2 * file.len().div_ceil(step), "{text}");
+    }
+    // Tensors that no file has a wrong checksum of.
+    let good = weights(NETWORKS[0], 1);
+    let bad = |change: &dyn Fn(&mut Int8Stage)| {
+        let mut weights = good.clone();
+        change(&mut weights.stages[0]);
+        weights.model().err()
+    };
+    let layer = 0;
+    assert_eq!(bad(&|_| ()), None);
+    for change in [
+        (&|stage: &mut Int8Stage| stage.range[0] = 128) as &dyn Fn(&mut Int8Stage),
+        &|stage| stage.range[3] = stage.range[4] + 1,
+        &|stage| stage.scales[0] = 0.0,
+        &|stage| stage.scales[1] = f32::NAN,
+        &|stage| stage.multipliers[2] = [-1, 0],
+        &|stage| stage.multipliers[2] = [1, 32],
+    ] {
+        assert_eq!(bad(change), Some(ModelError::Quantisation { layer }));
+    }
+    assert_eq!(bad(&|stage| stage.bias[1] = i32::MIN), Some(ModelError::TooLarge { layer }));
+    assert!(matches!(
+        bad(&|stage| drop(stage.bias.pop())),
+        Some(ModelError::TensorShape { expected: 5, found: 4, .. })
+    ));
 }

@@ -42,17 +42,7 @@ impl Picture {
         let mut units = vec![0; 3 * factor * width * factor * height];
         let size = (u32::try_from(factor * width)?, u32::try_from(factor * height)?);
         paint(&BitMapBackend::with_buffer(&mut units, size).into_drawing_area(), draw)?;
-        let count = factor * factor;
-        Ok(Self::from_fn(width, height, |x, y| {
-            let mut sums = [count / 2; 3];
-            for row in factor * y..factor * (y + 1) {
-                let start = 3 * (row * factor * width + factor * x);
-                for unit in units[start..start + 3 * factor].chunks_exact(3) {
-                    sums.iter_mut().zip(unit).for_each(|(sum, value)| *sum += usize::from(*value));
-                }
-            }
-            sums.map(|sum| (sum / count) as u8)
-        }))
+        Ok(Self { width, height, pixels: means(&units, 3 * factor * width, factor) })
     }
 
     /// Number of columns.
@@ -85,6 +75,28 @@ impl Picture {
         writer.finish().context("a picture's end")?;
         Ok(bytes)
     }
+}
+
+/// The mean colour of each square of `factor` times `factor` units, of which a row has `row_len` bytes. Whole rows are added
+/// first: what is done for each unit is most of the work of a picture.
+fn means(units: &[u8], row_len: usize, factor: usize) -> Vec<u8> {
+    let count = (factor * factor) as u32;
+    let mut sums = vec![0; row_len];
+    let mut pixels = Vec::with_capacity(units.len() / (factor * factor).max(1));
+    for rows in units.chunks_exact((factor * row_len).max(1)) {
+        sums.fill(0);
+        for row in rows.chunks_exact(row_len) {
+            sums.iter_mut().zip(row).for_each(|(sum, unit)| *sum += u32::from(*unit));
+        }
+        for square in sums.chunks_exact(3 * factor) {
+            let mean = |channel| {
+                let sum: u32 = square[channel..].iter().step_by(3).sum();
+                ((sum + count / 2) / count) as u8
+            };
+            pixels.extend([mean(0), mean(1), mean(2)]);
+        }
+    }
+    pixels
 }
 
 /// Draws on an area, with an error of this program.

@@ -4,30 +4,20 @@ use std::path::Path;
 use std::process::Output;
 
 use midge_core::loss::{argmax, cross_entropy};
-use midge_trainer::data::{idx, synthetic};
 use midge_trainer::training::initialise;
 use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{SMALL, error, export, json, midge, ok};
+use super::{DATA, SMALL, error, export, json, midge, ok, write_digits};
 
-const DATA: [&str; 2] = ["--data", "digits"];
-
-/// A folder with a few of the digits that midge draws, which are read sooner than they are drawn.
+/// A folder with a few digits; the label of each is its index modulo 10.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let (pixels, labels): (Vec<_>, Vec<_>) = (0..IMAGES).map(|index| synthetic::draw(1, index as u64)).unzip();
-    let images = idx::Images { shape: [IMAGES, 28, 28], pixels: pixels.concat() };
-    std::fs::create_dir(folder.path().join("digits")).unwrap();
-    idx::write_images(&folder.path().join("digits/t10k-images-idx3-ubyte"), &images).unwrap();
-    idx::write_labels(&folder.path().join("digits/t10k-labels-idx1-ubyte"), &labels).unwrap();
+    write_digits(folder.path(), [1, 100]);
     folder
 }
-
-/// Their number; the label of each is its index modulo 10.
-const IMAGES: usize = 100;
 
 /// A file of `--out`.
 struct File(Vec<u8>);

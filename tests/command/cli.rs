@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use midge_core::MNIST_CNN;
+use midge_trainer::data::{idx, known, synthetic};
 use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -56,6 +57,24 @@ fn picture(path: &Path) -> ([u32; 2], Vec<u8>) {
     ([reader.info().width, reader.info().height], pixels)
 }
 
+/// Writes the first digits that midge draws, so many for training and for testing, as the data set `digits`.
+///
+/// `--data synthetic` has 10,000 images for testing, which [`DATA`] need not draw and read after every epoch.
+fn write_digits(folder: &Path, counts: [usize; 2]) {
+    let folder = folder.join(DATA[1]);
+    std::fs::create_dir(&folder).unwrap();
+    let firsts = [0, synthetic::TEST_FIRST_INDEX];
+    for ([images, labels], (count, first)) in known::FILES.iter().zip(counts.into_iter().zip(firsts)) {
+        let drawn = (first..).take(count).map(|index| synthetic::draw(1, index));
+        let (pixels, classes): (Vec<_>, Vec<_>) = drawn.unzip();
+        let drawn = idx::Images { shape: [count, 28, 28], pixels: pixels.concat() };
+        idx::write_images(&folder.join(images.name), &drawn).unwrap();
+        idx::write_labels(&folder.join(labels.name), &classes).unwrap();
+    }
+}
+
+const DATA: [&str; 2] = ["--data", "digits"];
+
 const SMALL: &str = "input(28,28,1) conv2d(filters=4,kernel=3,stride=2) relu maxpool2d(pool=2) flatten dense(units=10)";
 
 #[test]
@@ -89,10 +108,22 @@ fn the_summary_is_the_lectures_table() {
 #[test]
 fn a_trained_model_reads_synthetic_digits_and_survives_export() {
     let folder = tempfile::tempdir().unwrap();
-    let data = ["--data", "synthetic"];
-    let run = |arguments: &[&str]| json(folder.path(), &[arguments, &data[..]].concat());
-    let report =
-        run(&["train", "--out", "m", "--network", SMALL, "--limit", "4000", "--epochs", "3", "--lr", "0.1", "--json"]);
+    write_digits(folder.path(), [1000, 200]);
+    let run = |arguments: &[&str]| json(folder.path(), &[arguments, &DATA].concat());
+    let report = run(&[
+        "train",
+        "--out",
+        "m",
+        "--network",
+        SMALL,
+        "--batch-size",
+        "8",
+        "--epochs",
+        "3",
+        "--lr",
+        "0.1",
+        "--json",
+    ]);
     assert!(report["test"]["accuracy"].as_f64().unwrap() > 0.8, "{report}");
     let evaluation = run(&["evaluate", "--model", "m", "--json"]);
     assert_eq!(evaluation["correct"], report["test"]["correct"]);
@@ -158,11 +189,10 @@ fn every_attack_has_its_options() {
 #[test]
 fn robust_accuracy_is_the_worst_case_and_says_whether_to_believe_it() {
     let folder = tempfile::tempdir().unwrap();
-    let data = ["--data", "synthetic"];
-    let train = ["train", "--out", "m", "--network", SMALL, "--limit", "4000", "--epochs", "3", "--lr", "0.1"];
-    ok(folder.path(), &[&train, &data[..]].concat());
-    let evaluate = ["evaluate", "--robust", "--model", "m", "--limit", "24", "--steps", "5", "--restarts", "2"];
-    let run = |more: &[&str]| json(folder.path(), &[&evaluate, &data[..], &["--json"], more].concat());
+    write_digits(folder.path(), [600, 24]);
+    ok(folder.path(), &[&["train", "--out", "m", "--network", SMALL, "--lr", "0.1"], &DATA[..]].concat());
+    let evaluate = ["evaluate", "--robust", "--model", "m", "--steps", "5", "--restarts", "2"];
+    let run = |more: &[&str]| json(folder.path(), &[&evaluate, &DATA[..], &["--json"], more].concat());
     // Transfer is from the bundled model.
     let report = run(&["--eps", "0.1", "--threads", "1"]);
     assert_eq!(report, run(&["--eps", "0.1", "--threads", "2"]));
@@ -183,7 +213,7 @@ fn robust_accuracy_is_the_worst_case_and_says_whether_to_believe_it() {
     assert_eq!(gates[0]["verdict"], "pass");
     let report = run(&["--eps", "0"]);
     assert_eq!(report["robust_correct"], report["correct"]);
-    let text = ok(folder.path(), &[&evaluate, &data[..], &["--eps", "0.3"]].concat());
+    let text = ok(folder.path(), &[&evaluate, &DATA[..], &["--eps", "0.3"]].concat());
     assert!(text.contains("worst case") && text.contains("pass") && text.contains("95 % interval"), "{text}");
 }
 
@@ -288,6 +318,7 @@ fn mistakes_get_a_message_and_leave_no_file() {
     let path = folder.path();
     std::fs::write(path.join("broken"), b"not a model at all").unwrap();
     std::fs::create_dir(path.join("empty")).unwrap();
+    write_digits(path, [64, 5]);
     for (arguments, expected) in [
         (&["evaluate", "--model", "broken", "--data", "synthetic"][..], "broken"),
         (&["evaluate", "--model", "missing"], "plain"),
@@ -340,7 +371,7 @@ fn mistakes_get_a_message_and_leave_no_file() {
         (&["camera", "--attack", "fgsm", "--eps", "0.1", "--shift", "18446744073709551615"], "--shift"),
         (&["train", "--out", "x", "--lr", "-3"], "--lr"),
         (
-            &["train", "--out", "x", "--data", "synthetic", "--network", "input(28,27,1) flatten dense(units=10)"],
+            &["train", "--out", "x", "--data", "digits", "--network", "input(28,27,1) flatten dense(units=10)"],
             "images are",
         ),
         (&["train", "--out", "x", "--beta", "2", "--adversarial", "pgd"], "--beta"),
@@ -350,10 +381,7 @@ fn mistakes_get_a_message_and_leave_no_file() {
         (&["train", "--out", "x", "--data", "synthetic", "--limit", "0"], "--limit"),
         (&["train", "--out", "x", "--network", "nonsense"], "input(height,width,channels)"),
         (&["train", "--out", "no/such/folder/x", "--data", "synthetic"], "no/such/folder/x"),
-        (
-            &["train", "--out", "x", "--data", "synthetic", "--limit", "64", "--lr", "1e30", "--network", SMALL],
-            "diverged",
-        ),
+        (&["train", "--out", "x", "--data", "digits", "--lr", "1e30", "--network", SMALL], "diverged"),
         (&["import", "broken", "--out", "x"], "broken"),
         (&["export", "--dtype", "f16", "--out", "no/x"], "no/x"),
     ] {

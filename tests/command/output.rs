@@ -5,22 +5,19 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use midge_trainer::data::idx::{Images, write_images, write_labels};
-use midge_trainer::data::{known, synthetic};
-
-use super::{SMALL, command, error, json, midge, ok};
+use super::{SMALL, command, error, json, midge, ok, write_digits};
 
 /// One call of every subcommand, in a folder that [`prepare`] has filled.
 const CALLS: [&[&str]; 15] = [
     &["demo", "--eps", "0.1"],
-    &["train", "--out", "t", "--data", "tiny", "--limit", "64", "--epochs", "1", "--network", SMALL],
-    &["evaluate", "--model", "m", "--data", "tiny", "--limit", "8"],
-    &["evaluate", "--robust", "--model", "m", "--data", "tiny", "--limit", "4", "--steps", "2", "--restarts", "1"],
-    &["classify", "--model", "m", "--data", "tiny", "--limit", "8"],
-    &["attack", "--model", "m", "--attack", "fgsm", "--eps", "0.1", "--data", "tiny", "--limit", "8"],
-    &["minimal-eps", "--model", "m", "--attack", "fgsm", "--data", "tiny", "--limit", "4"],
-    &["camera", "--model", "m", "--attack", "fgsm", "--eps", "0.1", "--data", "tiny", "--limit", "4"],
-    &["report", "--model", "m", "--out", "r", "--data", "tiny", "--limit", "4", "--steps", "2", "--restarts", "1"],
+    &["train", "--out", "t", "--data", "digits", "--epochs", "1", "--network", SMALL],
+    &["evaluate", "--model", "m", "--data", "digits"],
+    &["evaluate", "--robust", "--model", "m", "--data", "digits", "--limit", "4", "--steps", "2", "--restarts", "1"],
+    &["classify", "--model", "m", "--data", "digits"],
+    &["attack", "--model", "m", "--attack", "fgsm", "--eps", "0.1", "--data", "digits"],
+    &["minimal-eps", "--model", "m", "--attack", "fgsm", "--data", "digits", "--limit", "4"],
+    &["camera", "--model", "m", "--attack", "fgsm", "--eps", "0.1", "--data", "digits", "--limit", "4"],
+    &["report", "--model", "m", "--out", "r", "--data", "digits", "--limit", "4", "--steps", "2", "--restarts", "1"],
     &["summary", "--json"],
     &["export", "--dtype", "f16", "--out", "e"],
     &["import", "state", "--out", "i", "--network", "input(2,2,1) flatten dense(units=3)"],
@@ -29,18 +26,9 @@ const CALLS: [&[&str]; 15] = [
     &["train", "--help"],
 ];
 
-/// A small model `m`, a folder `tiny` of a few digits, and `state` to import.
+/// A small model `m`, a few digits, and `state` to import.
 fn prepare(folder: &Path) {
-    let tiny = folder.join("tiny");
-    std::fs::create_dir(&tiny).unwrap();
-    let digits = synthetic::dataset(1, 64, 0);
-    let pixels = digits.images.iter().map(|pixel| (255.0 * pixel).round() as u8).collect();
-    let images = Images { shape: [64, 28, 28], pixels };
-    for known in known::FILES {
-        write_images(&tiny.join(known[0].name), &images).unwrap();
-        write_labels(&tiny.join(known[1].name), &digits.labels.iter().map(|label| *label as u8).collect::<Vec<_>>())
-            .unwrap();
-    }
+    write_digits(folder, [64, 8]);
     let network = SMALL.parse().unwrap();
     let weights = midge_trainer::training::initialise(network, 1);
     weights.save(&folder.join("m"), midge_trainer::weights::DType::F32).unwrap();
@@ -178,7 +166,14 @@ fn quiet_says_less_and_verbose_more() {
     assert!(said(&[]).contains("[1/"));
     assert_eq!(said(&["--quiet"]), "");
     let verbose = said(&["-v"]);
-    for part in ["[1/", "vectors: ", "threads: ", "model: m, f32, input(28,28,1)", "data: tiny test", "time: "] {
+    for part in [
+        "[1/",
+        "vectors: ",
+        "threads: ",
+        "model: m, f32, input(28,28,1)",
+        "data: digits test (digits), 4 images",
+        "time: ",
+    ] {
         assert!(verbose.contains(part), "{part}: {verbose}");
     }
     assert!(stderr(&midge(folder.path(), &["-q", "summary", "--model", "nowhere"])).contains("nowhere"));

@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 
-use midge_core::{Element, Error, Header, Model, ModelError, Network, Number as _, checksum, f16};
+use midge_core::{Element, Error, FloatWeights, Header, Model, ModelError, Network, Number as _, checksum, f16};
 use midge_trainer::data::{gzip::unpack, idx};
 use midge_trainer::import;
 use midge_trainer::tflite;
@@ -73,6 +73,7 @@ fn file(bytes: &[u8]) {
         assert!(host.is_err(), "the host reads a file without an architecture");
         return;
     };
+    int8(&network.int8(), bytes);
     // As a device that knows the architecture does, with each type of weights.
     let device = [tensors::<f32>(&network, bytes), tensors::<f16>(&network, bytes)];
     // A network without weights has them in both types.
@@ -85,8 +86,18 @@ fn file(bytes: &[u8]) {
     assert_eq!(Weights::from_bytes(&again).expect("what was written can be read"), host);
 }
 
+/// A file of integers, which only devices read.
+fn int8(network: &Network, bytes: &[u8]) {
+    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+    let place = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()];
+    place.copy_from_slice(bytes);
+    if let Ok(model) = Model::<i8>::from_safetensors(network, place) {
+        run(&model);
+    }
+}
+
 /// The tensors of a file at an aligned address, in f32; at the addresses behind it they are the same, or misaligned.
-fn tensors<T: Element + Debug>(network: &Network, bytes: &[u8]) -> Option<Vec<Vec<f32>>> {
+fn tensors<T: Element + FloatWeights + Debug>(network: &Network, bytes: &[u8]) -> Option<Vec<Vec<f32>>> {
     let mut words = vec![0u64; bytes.len() / 8 + 2];
     let mut at = |offset: usize| {
         let place = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[offset..offset + bytes.len()];
@@ -117,7 +128,7 @@ fn run<T: Element>(model: &Model<'_, T>) {
         return;
     }
     let mut buffer = vec![0.0; model.gradient_len()];
-    for pixel in [0.0, 1.0] {
+    for pixel in model.range() {
         let image = vec![pixel; network.input().len()];
         let logits = model.logits(&image, &mut buffer).expect("logits of a model that was read");
         assert!(logits.len() == network.classes() && logits.iter().all(|x| x.is_finite()));
@@ -129,7 +140,7 @@ fn run<T: Element>(model: &Model<'_, T>) {
 }
 
 /// A model that is written is read as the same model.
-fn rewrite<T: Element>(model: &Model<'_, T>) {
+fn rewrite<T: Element + FloatWeights>(model: &Model<'_, T>) {
     let mut file = Vec::new();
     model.write_safetensors(&[("key \"\\\n", "value \"\\\n")], &mut |bytes| file.extend_from_slice(bytes));
     let mut words = vec![0u64; file.len().div_ceil(8)];

@@ -107,8 +107,11 @@ impl<'a> Int8Tensors<'a> {
         let is_byte = |x: &i32| (-128..=127).contains(x);
         let [.., low, high] = self.range else { return Err(ModelError::Quantisation { layer }) };
         let are_multipliers = self.multipliers.iter().all(|[multiplier, shift]| *multiplier >= 0 && shift.abs() <= 31);
-        let are_scales = self.scales.iter().all(|scale| scale.is_normal() && *scale > 0.0);
-        if !self.range.iter().all(is_byte) || low > high || !are_multipliers || !are_scales {
+        // So that no value and no range of them can overflow.
+        let are_scales = self.scales.iter().all(|scale| (1e-30..=1e30).contains(scale));
+        // More than that do not fit the sums of an average.
+        let are_summed = !matches!(stage, Stage::Spatial(s) if s.operation == Operation::Average && s.taps() > 255);
+        if !self.range.iter().all(is_byte) || low > high || !are_multipliers || !are_scales || !are_summed {
             return Err(ModelError::Quantisation { layer });
         }
         for (output, bias) in self.bias.iter().enumerate() {

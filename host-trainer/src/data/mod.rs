@@ -100,16 +100,15 @@ impl Source {
 /// # Errors
 /// Any [`DataError`] but [`DataError::NoLabels`] and [`DataError::NoSplit`]; each names the file or folder concerned.
 pub fn load(source: &Source, split: Split, input: &Input, part: Part) -> Result<Loaded, DataError> {
-    let whole = match source {
+    let set = match source {
         Source::File(path) => return file::load(path, input, part),
-        Source::Folder(folder) => folder::load(folder, split)?,
-        Source::Cache => mnist::from_cache(split)?,
+        Source::Folder(folder) => folder::load(folder, split)?.slice(part.offset, part.limit)?,
+        Source::Cache => mnist::from_cache(split)?.slice(part.offset, part.limit)?,
         &Source::Synthetic { seed, train, test } => match split {
-            Split::Train => synthetic_split(seed, split, (train, 0))?,
-            Split::Test => synthetic_split(seed, split, (test, synthetic::TEST_FIRST_INDEX))?,
+            Split::Train => synthetic_part(seed, split, (train, 0), part)?,
+            Split::Test => synthetic_part(seed, split, (test, synthetic::TEST_FIRST_INDEX), part)?,
         },
     };
-    let set = whole.slice(part.offset, part.limit)?;
     set.check(input)?;
     if !input.takes_bytes() {
         return Err(DataError::Units { name: set.name, range: input.range });
@@ -117,13 +116,15 @@ pub fn load(source: &Source, split: Split, input: &Input, part: Part) -> Result<
     Ok(set.into())
 }
 
-fn synthetic_split(seed: u64, split: Split, (count, first): (usize, u64)) -> Result<Dataset, DataError> {
+/// Draws no digit that is left out.
+fn synthetic_part(seed: u64, split: Split, (count, first): (usize, u64), part: Part) -> Result<Dataset, DataError> {
     if count > MAX_SYNTHETIC {
         return Err(DataError::TooMany(count));
     }
-    let mut set = synthetic::dataset(seed, count, first);
-    set.name = format!("synthetic {} (seed {seed})", split.name());
-    Ok(set)
+    let name = format!("synthetic {} (seed {seed})", split.name());
+    let places = part.of(count, &name)?;
+    let drawn = synthetic::dataset(seed, places.len(), first + places.start as u64);
+    Ok(Dataset { name, places: places.collect(), ..drawn })
 }
 
 #[cfg(test)]
