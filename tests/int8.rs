@@ -110,11 +110,17 @@ fn requantise(x: i32, [multiplier, shift]: [i32; 2]) -> i64 {
     (if high >= 0 { (high + half) >> right } else { -((-high + half) >> right) }) as i64
 }
 
+/// A map, an element of it, and what a value changes with it.
+type Slope = (usize, usize, f64);
+
+/// Row and column on the map, and inside the window.
+type Window = Vec<(usize, usize, usize, usize)>;
+
 /// A map of integers, and for each element the elements before it that it depends on, with slopes.
 struct Map {
     shape: Shape,
     values: Vec<i8>,
-    slopes: Vec<Vec<(usize, usize, f64)>>,
+    slopes: Vec<Vec<Slope>>,
 }
 
 /// Windows along one axis: the first element of each, before the border if negative.
@@ -131,12 +137,7 @@ fn starts(n: usize, (kernel, stride): (u8, u8), padding: Padding) -> Vec<isize> 
 }
 
 /// Positions of each window of a map, row by row, with the row and column inside the window.
-fn windows(
-    shape: Shape,
-    kernel: Size,
-    stride: Size,
-    padding: Padding,
-) -> (Shape, Vec<Vec<(usize, usize, usize, usize)>>) {
+fn windows(shape: Shape, kernel: Size, stride: Size, padding: Padding) -> (Shape, Vec<Window>) {
     let rows = starts(shape.height, (kernel.height, stride.height), padding);
     let columns = starts(shape.width, (kernel.width, stride.width), padding);
     let mut all = Vec::new();
@@ -204,7 +205,7 @@ fn stage(own: &Int8Stage, layers: &[Layer], (source, added): (usize, Option<usiz
     let at = |y: usize, x: usize, i: usize| (y * input.shape.width + x) * input.shape.channels + i;
     // Sums, the byte of each, and slopes.
     let mut shape = input.shape;
-    let mut sums: Vec<(i32, i8, Vec<(usize, usize, f64)>)> = Vec::new();
+    let mut sums: Vec<(i32, i8, Vec<Slope>)> = Vec::new();
     match layers[0] {
         Layer::Conv2d { filters, kernel, stride, padding, .. } => {
             let (map, all) = windows(input.shape, kernel, stride, padding);
@@ -460,7 +461,7 @@ fn damaged_files_are_refused_or_run() {
     }
     assert_eq!(bad(&|stage| stage.bias[1] = i32::MIN), Some(ModelError::TooLarge { layer }));
     assert!(matches!(
-        bad(&|stage| drop(stage.bias.pop())),
+        bad(&|stage| stage.bias.truncate(4)),
         Some(ModelError::TensorShape { expected: 5, found: 4, .. })
     ));
 }

@@ -1,7 +1,7 @@
 //! The types of weights that models run with, and the passes of each, compiled once.
 
-use super::batch::kernels;
-use super::{backward, batch, forward, int8};
+use super::batch::{int8 as int8_batch, kernels};
+use super::{backward, forward, int8};
 use crate::loss::Loss;
 use crate::model::{Chain, Model, Weights};
 
@@ -90,12 +90,12 @@ impl Passes for i8 {
 
     #[allow(private_interfaces, reason = "only called in this crate")]
     fn batch_forward(pass: kernels::Forward<'_, '_, '_, Self>) {
-        batch::int8::forward(pass);
+        int8_batch::forward(pass);
     }
 
     #[allow(private_interfaces, reason = "only called in this crate")]
     fn batch_backward(pass: kernels::Backward<'_, '_, '_, Self>) {
-        batch::int8::backward(pass);
+        int8_batch::backward(pass);
     }
 }
 
