@@ -18,7 +18,6 @@
 
 use super::arithmetic::Arithmetic;
 use super::progress::Progress;
-use super::sources::InputRowGradient;
 use crate::kernels::conv::{GradientRow, InputGradientRow, WindowGradients};
 use crate::kernels::dense;
 use crate::kernels::masks::RowMasks;
@@ -151,15 +150,15 @@ fn dense_stages<'b, S: Simd, T: Arithmetic>(
 ///
 /// Every stage keeps the rows of its output gradient that one input row needs. The first stage adds each row
 /// to the image's gradient at once.
-struct BackwardRows<'m, 'a, 'b, T: Arithmetic> {
-    model: &'a Model<'m, T>,
+pub(super) struct BackwardRows<'m, 'a, 'b, T: Arithmetic> {
+    pub(super) model: &'a Model<'m, T>,
     /// Gradient of the first dense stage's output, or of the logits.
     flat: &'a [f32],
-    masks: &'a [u32],
+    pub(super) masks: &'a [u32],
     /// Rows of output gradient of all spatial stages.
-    rows: &'b mut [f32],
+    pub(super) rows: &'b mut [f32],
     /// Of the image.
-    gradient: &'b mut [f32],
+    pub(super) gradient: &'b mut [f32],
 }
 
 impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
@@ -167,87 +166,6 @@ impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         if T::GRAPHS { self.run_graph(simd) } else { self.run_chain(simd) }
-    }
-
-    /// The walk through a graph: the first stage asks for rows of its output's gradient, each stage those of all its readers.
-    #[inline(always)]
-    fn run_graph<S: Simd>(mut self, simd: S) {
-        let plan = self.model.network().plan();
-        let mut made = T::PerStage::<u16>::default();
-        T::fill(&mut made, plan.spatial_count());
-        let mut index = 0;
-        while let (Some(stage), Some(row)) = (plan.spatial(index), made.get(index).copied().map(usize::from)) {
-            let missing = plan.readers(index).find(|(reader, is_skip)| {
-                let needed = plan.spatial(*reader).map_or(0, |reader| reader.last_reader_row(row, *is_skip));
-                made.get(*reader).is_some_and(|made| usize::from(*made) <= needed)
-            });
-            if let Some((reader, _)) = missing {
-                index = reader;
-                continue;
-            }
-            if let Some(made) = made.get_mut(index) {
-                *made += 1;
-            }
-            if index + 1 == plan.spatial_count() {
-                self.last_row(simd, index, stage, row);
-            } else {
-                self.row_from_all(simd, (index, stage), row);
-            }
-            if index == 0 {
-                self.row_to_image(simd, stage, row);
-                if row + 1 == stage.output().height {
-                    return;
-                }
-            }
-            index = 0;
-        }
-    }
-
-    /// Row `row` of the output gradient of stage `index`: the sum of what all its readers contribute.
-    #[inline(always)]
-    fn row_from_all<S: Simd>(&mut self, simd: S, (index, stage): (usize, &Spatial), row: usize) {
-        let plan = self.model.network().plan();
-        let (start, slots) = Self::ring(plan, index);
-        let len = stage.output().row_len();
-        let (before, rows) = split_mut(self.rows, start + slots * len);
-        let target = span_mut(before, start + row % slots * len, len);
-        target.fill(0.0);
-        let wanted = Some(masks_of_row(plan, self.masks, index, stage, row));
-        for (reader, is_skip) in plan.readers(index) {
-            let Some(own) = plan.spatial(reader) else { return };
-            let (place, slots) = Self::ring(plan, reader);
-            let len = own.output().row_len();
-            let (first, last) = if is_skip { (row, row) } else { own.covering_rows(row) };
-            for p in first..=last {
-                let place = place - start - Self::ring(plan, index).1 * stage.output().row_len();
-                let output = &GradientRow {
-                    row: p,
-                    gradient: span(rows, place + p % slots * len, len),
-                    masks: masks_of_row(plan, self.masks, reader, own, p),
-                };
-                let to = InputRowGradient { row, wanted, target: &mut *target };
-                T::contribute(simd, self.model, (reader, own), output, to);
-            }
-        }
-    }
-
-    /// Adds what output row `row` of the first stage contributes to the image's gradient.
-    #[inline(always)]
-    fn row_to_image<S: Simd>(&mut self, simd: S, stage: &Spatial, row: usize) {
-        if stage.convolves() && !T::IS_INT8 {
-            return self.add_to_image(simd, stage, row);
-        }
-        let gradient = core::mem::take(&mut self.gradient);
-        let output = &self.gradient_row(0, stage, row);
-        let len = stage.input().row_len();
-        for padded in row * stage.row_step()..row * stage.row_step() + stage.row_extent() {
-            if let Some(input_row) = padded.checked_sub(stage.pad_top()).filter(|row| *row < stage.input().height) {
-                let target = span_mut(gradient, input_row * len, len);
-                let to = InputRowGradient { row: input_row, wanted: None, target };
-                T::contribute(simd, self.model, (0, stage), output, to);
-            }
-        }
-        self.gradient = gradient;
     }
 
     /// The walk through a chain, in which a stage's only reader is the next one.
@@ -287,7 +205,7 @@ impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
 
     /// The rows kept for stage `index`: where they start and how many.
     #[inline(never)]
-    fn ring(plan: &Stages, index: usize) -> (usize, usize) {
+    pub(super) fn ring(plan: &Stages, index: usize) -> (usize, usize) {
         let len = |i: usize| plan.spatial(i).map_or(0, |s| s.gradient_slots() * s.output().row_len());
         let slots = plan.spatial(index).map_or(1, |s| s.gradient_slots());
         ((0..index).map(len).sum(), slots.max(1))
@@ -295,7 +213,7 @@ impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
 
     /// Row `row` of the output gradient of stage `index`, with its bits.
     #[inline(always)]
-    fn gradient_row<'s>(&'s self, index: usize, stage: &'s Spatial, row: usize) -> GradientRow<'s> {
+    pub(super) fn gradient_row<'s>(&'s self, index: usize, stage: &'s Spatial, row: usize) -> GradientRow<'s> {
         let plan = self.model.network().plan();
         let (start, slots) = Self::ring(plan, index);
         let len = stage.output().row_len();
@@ -308,7 +226,7 @@ impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
 
     /// Output gradient of the last spatial stage: from the first dense layer, for live units only.
     #[inline(always)]
-    fn last_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize) {
+    pub(super) fn last_row<S: Simd>(&mut self, simd: S, index: usize, stage: &Spatial, row: usize) {
         let plan = self.model.network().plan();
         let (start, slots) = Self::ring(plan, index);
         let (len, channels) = (stage.output().row_len(), stage.output().channels);
@@ -352,7 +270,7 @@ impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
 
     /// Adds what output row `row` of the first stage contributes to the image's gradient.
     #[inline(always)]
-    fn add_to_image<S: Simd>(&mut self, simd: S, stage: &Spatial, row: usize) {
+    pub(super) fn add_to_image<S: Simd>(&mut self, simd: S, stage: &Spatial, row: usize) {
         // Taken out, so that the rows can be borrowed beside it.
         let gradient = core::mem::take(&mut self.gradient);
         let output = self.gradient_row(0, stage, row);
@@ -379,7 +297,13 @@ impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
 
 /// The bits of output row `row` of stage `index`.
 #[inline(never)]
-fn masks_of_row<'s>(plan: &Stages, masks: &'s [u32], index: usize, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
+pub(super) fn masks_of_row<'s>(
+    plan: &Stages,
+    masks: &'s [u32],
+    index: usize,
+    stage: &'s Spatial,
+    row: usize,
+) -> RowMasks<'s> {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     RowMasks { stage, words: span(masks, start, stage.mask_row_len()) }
 }

@@ -4,7 +4,8 @@
 //! rows of weights to its sums; so the features never lie in memory together. The other dense layers follow one by one.
 
 use super::arithmetic::Arithmetic;
-use super::rows::{ForwardRows, Keep, Sink};
+use super::keep::Keep;
+use super::rows::{ForwardRows, Sink};
 use crate::kernels::dense::Dense;
 use crate::kernels::rectify::cap_values;
 use crate::model::Model;

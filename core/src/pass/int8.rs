@@ -1,7 +1,8 @@
 //! Image to logits in integers of 8 bits. The spatial stages are those of `rows.rs`; the sums of a dense layer have 32 bits, and
 //! become bytes when the last input was added.
 
-use super::rows::{ForwardRows, Keep, Sink};
+use super::keep::Keep;
+use super::rows::{ForwardRows, Sink};
 use crate::kernels::int8::Int8Layer;
 use crate::kernels::int8::dense::Int8Accumulate;
 use crate::model::Model;

@@ -10,7 +10,7 @@
 //! stages read a value, the maps of the others are added to that of the first.
 
 use super::arithmetic::Arithmetic;
-use super::rows::Keep;
+use super::keep::Keep;
 use crate::kernels::average;
 use crate::kernels::conv::{GradientMap, InputGradientMap, WeightGradientMap};
 use crate::kernels::depthwise::{DepthwiseGradientMap, DepthwiseWeightGradient};

@@ -12,143 +12,20 @@
 //! for output row 0     -    r0   r1   r2       first = 0
 //! for output row 1     r3   r4   r1   r2       first = 2: the window's rows are r1, r2, r3, r4
 //! for output row 2     r3   r4   r5   r6       first = 0
-//!
-//! the rows of one stage: | slot 0 | slot 1 | slot 2 | slot 3 | bits of slot 0, 1, 2, 3 |
 //! ```
 //! One cursor walks over the stages. It goes down to the stage whose row is missing. When a row was made it goes up: in a
 //! chain to the next stage, in a graph to the last one, which asks again.
 //!
-//! What is done once a row is not inlined: on a device its code would be there many times.
-
-use core::ops::Range;
+//! `keep.rs` says where the rows lie; `graph_rows.rs` has what only graphs need.
 
 use super::arithmetic::Arithmetic;
+use super::keep::Keep;
 use super::progress::Progress;
-use super::sources::{NewRow, Sources};
-use bytemuck::Zeroable as _;
-
-use crate::kernels::conv::Window;
+use super::sources::Sources;
 use crate::model::Model;
-use crate::network::plan::{Operation, Spatial, Stages};
-use crate::span::{CACHE_LINE, reach, reach_mut, rest, rest_mut, span, span_mut, split_mut};
+use crate::network::plan::{Spatial, Stages};
+use crate::span::{reach, reach_mut, span, span_mut};
 use crate::vector::Simd;
-
-/// Which input rows stay in memory.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
-    /// Those under one output row.
-    Window,
-    /// All.
-    All,
-}
-
-impl Keep {
-    /// Input rows that `stage` has room for.
-    const fn slots(self, stage: &Spatial) -> usize {
-        match self {
-            Self::Window => stage.input_slots(),
-            // An average adds its rows up; nobody reads them again.
-            Self::All if matches!(stage.operation, Operation::Average) => 1,
-            Self::All => stage.whole_height(),
-        }
-    }
-
-    /// Elements of the rows of one stage. Where all are kept, the next stage's start at a cache line, if these do.
-    #[inline(always)]
-    fn stage_len<T: Arithmetic>(self, stage: &Spatial) -> usize {
-        let mut len = T::input_rows_len(stage, self.slots(stage));
-        if T::GRAPHS {
-            len += stage.skip_slots() * T::own_row_len(stage);
-        }
-        match self {
-            Self::Window => len,
-            Self::All => len.next_multiple_of(CACHE_LINE),
-        }
-    }
-
-    /// Elements of the rows of all spatial stages.
-    pub(crate) fn rows_len<T: Arithmetic>(self, plan: &Stages) -> usize {
-        self.offset::<T>(plan, plan.spatial_count())
-    }
-
-    /// Where the rows of stage `index` start: those of its input, then those of its output's size.
-    #[inline(never)]
-    fn offset<T: Arithmetic>(self, plan: &Stages, index: usize) -> usize {
-        (0..index).filter_map(|i| plan.spatial(i)).map(|stage| self.stage_len::<T>(stage)).sum()
-    }
-
-    /// Where row `row` of the output's size lies that stage `index` keeps: one that it adds, or sums.
-    fn own_row<T: Arithmetic>(self, plan: &Stages, (index, stage): (usize, &Spatial), row: usize) -> Range<usize> {
-        let (len, slot) = (T::own_row_len(stage), row % stage.skip_slots().max(1));
-        let start = self.offset::<T>(plan, index) + T::input_rows_len(stage, self.slots(stage)) + slot * len;
-        start..start + len
-    }
-
-    /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
-    #[inline(never)]
-    pub(crate) fn window<'b, T: Arithmetic>(
-        self,
-        plan: &Stages,
-        rows: &'b [T::Value],
-        (index, stage): (usize, &'b Spatial),
-        row: usize,
-    ) -> Window<'b, T::Value> {
-        let slots = self.slots(stage).max(1);
-        let own = span(rows, self.offset::<T>(plan, index), T::input_rows_len(stage, slots));
-        let (values, live) = T::split(own, stage, slots);
-        let lengths = [stage.padded_row_len(), stage.padded_row_step(), T::row_words(stage)];
-        Window { values, live, lengths, slots, first: row * stage.row_step() % slots, row }
-    }
-
-    /// The whole padded input of a stage and what lies behind it, if all rows are kept.
-    pub(crate) fn map<'b, T: Arithmetic>(self, plan: &Stages, rows: &'b [T::Value], index: usize) -> &'b [T::Value] {
-        rest(rows, self.offset::<T>(plan, index))
-    }
-
-    /// Where the content of padded input row `row` of stage `index` lies.
-    fn content<T: Arithmetic>(self, plan: &Stages, (index, stage): (usize, &Spatial), row: usize) -> Range<usize> {
-        let slot = row % self.slots(stage).max(1);
-        let left = stage.pad_left() * stage.input().channels;
-        let start = self.offset::<T>(plan, index) + slot * stage.padded_row_step() + left;
-        start..start + stage.input().row_len()
-    }
-
-    /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
-    #[inline(never)]
-    pub(super) fn next_row<'b, T: Arithmetic>(
-        self,
-        plan: &Stages,
-        rows: &'b mut [T::Value],
-        (index, stage): (usize, &'b Spatial),
-        row: usize,
-    ) -> (&'b [T::Value], NewRow<'b, T::Value>) {
-        let (before, own) = split_mut(rows, self.offset::<T>(plan, index));
-        let slots = self.slots(stage);
-        let slot = row % slots.max(1);
-        let (values, live) = T::split_mut(own, stage, slots);
-        let values = span_mut(values, slot * stage.padded_row_step(), stage.padded_row_len());
-        let words = T::row_words(stage);
-        (before, NewRow { stage, values, live: span_mut(live, slot * words, words) })
-    }
-}
-
-impl<V: Copy> NewRow<'_, V> {
-    /// A row of padding.
-    #[inline(never)]
-    fn clear(self, zero: V) {
-        self.values.fill(zero);
-        self.live.fill(0);
-    }
-
-    /// The row between its paddings.
-    #[inline(never)]
-    fn content(&mut self, zero: V) -> &mut [V] {
-        let (left, content) = (self.stage.pad_left() * self.stage.input().channels, self.stage.input().row_len());
-        span_mut(self.values, 0, left).fill(zero);
-        rest_mut(self.values, left + content).fill(zero);
-        span_mut(self.values, left, content)
-    }
-}
 
 /// Where a forward pass through the spatial stages reads and writes.
 pub(crate) struct ForwardRows<'m, 'a, 'b, T: Arithmetic> {
@@ -294,103 +171,15 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     }
 }
 
-/// What a stage of a graph needs beyond that of a chain.
-impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
-    /// Receives the padding above the first row of each stage: a row may come before its reader asks for one.
-    fn clear_top_paddings(&mut self, progress: &mut [Progress]) {
-        let plan = self.model.network().plan();
-        for (index, state) in progress.iter_mut().enumerate() {
-            let Some(stage) = plan.spatial(index) else { return };
-            for _ in 0..stage.pad_top() {
-                self.keep
-                    .next_row::<T>(plan, self.rows, (index, stage), state.receive())
-                    .1
-                    .clear(T::zero(self.model, index));
-            }
-        }
-    }
-
-    /// Makes output row `row` of stage `index`, for all that read it: the first of them gets it where it is made, the others
-    /// get copies.
-    #[inline(always)]
-    fn row_for_all<S: Simd>(
-        &mut self,
-        simd: S,
-        (index, stage): (usize, &Spatial),
-        row: usize,
-        (progress, skipped): (&mut [Progress], &mut [u16]),
-    ) {
-        let plan = self.model.network().plan();
-        let mut made: Option<Range<usize>> = None;
-        for (reader, is_skip) in plan.readers(index) {
-            let Some(target) = plan.spatial(reader) else { return };
-            let (Some(state), Some(skipped)) = (progress.get_mut(reader), skipped.get_mut(reader)) else { return };
-            let at = if is_skip {
-                *skipped += 1;
-                self.keep.own_row::<T>(plan, (reader, target), usize::from(*skipped - 1))
-            } else {
-                self.keep.content::<T>(plan, (reader, target), state.receive())
-            };
-            match &made {
-                None => {
-                    self.make(simd, (index, stage), row, at.clone());
-                    made = Some(at);
-                }
-                Some(made) => self.rows.copy_within(made.clone(), at.start),
-            }
-            if !is_skip {
-                let received = state.received() - 1;
-                let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (reader, target), received);
-                // Clears the paddings.
-                new.content(T::zero(self.model, reader));
-                T::finish(simd, new);
-                self.add_up((reader, target), received);
-            }
-        }
-        self.clear_sums((index, stage), row);
-    }
-
-    /// Makes output row `row` of stage `index` at a place behind all rows of that stage.
-    #[inline(always)]
-    fn make<S: Simd>(&mut self, simd: S, (index, stage): (usize, &Spatial), row: usize, at: Range<usize>) {
-        let plan = self.model.network().plan();
-        let (rows, target) = split_mut(self.rows, at.start);
-        let out = span_mut(target, 0, at.len());
-        let window = &self.keep.window::<T>(plan, rows, (index, stage), row);
-        let own = self.keep.own_row::<T>(plan, (index, stage), row);
-        let own = reach(rows, own.start, own.len());
-        let masks = row_masks(plan, self.masks, index, stage, row);
-        T::make(simd, self.model, (index, stage), Sources { window, own, first: 0 }, out, masks);
-    }
-
-    /// Adds padded input row `row` of an average to its sums.
-    fn add_up(&mut self, (index, stage): (usize, &Spatial), row: usize) {
-        if stage.operation != Operation::Average {
-            return;
-        }
-        let plan = self.model.network().plan();
-        let content = self.keep.content::<T>(plan, (index, stage), row);
-        let sums = self.keep.own_row::<T>(plan, (index, stage), 0);
-        let (rows, behind) = split_mut(self.rows, sums.start);
-        let sums = span_mut(behind, 0, sums.len());
-        if row == stage.pad_top() {
-            sums.fill(T::Value::zeroed());
-        }
-        T::add_up(stage, span(rows, content.start, content.len()), sums);
-    }
-
-    /// Begins an average's next row.
-    fn clear_sums(&mut self, (index, stage): (usize, &Spatial), row: usize) {
-        if stage.operation == Operation::Average {
-            let own = self.keep.own_row::<T>(self.model.network().plan(), (index, stage), row);
-            span_mut(self.rows, own.start, own.len()).fill(T::Value::zeroed());
-        }
-    }
-}
-
 /// The bits of output row `row` of stage `index`, or nothing if none are kept.
 #[inline(never)]
-fn row_masks<'b>(plan: &Stages, masks: &'b mut [u32], index: usize, stage: &Spatial, row: usize) -> &'b mut [u32] {
+pub(super) fn row_masks<'b>(
+    plan: &Stages,
+    masks: &'b mut [u32],
+    index: usize,
+    stage: &Spatial,
+    row: usize,
+) -> &'b mut [u32] {
     let start = plan.mask_range(index).start + row * stage.mask_row_len();
     reach_mut(masks, start, stage.mask_row_len())
 }

@@ -15,7 +15,8 @@
 //! ```
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
-use super::stage::{Stage, max};
+use super::spatial::max;
+use super::stage::Stage;
 use crate::network::shape::Shape;
 
 /// Most elements of a buffer: 4 GB, all that an address of 32 bits reaches.

@@ -16,8 +16,10 @@
 mod lengths;
 mod planner;
 mod schedule;
+mod spatial;
 mod stage;
 mod stages;
 
-pub(crate) use stage::{DenseStage, Operation, Spatial, Stage, WORD_BITS};
+pub(crate) use spatial::{Operation, Spatial, WORD_BITS};
+pub(crate) use stage::{DenseStage, Stage};
 pub(crate) use stages::{MAX_CHAIN, MAX_STAGES, Stages};

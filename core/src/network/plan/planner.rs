@@ -6,7 +6,8 @@
 
 use super::lengths::Lengths;
 use super::schedule;
-use super::stage::{DenseStage, Operation, Spatial, Stage};
+use super::spatial::{Operation, Spatial};
+use super::stage::{DenseStage, Stage};
 use super::stages::{MAX_CHAIN, MAX_STAGES, Stages};
 use crate::network::layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, NetworkError};
 use crate::network::shape::{Padding, Shape, Size, windows};

@@ -12,7 +12,8 @@
 //! ```
 //! Both walks are those of `pass/rows.rs` and `pass/backward.rs`, which go on in the same order.
 
-use super::stage::{Operation, Spatial, Stage};
+use super::spatial::{Operation, Spatial};
+use super::stage::Stage;
 use super::stages::MAX_STAGES;
 use crate::network::layer::NetworkError;
 

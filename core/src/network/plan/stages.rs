@@ -1,7 +1,8 @@
 //! The stages of a network and where each one's part of a buffer lies.
 
 use super::lengths::Lengths;
-use super::stage::{DenseStage, Spatial, Stage};
+use super::spatial::Spatial;
+use super::stage::{DenseStage, Stage};
 use crate::network::shape::Shape;
 use crate::span::{span, split};
 

@@ -11,8 +11,9 @@ use crate::kernels::rectify::cap_values;
 use crate::model::{Model, Weights};
 use crate::network::plan::DenseStage;
 use crate::pass::arithmetic::Arithmetic;
+use crate::pass::keep::Keep;
 use crate::pass::maps::{BackwardMaps, Wanted};
-use crate::pass::rows::{ForwardRows, Keep};
+use crate::pass::rows::ForwardRows;
 use crate::span::{reach_mut, rest_mut, span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 

@@ -17,8 +17,8 @@ use core::ops::Range;
 
 use crate::network::Network;
 use crate::network::plan::{DenseStage, Stage};
+use crate::pass::keep::Keep;
 use crate::pass::maps::maps_len;
-use crate::pass::rows::Keep;
 use crate::span::{CACHE_LINE, cache_line};
 
 /// What a forward pass leaves for the pass behind it.

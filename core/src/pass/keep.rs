@@ -1,0 +1,141 @@
+//! Where the rows of each stage lie.
+//!
+//! ```text
+//! the rows of one stage: | slot 0 | slot 1 | slot 2 | slot 3 | bits of slot 0, 1, 2, 3 | rows of its output's size |
+//! ```
+//! What is done once a row is not inlined: on a device its code would be there many times.
+
+use core::ops::Range;
+
+use super::arithmetic::Arithmetic;
+use super::sources::NewRow;
+use crate::kernels::conv::Window;
+use crate::network::plan::{Operation, Spatial, Stages};
+use crate::span::{CACHE_LINE, rest, rest_mut, span, span_mut, split_mut};
+
+/// Which input rows stay in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Those under one output row.
+    Window,
+    /// All.
+    All,
+}
+
+impl Keep {
+    /// Input rows that `stage` has room for.
+    pub(super) const fn slots(self, stage: &Spatial) -> usize {
+        match self {
+            Self::Window => stage.input_slots(),
+            // An average adds its rows up; nobody reads them again.
+            Self::All if matches!(stage.operation, Operation::Average) => 1,
+            Self::All => stage.whole_height(),
+        }
+    }
+
+    /// Elements of the rows of one stage. Where all are kept, the next stage's start at a cache line, if these do.
+    #[inline(always)]
+    fn stage_len<T: Arithmetic>(self, stage: &Spatial) -> usize {
+        let mut len = T::input_rows_len(stage, self.slots(stage));
+        if T::GRAPHS {
+            len += stage.skip_slots() * T::own_row_len(stage);
+        }
+        match self {
+            Self::Window => len,
+            Self::All => len.next_multiple_of(CACHE_LINE),
+        }
+    }
+
+    /// Elements of the rows of all spatial stages.
+    pub(crate) fn rows_len<T: Arithmetic>(self, plan: &Stages) -> usize {
+        self.offset::<T>(plan, plan.spatial_count())
+    }
+
+    /// Where the rows of stage `index` start: those of its input, then those of its output's size.
+    #[inline(never)]
+    fn offset<T: Arithmetic>(self, plan: &Stages, index: usize) -> usize {
+        (0..index).filter_map(|i| plan.spatial(i)).map(|stage| self.stage_len::<T>(stage)).sum()
+    }
+
+    /// Where row `row` of the output's size lies that stage `index` keeps: one that it adds, or sums.
+    pub(super) fn own_row<T: Arithmetic>(
+        self,
+        plan: &Stages,
+        (index, stage): (usize, &Spatial),
+        row: usize,
+    ) -> Range<usize> {
+        let (len, slot) = (T::own_row_len(stage), row % stage.skip_slots().max(1));
+        let start = self.offset::<T>(plan, index) + T::input_rows_len(stage, self.slots(stage)) + slot * len;
+        start..start + len
+    }
+
+    /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
+    #[inline(never)]
+    pub(crate) fn window<'b, T: Arithmetic>(
+        self,
+        plan: &Stages,
+        rows: &'b [T::Value],
+        (index, stage): (usize, &'b Spatial),
+        row: usize,
+    ) -> Window<'b, T::Value> {
+        let slots = self.slots(stage).max(1);
+        let own = span(rows, self.offset::<T>(plan, index), T::input_rows_len(stage, slots));
+        let (values, live) = T::split(own, stage, slots);
+        let lengths = [stage.padded_row_len(), stage.padded_row_step(), T::row_words(stage)];
+        Window { values, live, lengths, slots, first: row * stage.row_step() % slots, row }
+    }
+
+    /// The whole padded input of a stage and what lies behind it, if all rows are kept.
+    pub(crate) fn map<'b, T: Arithmetic>(self, plan: &Stages, rows: &'b [T::Value], index: usize) -> &'b [T::Value] {
+        rest(rows, self.offset::<T>(plan, index))
+    }
+
+    /// Where the content of padded input row `row` of stage `index` lies.
+    pub(super) fn content<T: Arithmetic>(
+        self,
+        plan: &Stages,
+        (index, stage): (usize, &Spatial),
+        row: usize,
+    ) -> Range<usize> {
+        let slot = row % self.slots(stage).max(1);
+        let left = stage.pad_left() * stage.input().channels;
+        let start = self.offset::<T>(plan, index) + slot * stage.padded_row_step() + left;
+        start..start + stage.input().row_len()
+    }
+
+    /// The rows of the stages before stage `index`, and its own padded row number `row` (padding rows count).
+    #[inline(never)]
+    pub(super) fn next_row<'b, T: Arithmetic>(
+        self,
+        plan: &Stages,
+        rows: &'b mut [T::Value],
+        (index, stage): (usize, &'b Spatial),
+        row: usize,
+    ) -> (&'b [T::Value], NewRow<'b, T::Value>) {
+        let (before, own) = split_mut(rows, self.offset::<T>(plan, index));
+        let slots = self.slots(stage);
+        let slot = row % slots.max(1);
+        let (values, live) = T::split_mut(own, stage, slots);
+        let values = span_mut(values, slot * stage.padded_row_step(), stage.padded_row_len());
+        let words = T::row_words(stage);
+        (before, NewRow { stage, values, live: span_mut(live, slot * words, words) })
+    }
+}
+
+impl<V: Copy> NewRow<'_, V> {
+    /// A row of padding.
+    #[inline(never)]
+    pub(super) fn clear(self, zero: V) {
+        self.values.fill(zero);
+        self.live.fill(0);
+    }
+
+    /// The row between its paddings.
+    #[inline(never)]
+    pub(super) fn content(&mut self, zero: V) -> &mut [V] {
+        let (left, content) = (self.stage.pad_left() * self.stage.input().channels, self.stage.input().row_len());
+        span_mut(self.values, 0, left).fill(zero);
+        rest_mut(self.values, left + content).fill(zero);
+        span_mut(self.values, left, content)
+    }
+}
