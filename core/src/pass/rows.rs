@@ -86,9 +86,6 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
                     if row + 1 == stage.output().height {
                         return;
                     }
-                    if T::GRAPHS {
-                        self.clear_sums((index, stage), row);
-                    }
                 } else if T::GRAPHS {
                     self.row_for_all(simd, (index, stage), row, (&mut progress, &mut skipped));
                     index = last;
@@ -99,23 +96,27 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
                     }
                 }
             } else if received < stage.pad_top() || received >= stage.pad_top() + stage.input().height {
-                self.keep
-                    .next_row::<T>(plan, self.rows, (index, stage), state.receive())
-                    .1
-                    .clear(T::zero(self.model, index));
+                let (_, new) = self.keep.next_row::<T>(plan, self.rows, (index, stage), state.receive());
+                new.clear(T::zero(self.model, index));
             } else if if T::GRAPHS { stage.source() == 0 } else { index == 0 } {
-                let len = stage.input().row_len();
-                let image = span(self.image, (received - stage.pad_top()) * len, len);
-                let row = state.receive();
-                let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (index, stage), row);
-                T::read_image(self.model, image, new.content(T::zero(self.model, index)));
-                T::finish(simd, new);
-                if T::GRAPHS {
-                    self.add_up((index, stage), row);
-                }
+                self.image_row(simd, (index, stage), state.receive());
             } else {
                 index = if T::GRAPHS { stage.source() } else { index } - 1;
             }
+        }
+    }
+
+    /// Receives padded row `row` of the image.
+    #[inline(always)]
+    fn image_row<S: Simd>(&mut self, simd: S, (index, stage): (usize, &Spatial), row: usize) {
+        let plan = self.model.network().plan();
+        let len = stage.input().row_len();
+        let image = span(self.image, (row - stage.pad_top()) * len, len);
+        let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (index, stage), row);
+        T::read_image(self.model, image, new.content(T::zero(self.model, index)));
+        T::finish(simd, new);
+        if T::GRAPHS {
+            self.add_up((index, stage), row);
         }
     }
 
@@ -167,6 +168,9 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
             T::make(simd, self.model, (index, stage), Sources { window, own, first }, out, masks);
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
+        }
+        if T::GRAPHS {
+            self.clear_sums((index, stage), row);
         }
     }
 }

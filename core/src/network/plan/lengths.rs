@@ -15,7 +15,7 @@
 //! ```
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
-use super::spatial::max;
+use super::spatial::{Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;
 
@@ -75,25 +75,8 @@ impl Lengths {
             // A sum that does not fit saturates, and `fit` refuses it.
             lengths.masks = lengths.masks.saturating_add(stages[i].mask_len());
             match &stages[i] {
-                Stage::Spatial(s) => {
-                    let rows = if is_int8 { s.int8_rows_len() } else { s.all_rows_len() };
-                    lengths.forward_rows = lengths.forward_rows.saturating_add(rows);
-                    let gradients = s.gradient_slots() * s.output().row_len();
-                    lengths.backward_rows = lengths.backward_rows.saturating_add(gradients);
-                    lengths.classes = s.output().len();
-                    lengths.tail = words(s.output().channels, is_int8);
-                }
-                Stage::Dense(d) => {
-                    let parity = (i - spatial) % 2;
-                    lengths.dense[parity] = max(lengths.dense[parity], d.units);
-                    if i + 1 < count {
-                        lengths.hidden[parity] = max(lengths.hidden[parity], words(d.units, is_int8));
-                    }
-                    if is_int8 {
-                        lengths.sums = max(lengths.sums, d.units);
-                    }
-                    lengths.classes = d.units;
-                }
+                Stage::Spatial(s) => lengths.add_spatial(s, is_int8),
+                Stage::Dense(d) => lengths.add_dense(d.units, i - spatial, i + 1 == count, is_int8),
             }
             i += 1;
         }
@@ -114,6 +97,28 @@ impl Lengths {
         // Forward and backward never overlap in time, so they share their space.
         lengths.gradient = lengths.masks.saturating_add(max(forward, backward)).saturating_add(lengths.classes);
         lengths
+    }
+
+    const fn add_spatial(&mut self, stage: &Spatial, is_int8: bool) {
+        let rows = if is_int8 { stage.int8_rows_len() } else { stage.all_rows_len() };
+        self.forward_rows = self.forward_rows.saturating_add(rows);
+        let gradients = stage.gradient_slots() * stage.output().row_len();
+        self.backward_rows = self.backward_rows.saturating_add(gradients);
+        self.classes = stage.output().len();
+        self.tail = words(stage.output().channels, is_int8);
+    }
+
+    /// Dense stage number `number`.
+    const fn add_dense(&mut self, units: usize, number: usize, is_last: bool, is_int8: bool) {
+        let parity = number % 2;
+        self.dense[parity] = max(self.dense[parity], units);
+        if !is_last {
+            self.hidden[parity] = max(self.hidden[parity], words(units, is_int8));
+        }
+        if is_int8 {
+            self.sums = max(self.sums, units);
+        }
+        self.classes = units;
     }
 
     /// Whether every buffer of a network with images of shape `input`, also that of an attack with momentum, can be

@@ -99,22 +99,13 @@ const fn forward_rows(stages: &[Stage; MAX_STAGES], count: usize, rows: &mut Row
     }
     while made[last] < spatial(stages, last).output().height {
         let mut index = last;
-        loop {
-            let stage = spatial(stages, index);
-            let first = made[index] * stage.row_step();
-            if received[index] < first + stage.row_extent() {
-                let row = received[index];
-                let is_padding = row >= stage.pad_top() + stage.input().height;
-                if is_padding || stage.source() == 0 {
-                    received[index] += 1;
-                } else {
-                    index = stage.source() - 1;
-                }
-                continue;
-            }
-            match stage.skip() {
-                Some(value) if skipped[index] <= made[index] => index = value - 1,
-                _ => break,
+        while let Some(source) = missing_source(spatial(stages, index), (received[index], skipped[index]), made[index])
+        {
+            if source == 0 {
+                // The image, or padding below it.
+                received[index] += 1;
+            } else {
+                index = source - 1;
             }
         }
         made[index] += 1;
@@ -135,6 +126,18 @@ const fn forward_rows(stages: &[Stage; MAX_STAGES], count: usize, rows: &mut Row
             }
             reader += 1;
         }
+    }
+}
+
+/// The value of which a stage that has received and skipped so many rows needs another to make row `made`; 0 if it is there.
+const fn missing_source(stage: &Spatial, (received, skipped): (usize, usize), made: usize) -> Option<usize> {
+    if received < made * stage.row_step() + stage.row_extent() {
+        let is_padding = received >= stage.pad_top() + stage.input().height;
+        return Some(if is_padding { 0 } else { stage.source() });
+    }
+    match stage.skip() {
+        Some(value) if skipped <= made => Some(value),
+        _ => None,
     }
 }
 

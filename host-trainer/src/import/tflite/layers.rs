@@ -27,6 +27,8 @@ struct Lowering<'g> {
     current: usize,
     input: Shape,
     is_flat: bool,
+    /// Whether a softmax or the like has come, behind which nothing may.
+    is_over: bool,
 }
 
 /// The layers of the graph up to tensor `end`, or up to its output.
@@ -41,6 +43,7 @@ pub(super) fn lower(graph: &Graph<'_>, end: Option<usize>) -> Result<Lowered> {
         current: image,
         input: map(&graph.tensors[image].shape)?,
         is_flat: false,
+        is_over: false,
     };
     for (index, operator) in graph.operators.iter().enumerate() {
         let lowered = lowering.operator(index, operator);
@@ -77,10 +80,55 @@ fn padding(padding: tflite::Padding) -> Padding {
     }
 }
 
+fn max_pool(pool: &Pool2d) -> Result<Layer> {
+    let [height, width] = pool.filter;
+    ensure!(
+        pool.stride == pool.filter && height == width,
+        "expected a square window whose stride is its size, found {:?} with a stride of {:?}",
+        pool.filter,
+        pool.stride
+    );
+    Ok(Layer::MaxPool2d { pool: height, padding: padding(pool.padding) })
+}
+
 impl Lowering<'_> {
     fn operator(&mut self, index: usize, operator: &Operator) -> Result<()> {
         let input = operator.inputs.first().copied().flatten().context("its input is missing")?;
         let output = *operator.outputs.first().context("its output is missing")?;
+        match &operator.kind {
+            Kind::Reshape(_) => return self.reshape(input, output),
+            Kind::Quantize => {
+                ensure!(self.layers.is_empty(), "expected it before the first layer, found it behind one");
+                return self.pass(input, output);
+            }
+            Kind::Dequantize | Kind::Softmax { .. } => {
+                ensure!(!self.layers.is_empty(), "expected it behind the last layer, found it before the first");
+                self.is_over = true;
+                return self.pass(input, output);
+            }
+            Kind::Conv2d(_) | Kind::DepthwiseConv2d { .. } | Kind::FullyConnected { .. } => {
+                self.weighted(index, input, operator)?;
+            }
+            Kind::MaxPool2d(pool) => {
+                let layer = max_pool(pool)?;
+                self.push(index, input, layer, pool.activation)?;
+            }
+            Kind::AveragePool2d(pool) => {
+                let layer = self.average(input, output, pool)?;
+                self.push(index, input, layer, pool.activation)?;
+            }
+            Kind::Add(activation) => self.add(index, operator, *activation)?,
+            Kind::Relu => self.push(index, input, Layer::Relu, Activation::None)?,
+            Kind::Relu6 => self.push(index, input, Layer::Relu6, Activation::None)?,
+            other => bail!("midge has no layer that is {} there", other.name()),
+        }
+        self.current = output;
+        self.tensors.insert(output, self.layers.len().checked_sub(1));
+        Ok(())
+    }
+
+    /// A layer with weights.
+    fn weighted(&mut self, index: usize, input: usize, operator: &Operator) -> Result<()> {
         match &operator.kind {
             Kind::Conv2d(conv) => {
                 let [filters, height, width, _] = self.weights(operator)?;
@@ -108,35 +156,8 @@ impl Lowering<'_> {
                 self.current = input;
                 self.push(index, input, Layer::Dense { units, bias: true }, *activation)?;
             }
-            Kind::MaxPool2d(pool) => {
-                let [height, width] = pool.filter;
-                ensure!(
-                    pool.stride == pool.filter && height == width,
-                    "expected a square window whose stride is its size, found {:?} with a stride of {:?}",
-                    pool.filter,
-                    pool.stride
-                );
-                let layer = Layer::MaxPool2d { pool: height, padding: padding(pool.padding) };
-                self.push(index, input, layer, pool.activation)?;
-            }
-            Kind::AveragePool2d(pool) => {
-                let layer = self.average(input, output, pool)?;
-                self.push(index, input, layer, pool.activation)?;
-            }
-            Kind::Add(activation) => self.add(index, operator, *activation)?,
-            Kind::Relu => self.push(index, input, Layer::Relu, Activation::None)?,
-            Kind::Relu6 => self.push(index, input, Layer::Relu6, Activation::None)?,
-            Kind::Reshape(_) => return self.reshape(input, output),
-            Kind::Quantize | Kind::Dequantize | Kind::Softmax { .. } => {
-                self.read(input)?;
-                self.current = output;
-                self.tensors.insert(output, self.tensors[&input]);
-                return Ok(());
-            }
-            other => bail!("midge has no layer that is {} there", other.name()),
+            other => bail!("{} has no weights", other.name()),
         }
-        self.current = output;
-        self.tensors.insert(output, self.layers.len().checked_sub(1));
         Ok(())
     }
 
@@ -185,6 +206,14 @@ impl Lowering<'_> {
         self.push(index, main, Layer::Add { layer }, activation)
     }
 
+    /// What leaves no layer: the output is the input.
+    fn pass(&mut self, input: usize, output: usize) -> Result<()> {
+        self.read(input)?;
+        self.current = output;
+        self.tensors.insert(output, self.tensors[&input]);
+        Ok(())
+    }
+
     /// A vector, or another shape of the image: neither moves a byte.
     fn reshape(&mut self, input: usize, output: usize) -> Result<()> {
         let to = map(&self.graph.tensors[output].shape)?;
@@ -196,10 +225,8 @@ impl Lowering<'_> {
             let is_vector = to.height * to.width == 1;
             ensure!(is_vector || from == to, "expected a reshape to a vector, found {from:?} to {to:?}");
         }
-        self.read(input)?;
-        self.tensors.insert(output, layer);
-        self.current = output;
-        Ok(())
+        self.tensors.insert(input, layer);
+        self.pass(input, output)
     }
 
     /// Makes `input` what the next layer reads.
@@ -215,6 +242,7 @@ impl Lowering<'_> {
     }
 
     fn push(&mut self, operator: usize, input: usize, layer: Layer, activation: Activation) -> Result<()> {
+        ensure!(!self.is_over, "expected nothing behind SOFTMAX and DEQUANTIZE");
         self.read(input)?;
         self.operators.insert(self.layers.len(), operator);
         self.layers.push(layer);
