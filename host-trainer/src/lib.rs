@@ -9,6 +9,7 @@
 pub mod output;
 
 pub mod bundled;
+mod classifier;
 pub mod commands;
 pub mod data;
 pub mod drawing;

@@ -302,6 +302,28 @@ fn a_tflite_file_of_integers_becomes_a_model_of_integers() {
     let network = header.network().unwrap().int8();
     let model = Model::<i8>::from_safetensors(&network, bytes).unwrap();
     assert_eq!(model.range(), [0.0, 127.5]);
+    // Both files are classified, to the same bytes of logits.
+    let images: Vec<u8> = (0..5 * 16).map(|i| (i * 37 % 256) as u8).collect();
+    let view = TensorView::new(Dtype::I8, vec![5, 4, 4, 1], &images).unwrap();
+    std::fs::write(path.join("data"), safetensors::serialize([("input_int8", view)], None).unwrap()).unwrap();
+    let logits = |model: &str| {
+        let text = ok(path, &["classify", "--model", model, "--data", "data", "--out", "logits"]);
+        assert_eq!(text.lines().count(), 2 + 5, "{text}");
+        let file = std::fs::read(path.join("logits")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+        assert_eq!(file.tensor("logits").unwrap().shape(), [5, 2]);
+        file.tensor("logits_int8").unwrap().data().to_vec()
+    };
+    let found = logits("m");
+    assert_eq!(logits("model.tflite"), found);
+    let grid = model.grid().unwrap();
+    let mut buffer = vec![0.0; network.inference_len()];
+    let expected = images.chunks(16).flat_map(|image| {
+        let image: Vec<f32> = image.iter().map(|byte| grid.value(*byte as i8)).collect();
+        let logits = model.logits(&image, &mut buffer).unwrap();
+        logits.iter().map(|x| model.logit_grid().round(*x) as u8).collect::<Vec<_>>()
+    });
+    assert_eq!(expected.collect::<Vec<_>>(), found);
     // What does not take it yet says so.
     assert!(error(path, &["evaluate", "--model", "m", "--data", "synthetic"]).contains("a quantised model"));
 }

@@ -7,13 +7,13 @@ use anyhow::Result;
 use midge_core::loss::{argmax, softmax};
 use serde::Serialize;
 
-use super::tensor_file::{self, Values, model_checksum};
+use super::tensor_file::{self, Values};
 use super::{TestArguments, percent, print_json};
+use crate::classifier::{Classifier, Logits};
 use crate::data::{Loaded, png};
-use crate::evaluation::{Share, logits};
+use crate::evaluation::Share;
 use crate::files::check_writable;
 use crate::progress;
-use crate::weights::Weights;
 
 const IMAGES: &str = "\
 A PNG image has as many pixels as the model takes; it is not resized. Its values are taken as 0 to 1. For a model with one \
@@ -27,7 +27,8 @@ pub(crate) struct Arguments {
     images: Vec<PathBuf>,
     #[command(flatten)]
     test: TestArguments,
-    /// Write logits ([N, classes], F32) and classes ([N], I32) as safetensors; the metadata say how they came about
+    /// Write logits ([N, classes], F32), classes ([N], I32) and, of a model of integers, logits_int8 ([N, classes], I8) as
+    /// safetensors; the metadata say how they came about
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print JSON: class and confidence of each image, and the accuracy if there are labels
@@ -63,17 +64,18 @@ struct Report<'a> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     arguments.out.as_deref().map_or(Ok(()), check_writable)?;
-    let weights = arguments.test.model.load()?;
+    let model = arguments.test.model.load_any()?;
+    let input = model.input()?;
     let images = match &arguments.images[..] {
-        [] => arguments.test.images(&weights)?,
-        files => png::load(files, &weights.input())?,
+        [] => arguments.test.images_for(&input)?,
+        files => png::load(files, &input)?,
     };
     let bar = progress::bar(images.len() as u64, "classifying");
-    let logits = logits(&weights, images.len(), |i| images.image(i), &bar)?;
+    let logits = model.logits(images.len(), |i| images.image(i), &bar)?;
     bar.finish_and_clear();
-    let readings = readings(arguments, &images, logits.chunks(weights.network.classes()));
+    let readings = readings(arguments, &images, logits.values.chunks(model.classes()));
     if let Some(path) = &arguments.out {
-        let metadata = metadata(arguments, &weights, &images)?;
+        let metadata = metadata(arguments, &model, &images)?;
         write(path, &readings, &logits, metadata)?;
     }
     let right = images.labels.as_ref().map(|_| readings.iter().filter(|reading| reading.is_right()).count());
@@ -94,23 +96,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Writes the file of `--out`.
-fn write(path: &Path, readings: &[Reading], logits: &[f32], metadata: BTreeMap<&str, String>) -> Result<()> {
+fn write(path: &Path, readings: &[Reading], logits: &Logits, metadata: BTreeMap<&str, String>) -> Result<()> {
     let classes = readings.iter().map(|reading| Ok(reading.class.try_into()?)).collect::<Result<Vec<i32>>>()?;
     let n = readings.len();
-    // An int8 model's logits as it computes them will be one more tensor: `logits_int8`.
-    let tensors = vec![
-        ("logits", vec![n, logits.len() / n.max(1)], Values::F32(logits)),
-        ("classes", vec![n], Values::I32(&classes)),
-    ];
+    let shape = vec![n, logits.values.len() / n.max(1)];
+    let mut tensors =
+        vec![("logits", shape.clone(), Values::F32(&logits.values)), ("classes", vec![n], Values::I32(&classes))];
+    // As a model of integers computes them.
+    tensors.extend(logits.int8.as_ref().map(|logits| ("logits_int8", shape, Values::I8(logits))));
     tensor_file::write(path, tensors, metadata)
 }
 
 /// How the tensors of `--out` came about.
-fn metadata(arguments: &Arguments, weights: &Weights, images: &Loaded) -> Result<BTreeMap<&'static str, String>> {
+fn metadata(arguments: &Arguments, model: &Classifier, images: &Loaded) -> Result<BTreeMap<&'static str, String>> {
     Ok(BTreeMap::from([
         ("midge.version", env!("CARGO_PKG_VERSION").to_string()),
         ("model", arguments.test.model_name().to_string()),
-        ("model.checksum", model_checksum(weights)?),
+        ("model.checksum", model.checksum()?),
         ("data", images.name.clone()),
         ("offset", arguments.test.offset.to_string()),
     ]))

@@ -30,6 +30,7 @@ use anyhow::{Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser, ValueParserFactory};
 
 use crate::bundled;
+use crate::classifier::Classifier;
 use crate::data::{self, Dataset, Input, Loaded, Part, Source, Split};
 use crate::names;
 use crate::weights::Weights;
@@ -133,6 +134,14 @@ impl ModelArguments {
         self.model.load()
     }
 
+    /// A model of any kind.
+    pub(crate) fn load_any(&self) -> Result<Classifier> {
+        match Classifier::read_int8(&self.model.path)? {
+            Some(classifier) => Ok(classifier),
+            None => Ok(Classifier::Float(self.model.load()?)),
+        }
+    }
+
     pub(crate) fn name(&self) -> &str {
         self.model.shown()
     }
@@ -168,7 +177,12 @@ impl TestArguments {
 
     /// Images that fit the model, and labels if there are any.
     pub(crate) fn images(&self, weights: &Weights) -> Result<Loaded> {
-        self.data.load(Split::Test, &weights.input(), Part { offset: self.offset, limit: self.limit })
+        self.images_for(&weights.input())
+    }
+
+    /// The images for a model that takes `input`.
+    pub(crate) fn images_for(&self, input: &Input) -> Result<Loaded> {
+        self.data.load(Split::Test, input, Part { offset: self.offset, limit: self.limit })
     }
 
     pub(crate) fn model_name(&self) -> &str {
