@@ -257,7 +257,7 @@ fn an_interrupted_attack_prints_what_it_has() {
     };
     // However slow the machine is.
     let is_finished = |output: &Output| text(&output.stdout).lines().any(|line| line.starts_with("0.8 "));
-    let output = (1..8).map(|n| interrupted_after(0.5 * 2f32.powi(n))).find(is_finished).unwrap();
+    let output = (1..10).map(|n| interrupted_after(0.125 * 2f32.powi(n))).find(is_finished).unwrap();
     let (table, message) = (text(&output.stdout), text(&output.stderr));
     assert!(!output.status.success() && message.contains("no result for eps 0.0001: stopped"), "{message}");
     assert!(table.contains("robust accuracy") && !table.contains("0.0001"), "{table}");

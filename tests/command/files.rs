@@ -114,13 +114,14 @@ fn a_full_device_is_a_message_and_stays_a_device() {
 fn the_demo_overwrites_no_other_picture() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
+    let demo = |more: &[&'static str]| [&["demo", "--eps", "0.1"], more].concat();
     std::fs::write(path("midge-demo.png"), "mine").unwrap();
-    assert!(ok(folder.path(), &["demo"]).ends_with("picture: midge-demo-2.png\n"));
-    assert!(ok(folder.path(), &["demo"]).ends_with("picture: midge-demo-2.png\n"));
+    assert!(ok(folder.path(), &demo(&[])).ends_with("picture: midge-demo-2.png\n"));
+    assert!(ok(folder.path(), &demo(&[])).ends_with("picture: midge-demo-2.png\n"));
     assert_eq!(std::fs::read(path("midge-demo.png")).unwrap(), b"mine");
-    ok(folder.path(), &["demo", "--out", "midge-demo.png"]);
+    ok(folder.path(), &demo(&["--out", "midge-demo.png"]));
     assert!(std::fs::read(path("midge-demo.png")).unwrap() == std::fs::read(path("midge-demo-2.png")).unwrap());
     // The figures come even where the picture does not.
-    let output = super::midge(folder.path(), &["demo", "--out", "no/picture"]);
+    let output = super::midge(folder.path(), &demo(&["--out", "no/picture"]));
     assert!(!output.status.success() && String::from_utf8(output.stdout).unwrap().contains("20 of 20 right"));
 }

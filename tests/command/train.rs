@@ -130,6 +130,7 @@ fn a_run_goes_on_only_with_the_images_that_it_began_with() {
     write_data(&folder.path().join("bright"), 255);
     write_data(&folder.path().join("dark"), 254);
     write_data(&folder.path().join("moved"), 255);
+    write_digits(folder.path(), [16, 10]);
     let plain: &[&str] = &["--network", SMALL];
     let momentum: &[&str] = &["--network", SMALL, "--momentum", "0.5"];
     let attack = ["--adversarial", "fgsm", "--schedule", "constant", "--eps-warmup", "0", "--held-out", "4"];
@@ -140,13 +141,10 @@ fn a_run_goes_on_only_with_the_images_that_it_began_with() {
         };
         ok(folder.path(), &train("bright", "16", &["--epochs", "1", "--force"]));
         let before = std::fs::read(folder.path().join("m")).unwrap();
-        for (data, limit) in [("dark", "16"), ("synthetic", "16"), ("bright", "15"), ("bright", "20")] {
+        for (data, limit) in [("dark", "16"), ("digits", "16"), ("bright", "15"), ("bright", "20")] {
             let message = error(folder.path(), &train(data, limit, &["--epochs", "2", "--resume"]));
             assert!(message.contains("was trained with") && message.contains("bright train"), "{recipe:?}: {message}");
-            assert!(
-                data != "synthetic" || message.contains("this run has") && message.contains("synthetic"),
-                "{message}"
-            );
+            assert!(message.contains("this run has") && message.contains(&format!("{data} train")), "{message}");
             assert!(std::fs::read(folder.path().join("m")).unwrap() == before, "{recipe:?}, {data} {limit}");
         }
         // The same images from another folder.
