@@ -1,7 +1,8 @@
-//! Puts the board's `memory.x` where the linker finds it, widens the bundled model to f32 for the benchmark, and takes
-//! the self-test's pictures on the host.
+//! Puts the board's `memory.x` where the linker finds it, has the model that `MIDGE_MODEL` names made ready, widens the
+//! bundled model to f32 for the benchmark, and takes the self-test's pictures on the host.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use midge_core::{MNIST_CNN, Model, f16};
@@ -35,6 +36,7 @@ fn main() {
     for input in [MODEL, DIGITS, "src/selftest_cameras.rs"] {
         println!("cargo::rerun-if-changed={input}");
     }
+    own_model(&out);
     if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
         // Names of interrupt handlers; the emulated boards use none, and drivers bring those of the real ones.
         fs::write(out.join("device.x"), "").expect("OUT_DIR can be written to");
@@ -42,6 +44,32 @@ fn main() {
         fs::write(out.join("pictures.rs"), format!("{:?}", pictures(Path::new(DIGITS))))
             .expect("OUT_DIR can be written to");
     }
+}
+
+/// Has `run/embed.rs` write the model that `MIDGE_MODEL` names, and some images, as constants.
+fn own_model(out: &Path) {
+    println!("cargo::rustc-check-cfg=cfg(own_model)");
+    println!("cargo::rerun-if-env-changed=MIDGE_MODEL");
+    let Some(model) = env::var_os("MIDGE_MODEL") else { return };
+    println!("cargo::rustc-cfg=own_model");
+    println!("cargo::rerun-if-env-changed=MIDGE_DATA");
+    println!("cargo::rerun-if-changed=run/embed.rs");
+    println!("cargo::rerun-if-changed=run/own_model.rs");
+    let mut command = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"));
+    // The host's program, in the folder where the host's are built; nothing of what is set for the board holds there.
+    command.args(["run", "--quiet", "--release", "--package", "midge-trainer", "--example", "embed"]);
+    command.args(["--target-dir", "target", "--"]).arg(out).current_dir("..");
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
+        command.env_remove(name);
+    }
+    // Files are named from where the user is.
+    for (name, value) in [("MIDGE_MODEL", Some(model)), ("MIDGE_DATA", env::var_os("MIDGE_DATA"))] {
+        if let Some(path) = value.map(PathBuf::from).filter(|path| path.exists()) {
+            println!("cargo::rerun-if-changed={}", path.display());
+            command.env(name, std::path::absolute(path).expect("a path that exists"));
+        }
+    }
+    assert!(command.status().expect("cargo starts").success(), "the model of MIDGE_MODEL cannot be embedded");
 }
 
 /// The checksum of each camera's pictures of the bundled digits.

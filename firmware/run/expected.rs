@@ -2,20 +2,23 @@
 //! `midge-trainer`, which is built already where midge was used; the runner starts it.)
 //!
 //! ```text
-//! for the plain and then the robust model: u32 number of cases, then for each case, all little endian:
-//!     f32 image[784]   u32 label   f32 logits[10]   f32 input_gradient[784]
-//!     for each attack:   f32 adversarial[784]   u32 predicted class
+//! for the plain and then the robust model, or only for that of MIDGE_MODEL:
+//!     u32 number of cases, then for each case, all little endian:
+//!         f32 image[pixels]   u32 label   f32 logits[classes]   f32 input_gradient[pixels]
+//!         for each attack:   f32 adversarial[pixels]   u32 predicted class
 //! ```
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use midge_core::Model;
+use midge_core::{Element, Model};
 use midge_trainer::bundled;
 use midge_trainer::data::{self, Dataset, Input, Part, Source, Split};
+use midge_trainer::weights::Weights;
 
 #[path = "../src/selftest_attacks.rs"]
 mod attacks;
+mod own_model;
 
 /// What the bundled models take.
 const INPUT: Input = Input::pixels([28, 28, 1], 10);
@@ -25,11 +28,28 @@ const TEST_IMAGES: usize = 16;
 
 fn main() -> Result<()> {
     let path = PathBuf::from(std::env::args_os().nth(1).context("expected the name of a file to write")?);
-    let more = test_images(Source::from_option(None, 1))?;
-    if more.is_none() {
-        println!("NOT RUN: no MNIST images are compared, because MIDGE_DATA is not set");
+    let bytes = if let Some(own) = own_model::chosen()? {
+        of_own_model(&own)?
+    } else {
+        let more = test_images(Source::from_option(None, 1))?;
+        if more.is_none() {
+            println!("NOT RUN: no MNIST images are compared, because MIDGE_DATA is not set");
+        }
+        of_bundled_models(more)?
+    };
+    std::fs::write(&path, bytes).with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// The images that are embedded with a model of the user's.
+fn of_own_model(own: &own_model::OwnModel) -> Result<Vec<u8>> {
+    let (images, images_are) = own.images(std::env::var_os("MIDGE_DATA").as_deref())?;
+    println!("{}: {} images, {images_are}", own.name, images.len());
+    let mut bytes = Vec::new();
+    match own.int8()? {
+        Some(model) => cases(&model, &[&images], &mut bytes)?,
+        None => cases_of_floats(&Weights::from_bytes(own.bytes())?, &[&images], &mut bytes)?,
     }
-    std::fs::write(&path, cases(more)?).with_context(|| format!("{}: cannot be written", path.display()))
+    Ok(bytes)
 }
 
 /// The first test images of the data that `MIDGE_DATA` names. Nothing is downloaded for this.
@@ -44,25 +64,29 @@ fn test_images(source: Source) -> Result<Option<Dataset>> {
 }
 
 /// The bundled digits for both models, and `more` images for the plain one.
-fn cases(more: Option<Dataset>) -> Result<Vec<u8>> {
+fn of_bundled_models(more: Option<Dataset>) -> Result<Vec<u8>> {
     let digits = bundled::digits()?;
     let mut bytes = Vec::new();
     for (name, _) in bundled::MODELS {
         let more = more.as_ref().filter(|_| name == "plain");
         let sets: Vec<&Dataset> = [&digits].into_iter().chain(more).collect();
-        let weights = bundled::model(name).context("no bundled model")??;
-        let mut transposed = vec![0.0; weights.transposed_len()];
-        let model = weights.model(&mut transposed)?;
-        let count: usize = sets.iter().map(|data| data.len()).sum();
-        bytes.extend(u32::try_from(count)?.to_le_bytes());
-        for data in sets {
-            (0..data.len()).try_for_each(|i| case(&model, data.image(i), data.label(i), &mut bytes))?;
-        }
+        cases_of_floats(&bundled::model(name).context("no bundled model")??, &sets, &mut bytes)?;
     }
     Ok(bytes)
 }
 
-fn case(model: &Model<'_, f32>, image: &[f32], label: usize, bytes: &mut Vec<u8>) -> Result<()> {
+fn cases_of_floats(weights: &Weights, sets: &[&Dataset], bytes: &mut Vec<u8>) -> Result<()> {
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    cases(&weights.model(&mut transposed)?, sets, bytes)
+}
+
+fn cases<T: Element>(model: &Model<'_, T>, sets: &[&Dataset], bytes: &mut Vec<u8>) -> Result<()> {
+    let count: usize = sets.iter().map(|data| data.len()).sum();
+    bytes.extend(u32::try_from(count)?.to_le_bytes());
+    sets.iter().try_for_each(|data| (0..data.len()).try_for_each(|i| case(model, data.image(i), data.label(i), bytes)))
+}
+
+fn case<T: Element>(model: &Model<'_, T>, image: &[f32], label: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let mut buffer = vec![0.0; model.attack_len()];
     put(bytes, image);
     bytes.extend(u32::try_from(label)?.to_le_bytes());
@@ -93,7 +117,7 @@ mod tests {
     fn every_source_of_images_gives_cases() {
         let synthetic = Source::Synthetic { seed: 1, train: 60_000, test: 10_000 };
         for (source, more) in [(Source::Cache, 0), (synthetic, TEST_IMAGES)] {
-            let bytes = cases(test_images(source).unwrap()).unwrap();
+            let bytes = of_bundled_models(test_images(source).unwrap()).unwrap();
             assert_eq!(bytes.len(), 2 * 4 + (2 * 20 + more) * CASE);
             assert_eq!(bytes[..4], (20 + more as u32).to_le_bytes());
         }

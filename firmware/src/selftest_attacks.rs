@@ -4,8 +4,10 @@ use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm, Otcm, Outcome, Pgd, Target, 
 use midge_core::loss::Loss;
 use midge_core::{Element, Error, Model};
 
-/// Largest change of a pixel.
-const EPS: f32 = 0.2;
+/// Largest change of a pixel of the model's range, or of two steps of its grid.
+fn eps<T: Element>(model: &Model<'_, T>) -> f32 {
+    model.grid().map_or(0.2, |grid| 2.0 * grid.scale)
+}
 
 /// Number of attacks.
 pub(crate) const COUNT: usize = 6;
@@ -18,14 +20,15 @@ pub(crate) fn run<T: Element>(
     out: &mut [f32],
     buffer: &mut [f32],
 ) -> Result<Outcome, Error> {
+    let eps = eps(model);
     match attack {
-        0 => Fgsm { eps: EPS }.attack(model, image, label, out, buffer),
-        1 => MiFgsm::new(EPS).attack(model, image, label, out, buffer),
-        2 => Otcm { eps: EPS, target: Target::Next }.attack(model, image, label, out, buffer),
-        3 => Bim { loss: Loss::Margin, ..Bim::with_steps(EPS, 2) }.attack(model, image, label, out, buffer),
-        4 => Pgd { restarts: 2, ..Pgd::with_steps(EPS, 1, 1) }.attack(model, image, label, out, buffer),
+        0 => Fgsm { eps }.attack(model, image, label, out, buffer),
+        1 => MiFgsm::new(eps).attack(model, image, label, out, buffer),
+        2 => Otcm { eps, target: Target::Next }.attack(model, image, label, out, buffer),
+        3 => Bim { loss: Loss::Margin, ..Bim::with_steps(eps, 2) }.attack(model, image, label, out, buffer),
+        4 => Pgd { restarts: 2, ..Pgd::with_steps(eps, 1, 1) }.attack(model, image, label, out, buffer),
         _ => {
-            let attack = MiFgsm::with_steps(EPS, 2);
+            let attack = MiFgsm::with_steps(eps, 2);
             Targeted { attack, target: Target::LeastLikely }.attack(model, image, label, out, buffer)
         }
     }

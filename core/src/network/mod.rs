@@ -121,6 +121,11 @@ impl Network {
         self.stages.is_int8()
     }
 
+    /// Whether every layer reads the one before it and is of the kinds that [`Chain`](crate::Chain) runs.
+    pub const fn is_chain(&self) -> bool {
+        self.stages.is_chain()
+    }
+
     /// Shape of the image.
     pub const fn input(&self) -> Shape {
         self.input

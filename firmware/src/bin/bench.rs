@@ -2,22 +2,20 @@
 #![no_std]
 #![no_main]
 
-use midge_core::attack::{Attack, Fgsm, MiFgsm, Otcm, Target};
-use midge_core::{Element, MNIST_CNN, Model};
+use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm, Otcm, Target};
+use midge_core::{Element, Model};
+use midge_firmware::board;
+use midge_firmware::embedded::{self, NETWORK, PIXELS, SAMPLES, SAMPLES_ARE};
 use midge_firmware::measure::{Cost, measure};
-use midge_firmware::{board, embedded};
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use static_cell::StaticCell;
-
-const PIXELS: usize = MNIST_CNN.input().len();
-const EPS: f32 = 0.2;
 
 /// Everything an attack needs, besides the stack.
 struct Buffers {
     image: [f32; PIXELS],
     adversarial: [f32; PIXELS],
-    work: [f32; MNIST_CNN.attack_len()],
+    work: [f32; NETWORK.attack_len()],
 }
 
 static BUFFERS: StaticCell<Buffers> = StaticCell::new();
@@ -30,47 +28,53 @@ struct Work {
 }
 
 const IMAGE_BYTES: usize = 4 * PIXELS;
-const WORK: [Work; 5] = [
-    Work { name: "forward", buffers: IMAGE_BYTES + 4 * MNIST_CNN.inference_len() },
-    Work { name: "input-gradient", buffers: IMAGE_BYTES + 4 * MNIST_CNN.gradient_len() },
-    Work { name: "fgsm", buffers: 2 * IMAGE_BYTES + 4 * MNIST_CNN.gradient_len() },
-    Work { name: "mi-fgsm", buffers: 2 * IMAGE_BYTES + 4 * MNIST_CNN.attack_len() },
-    Work { name: "otcm", buffers: 2 * IMAGE_BYTES + 4 * MNIST_CNN.gradient_len() },
+const WORK: [Work; 6] = [
+    Work { name: "forward", buffers: IMAGE_BYTES + 4 * NETWORK.inference_len() },
+    Work { name: "input-gradient", buffers: IMAGE_BYTES + 4 * NETWORK.gradient_len() },
+    Work { name: "fgsm", buffers: 2 * IMAGE_BYTES + 4 * NETWORK.gradient_len() },
+    Work { name: "bim", buffers: 2 * IMAGE_BYTES + 4 * NETWORK.gradient_len() },
+    Work { name: "mi-fgsm", buffers: 2 * IMAGE_BYTES + 4 * NETWORK.attack_len() },
+    Work { name: "otcm", buffers: 2 * IMAGE_BYTES + 4 * NETWORK.gradient_len() },
 ];
 
 fn once<T: Element>(model: &Model<'_, T>, work: Work, label: usize, buffers: &mut Buffers) -> Cost {
     let Buffers { image, adversarial, work: buffer } = buffers;
+    // Two steps of a model's grid.
+    let eps = model.grid().map_or(0.2, |grid| 2.0 * grid.scale);
     let (done, cost) = measure(|| match work.name {
         "forward" => model.logits(image, buffer).is_ok(),
         "input-gradient" => model.input_gradient(image, label, buffer).is_ok(),
-        "fgsm" => Fgsm { eps: EPS }.perturb(model, image, label, adversarial, buffer).is_ok(),
-        "mi-fgsm" => MiFgsm::new(EPS).attack(model, image, label, adversarial, buffer).is_ok(),
-        _ => Otcm { eps: EPS, target: Target::Next }.attack(model, image, label, adversarial, buffer).is_ok(),
+        "fgsm" => Fgsm { eps }.perturb(model, image, label, adversarial, buffer).is_ok(),
+        "bim" => Bim::new(eps).attack(model, image, label, adversarial, buffer).is_ok(),
+        "mi-fgsm" => MiFgsm::new(eps).attack(model, image, label, adversarial, buffer).is_ok(),
+        _ => Otcm { eps, target: Target::Next }.attack(model, image, label, adversarial, buffer).is_ok(),
     });
     assert!(done, "{}", work.name);
     cost
 }
 
 fn report<T: Element>(model: &Model<'_, T>, dtype: &str, buffers: &mut Buffers) {
+    let [low, high] = model.range();
     for work in WORK {
         let (mut ticks, mut stack) = (0, 0);
-        for index in 0..embedded::DIGITS {
-            let label = embedded::digit(index, &mut buffers.image);
+        for index in 0..SAMPLES {
+            let label = embedded::sample(index, &mut buffers.image);
             let cost = once(model, work, label, buffers);
             (ticks, stack) = (ticks + cost.ticks, stack.max(cost.stack));
         }
-        line(dtype, work, "digits", Cost { ticks: ticks / embedded::DIGITS as u64, stack });
+        line(dtype, work, SAMPLES_ARE, Cost { ticks: ticks / SAMPLES as u64, stack });
         let mut generator = Xoshiro128PlusPlus::seed_from_u64(1);
         for pixel in &mut buffers.image {
-            *pixel = (generator.next_u32() >> 8) as f32 / (1 << 24) as f32;
+            *pixel = low + (high - low) * ((generator.next_u32() >> 8) as f32 / (1 << 24) as f32);
         }
-        line(dtype, work, "dense", once(model, work, 3, buffers));
+        line(dtype, work, "dense", once(model, work, 3 % embedded::CLASSES, buffers));
     }
 }
 
 fn line(dtype: &str, Work { name, buffers }: Work, image: &str, cost: Cost) {
     defmt::println!(
-        "bench model=mnist-cnn dtype={} work={} image={} {}={} buffer_bytes={} stack_bytes={}",
+        "bench model={} dtype={} work={} image={} {}={} buffer_bytes={} stack_bytes={}",
+        embedded::NAME,
         dtype,
         name,
         image,
@@ -88,10 +92,12 @@ fn main() -> ! {
     let buffers = BUFFERS.init_with(|| Buffers {
         image: [0.0; PIXELS],
         adversarial: [0.0; PIXELS],
-        work: [0.0; MNIST_CNN.attack_len()],
+        work: [0.0; NETWORK.attack_len()],
     });
     #[cfg(feature = "emulated")]
-    report(&embedded::model_f32(), "f32", buffers);
-    report(&embedded::model(0).1, "f16", buffers);
+    if let Some(model) = embedded::model_f32() {
+        report(&model, "f32", buffers);
+    }
+    report(&embedded::model(0).1, embedded::DTYPE, buffers);
     board::exit(0)
 }

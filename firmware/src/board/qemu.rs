@@ -3,15 +3,16 @@
 //! With `-icount shift=0` the emulator's clock advances one nanosecond per instruction, so a timer counts
 //! instructions.
 
-use cortex_m::peripheral::syst::SystClkSource;
 use defmt_semihosting as _;
 
 pub use super::emulated_screen::Screen;
 
 #[cfg(feature = "qemu")]
 mod machine {
-    /// Clock of the processor and of SysTick, in Hz.
+    /// Clock of the processor and of its timers, in Hz.
     pub(super) const CLOCK: u64 = 25_000_000;
+    /// Address of timer 0.
+    pub(super) const TIMER: usize = 0x4000_0000;
     /// Tells the runner which machine to emulate.
     #[used]
     #[unsafe(no_mangle)]
@@ -20,6 +21,7 @@ mod machine {
 #[cfg(feature = "qemu-an500")]
 mod machine {
     pub(super) const CLOCK: u64 = 25_000_000;
+    pub(super) const TIMER: usize = 0x4000_0000;
     #[used]
     #[unsafe(no_mangle)]
     static MIDGE_BOARD_mps2_an500: u8 = 0;
@@ -27,6 +29,7 @@ mod machine {
 #[cfg(feature = "qemu-an505")]
 mod machine {
     pub(super) const CLOCK: u64 = 20_000_000;
+    pub(super) const TIMER: usize = 0x5000_0000;
     #[used]
     #[unsafe(no_mangle)]
     static MIDGE_BOARD_mps2_an505: u8 = 0;
@@ -35,7 +38,30 @@ mod machine {
 /// What [`ticks`] counts.
 pub const TICK: &str = "instructions";
 const NANOSECONDS_PER_TICK: u64 = 1_000_000_000 / machine::CLOCK;
-const RELOAD: u32 = 0x00ff_ffff;
+
+/// Registers of a timer of Arm's CMSDK, which counts down from its reload value with 32 bits: SysTick has only 24.
+mod timer {
+    use super::machine::TIMER;
+
+    const CONTROL: *mut u32 = TIMER as *mut u32;
+    const VALUE: *mut u32 = (TIMER + 4) as *mut u32;
+    const RELOAD: *mut u32 = (TIMER + 8) as *mut u32;
+
+    /// Starts it from its largest value.
+    pub(super) fn start() {
+        // SAFETY: registers of this machine's timer 0, which nothing else uses; it raises no interrupt.
+        unsafe {
+            RELOAD.write_volatile(u32::MAX);
+            VALUE.write_volatile(u32::MAX);
+            CONTROL.write_volatile(1);
+        }
+    }
+
+    pub(super) fn value() -> u32 {
+        // SAFETY: as above.
+        unsafe { VALUE.read_volatile() }
+    }
+}
 
 /// What a program finds on the board.
 pub struct Board {
@@ -73,24 +99,18 @@ pub fn show_for(_milliseconds: u32) {}
 
 /// Starts the timer; once, at the start.
 pub fn init() -> Board {
-    if let Some(mut peripherals) = cortex_m::Peripherals::take() {
-        peripherals.SYST.set_clock_source(SystClkSource::Core);
-        peripherals.SYST.set_reload(RELOAD);
-        peripherals.SYST.clear_current();
-        peripherals.SYST.enable_counter();
-    }
+    timer::start();
     Board { screen: Screen::new(), button: Button { asked: 0 } }
 }
 
 /// The timer's state, for [`ticks_since`].
 pub fn ticks() -> u32 {
-    cortex_m::peripheral::SYST::get_current()
+    timer::value()
 }
 
-/// Instructions since [`ticks`], to the nearest 50; at most 600 million.
+/// Instructions since [`ticks`], to the nearest 50; at most 170 billion.
 pub fn ticks_since(start: u32) -> u64 {
-    let now = cortex_m::peripheral::SYST::get_current();
-    u64::from(start.wrapping_sub(now) & RELOAD) * NANOSECONDS_PER_TICK
+    u64::from(start.wrapping_sub(timer::value())) * NANOSECONDS_PER_TICK
 }
 
 /// Ends the emulation with an exit code.

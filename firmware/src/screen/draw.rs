@@ -3,15 +3,16 @@
 use core::fmt::Write;
 
 use embedded_graphics::mono_font::{MonoFont, MonoTextStyleBuilder, ascii};
-use embedded_graphics::pixelcolor::{Gray8, Rgb565};
+use embedded_graphics::pixelcolor::{Rgb565, Rgb888};
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use embedded_graphics::text::{Alignment, Baseline, Text, TextStyleBuilder};
 use heapless::String;
 use micromath::F32;
 
-use super::{Attacked, CLASSES, Layout, MARGIN, SIDE, Scene, View};
+use super::{Attacked, CHANNELS, COLORS, IMAGE, Layout, MARGIN, Scene, View};
 use crate::board::TICK;
+use crate::embedded::CLASSES;
 
 /// A colour from 8 bits a channel.
 const fn rgb(r: u8, g: u8, b: u8) -> Rgb565 {
@@ -33,12 +34,12 @@ pub fn draw_scene<D: DrawTarget<Color = Rgb565>>(display: &mut D, scene: &Scene<
     display.clear(BACKGROUND)?;
     let mut text = String::<32>::new();
     // Texts that do not fit are cut; these always fit.
-    let _ = write!(text, "{}  eps {:.2}", scene.attack, scene.eps);
+    let _ = write!(text, "{}  eps {:.*}", scene.attack, if scene.eps < 0.1 { 3 } else { 2 }, scene.eps);
     let font = if layout.is_narrow() { &ascii::FONT_6X13_BOLD } else { &ascii::FONT_7X13_BOLD };
     write(display, &text, (Point::new(MARGIN, 3), Alignment::Left), font, TEXT)
 }
 
-/// Adds the row of a model that was attacked on a digit of class `label`.
+/// Adds the row of a model that was attacked on an image of class `label`.
 ///
 /// # Errors
 /// Those of the display.
@@ -50,13 +51,15 @@ pub fn draw_attacked<D: DrawTarget<Color = Rgb565>>(
 ) -> Result<(), D::Error> {
     let layout = Layout::new(display.bounding_box().size);
     cost(display, &layout, attacked.ticks)?;
-    let mut model = String::<24>::new();
-    let _ = write!(model, "{}, clean", attacked.model);
+    let font = if layout.is_narrow() { &ascii::FONT_5X8 } else { &ascii::FONT_6X10 };
+    // A name may be too long for its column.
+    let room = (layout.column as usize / font.character_size.width as usize).saturating_sub(", clean".len());
+    let mut model = String::<32>::new();
+    let _ = write!(model, "{:.room$}, clean", attacked.model);
     for (column, (head, cell)) in [&*model, "attacked", "through a lens"].into_iter().zip(attacked.cells).enumerate() {
-        let font = if layout.is_narrow() { &ascii::FONT_5X8 } else { &ascii::FONT_6X10 };
         let at = Point::new(layout.center(column), layout.head(row));
         write(display, head, (at, Alignment::Center), font, QUIET)?;
-        enlarged(display, &layout, (row, column), cell.image)?;
+        image(display, &layout, (row, column), (cell.image, attacked.range))?;
         reading(display, &layout, (row, column), &cell.view, label)?;
         bars(display, &layout, (row, column), &cell.view, label)?;
     }
@@ -89,16 +92,23 @@ fn cost<D: DrawTarget<Color = Rgb565>>(display: &mut D, layout: &Layout, ticks: 
 }
 
 /// An image, each pixel a square.
-fn enlarged<D: DrawTarget<Color = Rgb565>>(
+fn image<D: DrawTarget<Color = Rgb565>>(
     display: &mut D,
     layout: &Layout,
     cell: (usize, usize),
-    image: &[f32],
+    (image, [low, high]): (&[f32], [f32; 2]),
 ) -> Result<(), D::Error> {
-    let side = layout.scale * SIDE;
-    let source = |y: u32, x: u32| (y / layout.scale * SIDE + x / layout.scale) as usize;
-    let grey = |i: usize| Gray8::new((image.get(i).copied().unwrap_or(0.0) * 255.0 + 0.5) as u8).into();
-    let colors = (0..side).flat_map(|y| (0..side).map(move |x| (y, x))).map(|(y, x)| grey(source(y, x)));
+    let Size { width, height } = layout.shown;
+    let level = |i: u32| {
+        let x = image.get(i as usize).copied().unwrap_or(low);
+        ((x - low) / (high - low) * 255.0 + 0.5) as u8
+    };
+    let color = |(y, x): (u32, u32)| {
+        let i = (y * IMAGE.height / height * IMAGE.width + x * IMAGE.width / width) * CHANNELS;
+        let [r, g, b] = COLORS.map(|channel| level(i + channel));
+        Rgb888::new(r, g, b).into()
+    };
+    let colors = (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).map(color);
     display.fill_contiguous(&layout.image(cell), colors)
 }
 
@@ -136,13 +146,16 @@ fn bars<D: DrawTarget<Color = Rgb565>>(
         let height = (part(probability) * area.size.height as f32 + 0.5) as i32;
         // One line even for nothing, to stand on.
         let height = height.clamp(1, area.size.height as i32);
-        let bar = Rectangle::new(Point::new(x, bottom - height), Size::new(pitch as u32 - 1, height as u32));
+        let bar = Rectangle::new(Point::new(x, bottom - height), Size::new((pitch as u32).max(2) - 1, height as u32));
         display.fill_solid(&bar, if class == label { RIGHT } else { WRONG })?;
-        let mut digit = String::<4>::new();
-        let _ = write!(digit, "{class}");
-        let color = if class == label { RIGHT } else { QUIET };
-        let at = Point::new(x + pitch / 2, bottom + 2);
-        write(display, &digit, (at, Alignment::Center), &ascii::FONT_5X8, color)?;
+        let mut number = String::<8>::new();
+        let _ = write!(number, "{class}");
+        // Of many classes, only those that matter.
+        if pitch > 5 * number.len() as i32 || class == label || class == view.class {
+            let color = if class == label { RIGHT } else { QUIET };
+            let at = Point::new(x + pitch / 2, bottom + 2);
+            write(display, &number, (at, Alignment::Center), &ascii::FONT_5X8, color)?;
+        }
     }
     Ok(())
 }

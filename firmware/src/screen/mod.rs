@@ -1,20 +1,23 @@
 //! The demo's picture: a row for each model, in it the clean image, the adversarial one and what a camera makes of that,
-//! each with the ten probabilities.
+//! each with the probabilities of all classes.
 
 mod draw;
 
 pub use draw::{draw_attacked, draw_scene};
 
+use crate::embedded::{CLASSES, MODELS, NETWORK};
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
-use midge_core::MNIST_CNN;
 
-use crate::embedded::MODELS;
-
-/// Side of the image in pixels of its own.
-const SIDE: u32 = MNIST_CNN.input().width as u32;
-/// Number of classes.
-pub const CLASSES: usize = MNIST_CNN.classes();
+/// Values of a position: red, green and blue, or one.
+const CHANNELS: u32 = if NETWORK.input().channels == 3 { 3 } else { 1 };
+/// Where red, green and blue are among them.
+const COLORS: [u32; 3] = if CHANNELS == 3 { [0, 1, 2] } else { [0; 3] };
+/// Size of the image in pixels of its own. What is neither grey nor of three colours shows its channels beside each other.
+const IMAGE: Size = {
+    let input = NETWORK.input();
+    Size::new((input.width * input.channels) as u32 / CHANNELS, input.height as u32)
+};
 
 /// What the model made of an image.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,8 +51,10 @@ pub struct Cell<'a> {
 pub struct Attacked<'a> {
     /// The model's name.
     pub model: &'a str,
-    /// The clean image, the adversarial one, and that through a lens.
-    pub cells: [Cell<'a>; COLUMNS],
+    /// The clean image, the adversarial one, and, if a camera can take a picture of it, that through a lens.
+    pub cells: &'a [Cell<'a>],
+    /// The values that are black and white.
+    pub range: [f32; 2],
     /// What the attack took, in units of [`TICK`](crate::board::TICK).
     pub ticks: u64,
 }
@@ -57,8 +62,8 @@ pub struct Attacked<'a> {
 /// Where things are, for a screen of at least 240 x 240 pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Layout {
-    /// Screen pixels of an image's pixel.
-    scale: u32,
+    /// Size of an image on the screen.
+    shown: Size,
     size: Size,
     /// Width of a column.
     column: i32,
@@ -66,7 +71,7 @@ struct Layout {
     row: i32,
 }
 
-/// Number of images of a model.
+/// Most images of a model.
 const COLUMNS: usize = 3;
 const MARGIN: i32 = 6;
 const GAP: i32 = 10;
@@ -80,12 +85,21 @@ const LABELS: i32 = 13;
 /// The least height of the bars.
 const BARS: i32 = 16;
 
+/// The size of an image in a square: as many screen pixels for each of its own as there is room for, or fewer than one.
+fn fit(side: u32) -> Size {
+    let longest = IMAGE.width.max(IMAGE.height);
+    match side / longest {
+        0 => Size::new((IMAGE.width * side / longest).max(1), (IMAGE.height * side / longest).max(1)),
+        times => IMAGE * times,
+    }
+}
+
 impl Layout {
     fn new(size: Size) -> Self {
         let column = (size.width as i32 - 2 * MARGIN - (COLUMNS as i32 - 1) * GAP) / COLUMNS as i32;
         let row = (size.height as i32 - TITLE) / MODELS as i32;
         let side = column.min(row - HEAD - READING - BARS - LABELS);
-        Self { scale: (side.max(0) as u32 / SIDE).max(1), size, column, row }
+        Self { shown: fit(side.max(1) as u32), size, column, row }
     }
 
     /// Whether texts need the narrow fonts.
@@ -107,13 +121,13 @@ impl Layout {
     }
 
     fn image(&self, (row, column): (usize, usize)) -> Rectangle {
-        let side = self.scale * SIDE;
-        Rectangle::new(Point::new(self.center(column) - side as i32 / 2, self.head(row) + HEAD), Size::new_equal(side))
+        let left = self.center(column) - self.shown.width as i32 / 2;
+        Rectangle::new(Point::new(left, self.head(row) + HEAD), self.shown)
     }
 
     /// Top of the texts under the images.
     fn reading(&self, row: usize) -> i32 {
-        self.head(row) + HEAD + (self.scale * SIDE) as i32 + 1
+        self.head(row) + HEAD + self.shown.height as i32 + 1
     }
 
     /// The bars without their labels.

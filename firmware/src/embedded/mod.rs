@@ -1,0 +1,37 @@
+//! What is stored in flash: models and images.
+//!
+//! Without the variable `MIDGE_MODEL` they are the bundled ones. With it, they are the model of that file, and images that it
+//! takes; `build.rs` has `run/embed.rs` write both down as constants.
+
+#[cfg(not(own_model))]
+mod bundled;
+#[cfg(own_model)]
+mod own;
+
+#[cfg(not(own_model))]
+pub use bundled::*;
+#[cfg(own_model)]
+pub use own::*;
+
+use midge_core::{Element, Model, Network};
+
+/// Elements of an image.
+pub const PIXELS: usize = NETWORK.input().len();
+/// Number of classes.
+pub const CLASSES: usize = NETWORK.classes();
+
+/// Model `index` of [`MODELS`] with its name.
+pub fn model(index: usize) -> (&'static str, Model<'static, Weights>) {
+    let (name, network, file) = FILES[index];
+    (name, open(network, file))
+}
+
+fn open<T: Element>(network: &'static Network, bytes: &'static [u8]) -> Model<'static, T> {
+    match Model::from_safetensors(network, bytes) {
+        Ok(model) => model,
+        Err(error) => panic!("the embedded model: {}", defmt::Display2Format(&error)),
+    }
+}
+
+/// Number of models.
+pub const MODELS: usize = FILES.len();
