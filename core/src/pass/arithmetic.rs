@@ -125,7 +125,7 @@ macro_rules! float {
                 simd: S,
                 model: &Model<'_, Self>,
                 (index, stage): (usize, &Spatial),
-                Sources { window, own, first }: Sources<'_, f32>,
+                Sources { window, own, first, .. }: Sources<'_, f32>,
                 out: &mut [f32],
                 masks: &mut [u32],
             ) {

@@ -68,7 +68,7 @@ impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
         let spatial_masks_len = plan.mask_range(first).start.min(masks.len());
         let (spatial_masks, mut dense_masks) = split_mut(masks, spatial_masks_len);
         let mut spatial =
-            Some(ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail: work });
+            Some(ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail: work, scratch: &mut [] });
         let mut index = first;
         loop {
             let dense = model.dense(index);

@@ -77,7 +77,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let own = self.keep.own_row::<T>(plan, (index, stage), row);
         let own = reach(rows, own.start, own.len());
         let masks = row_masks(plan, self.masks, index, stage, row);
-        T::make(simd, self.model, (index, stage), Sources { window, own, first: 0 }, out, masks);
+        T::make(simd, self.model, (index, stage), Sources { window, own, first: 0, scratch: &mut *self.scratch }, out, masks);
     }
 
     /// Adds padded input row `row` of an average to its sums.

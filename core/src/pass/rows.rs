@@ -38,6 +38,8 @@ pub(crate) struct ForwardRows<'m, 'a, 'b, T: Arithmetic> {
     pub masks: &'b mut [u32],
     /// Takes some columns (at least one) of the last stage's output row at a time.
     pub tail: &'b mut [T::Value],
+    /// What a convolution of integers unpacks at a time; empty for others.
+    pub scratch: &'b mut [u32],
 }
 
 /// Takes the output of the spatial stages piece by piece. (A trait and not a closure, which would be compiled for
@@ -135,7 +137,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let window = &self.keep.window::<T>(plan, rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let out = new.content(T::zero(self.model, target.0));
-        T::make(simd, self.model, (index, stage), Sources { window, own: &[], first: 0 }, out, masks);
+        T::make(simd, self.model, (index, stage), Sources { window, own: &[], first: 0, scratch: &mut *self.scratch }, out, masks);
         T::finish(simd, new);
     }
 
@@ -165,7 +167,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
                 let place = self.keep.own_row::<T>(plan, (index, stage), row);
                 own = reach(self.rows, place.start, place.len());
             }
-            T::make(simd, self.model, (index, stage), Sources { window, own, first }, out, masks);
+            T::make(simd, self.model, (index, stage), Sources { window, own, first, scratch: &mut *self.scratch }, out, masks);
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
         }
