@@ -19,82 +19,92 @@ macro_rules! processor {
     };
 }
 
-/// Products of four weights with the four elements under each of some positions: `$x` are the registers that take a word of
-/// each.
+/// Products of four weights with the four elements under each of some positions. A word of each position comes in r0 and so
+/// on; `$of` takes elements 0 and 2, after another `$load` `$and` takes 1 and 3.
 macro_rules! quad {
-    ($x:literal, $($sum:literal $of:literal),*) => {
+    ($load:literal, [$($sum:literal $of:literal)*], $more:literal, [$($and:literal)*]) => {
         concat!(
-            "ldr {w}, [{weights}], #4\n",
-            "ldmia {patch}!, {{", $x, "}}\n",
-            // Elements 1 and 3, then 0 and 2.
-            "sxtb16 {t}, {w}, ror #8\n",
-            "sxtb16 {w}, {w}\n",
-            $("smlad {", $sum, "}, ", $of, ", {w}, {", $sum, "}\n",)*
-            "ldmia {patch}!, {{", $x, "}}\n",
-            $("smlad {", $sum, "}, ", $of, ", {t}, {", $sum, "}\n",)*
-        )
-    };
-}
-
-/// [`quad`] of few positions, for which one load is enough: `$of` are the registers of elements 0 and 2, `$and` those of 1 and 3.
-macro_rules! short_quad {
-    ($x:literal, $($sum:literal $of:literal $and:literal),*) => {
-        concat!(
-            "ldr {w}, [{weights}], #4\n",
-            "ldmia {patch}!, {{", $x, "}}\n",
-            "sxtb16 {t}, {w}, ror #8\n",
-            "sxtb16 {w}, {w}\n",
-            $("smlad {", $sum, "}, ", $of, ", {w}, {", $sum, "}\n",)*
-            $("smlad {", $sum, "}, ", $and, ", {t}, {", $sum, "}\n",)*
+            "ldr r10, [lr], #4\n",
+            $load,
+            "sxtb16 r11, r10, ror #8\n",
+            "sxtb16 r10, r10\n",
+            $("smlad ", $sum, ", ", $of, ", r10, ", $sum, "\n",)*
+            $more,
+            $("smlad ", $sum, ", ", $and, ", r11, ", $sum, "\n",)*
         )
     };
 }
 
 /// One function for a number of positions.
 macro_rules! dots {
-    ($name:ident $count:literal: $quad:expr, $($sum:ident)*) => {
-        /// Adds the products of `4 * quads` weights with the elements under each position to its sum.
+    ($name:ident $count:literal, $load:literal, $store:literal: $quad:expr) => {
+        /// Adds the products of `len` weights of each of `filters` filters with the elements under each position to its sum;
+        /// `stride` weights lie between one filter and the next.
         ///
         /// # Safety
-        #[doc = concat!("`weights` has `4 * quads` elements, `quads` being at least 1, and `patch` `2 * quads` words for each of ", $count, " positions.")]
+        /// `len` is a multiple of 4 and at least 4, `filters` at least 1. `weights` has `(filters - 1) * stride + len` elements,
+        #[doc = concat!("and for each of ", $count, " positions `patch` has `len / 2` words and `sums` `filters`.")]
         #[inline(always)]
         #[allow(unsafe_code, reason = "inline assembly")]
-        pub(super) unsafe fn $name(sums: &mut [i32; $count], patch: *const u32, weights: *const i8, quads: usize) {
-            let [$(mut $sum),*] = *sums;
-            let end = weights.wrapping_add(4 * quads);
-            // SAFETY: the caller's.
+        pub(super) unsafe fn $name(
+            (sums, filters): (*mut i32, usize),
+            patch: *const u32,
+            weights: *const i8,
+            (len, stride): (usize, usize),
+        ) {
+            // SAFETY: the caller's. What lies on the stack is taken off again.
             unsafe {
                 asm!(
                     processor!(),
-                    // An odd one first, so that the others go in pairs.
-                    "lsls {w}, {w}, #31",
-                    "beq 2f",
-                    $quad,
-                    "cmp {weights}, {end}",
-                    "beq 3f",
+                    "push {{r0, r1, r2, r3, r4}}",
                     "2:",
+                    "ldr r0, [sp]",
+                    $load,
+                    "ldrd r12, r0, [sp, #4]",
+                    "add {end}, lr, r0",
+                    // An odd word of weights first, so that the others go in pairs.
+                    "lsls r0, r0, #29",
+                    "beq 3f",
                     $quad,
-                    $quad,
-                    "cmp {weights}, {end}",
-                    "bne 2b",
+                    "cmp lr, {end}",
+                    "beq 4f",
                     "3:",
-                    $($sum = inout(reg) $sum,)*
-                    w = inout(reg) quads => _,
-                    t = out(reg) _,
-                    weights = inout(reg) weights => _,
-                    end = in(reg) end,
-                    patch = inout(reg) patch => _,
-                    out("r0") _, out("r1") _, out("r2") _, out("r3") _,
+                    $quad,
+                    $quad,
+                    "cmp lr, {end}",
+                    "bne 3b",
+                    "4:",
+                    "ldr r0, [sp]",
+                    $store,
+                    "str r0, [sp]",
+                    "ldrd r0, r1, [sp, #12]",
+                    "add lr, lr, r0",
+                    "subs r1, r1, #1",
+                    "str r1, [sp, #16]",
+                    "bne 2b",
+                    "add sp, sp, #20",
+                    end = out(reg) _,
+                    inout("r0") sums => _,
+                    inout("r1") patch => _,
+                    inout("r2") len => _,
+                    inout("r3") stride.wrapping_sub(len) => _,
+                    inout("r4") filters => _,
+                    out("r5") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _,
+                    inout("lr") weights => _,
                 );
             }
-            *sums = [$($sum),*];
         }
     };
 }
 
-dots!(dots1 1: short_quad!("r0, r1", "a" "r0" "r1"), a);
-dots!(dots2 2: short_quad!("r0, r1, r2, r3", "a" "r0" "r2", "b" "r1" "r3"), a b);
-dots!(dots4 4: quad!("r0, r1, r2, r3", "a" "r0", "b" "r1", "c" "r2", "d" "r3"), a b c d);
+dots!(dots1 1, "ldr r4, [r0]", "str r4, [r0], #4": quad!("ldmia r12!, {{r0, r1}}\n", ["r4" "r0"], "", ["r1"]));
+dots!(dots2 2, "ldrd r4, r5, [r0]", "strd r4, r5, [r0], #8": quad!("ldmia r12!, {{r0, r1, r2, r3}}\n", ["r4" "r0" "r5" "r1"], "", ["r2" "r3"]));
+dots!(dots4 4, "ldmia r0, {{r4, r5, r8, r9}}", "stmia r0!, {{r4, r5, r8, r9}}": quad!(
+    "ldmia r12!, {{r0, r1, r2, r3}}\n",
+    ["r4" "r0" "r5" "r1" "r8" "r2" "r9" "r3"],
+    "ldmia r12!, {{r0, r1, r2, r3}}\n",
+    ["r0" "r1" "r2" "r3"]
+));
 
 /// Elements 0 and 2, and elements 1 and 3, of four bytes, less `zero`.
 #[inline(always)]
@@ -165,63 +175,77 @@ pub(super) unsafe fn add_products(sums: *mut i32, (x, weights): (*const i8, *con
     }
 }
 
-/// [`requantise`](super::requantise::requantise) and [`Range::output`] of `count` sums, which lie `step` bytes apart.
-///
-/// # Safety
-/// `count` is at least 1; `sums`, `multipliers` and `out` have as many elements.
-#[inline(always)]
-#[allow(unsafe_code, reason = "inline assembly")]
-pub(super) unsafe fn outputs(
-    (sums, step): (*const i32, usize),
-    multipliers: *const [i32; 2],
-    range: &Range,
-    out: *mut i8,
-    count: usize,
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        asm!(
-            "2:",
-            "ldrd r0, r1, [{multipliers}], #8",
-            "ldr {sum}, [{sums}]",
-            "add {sums}, {sums}, {step}",
-            // A shift to the left comes first and is rare.
-            "cmp r1, #0",
-            "it ge",
-            "lslge {sum}, {sum}, r1",
-            "smull {sum}, r0, {sum}, r0",
-            "adds {sum}, {sum}, #0x40000000",
-            "adc r0, r0, #0",
-            "lsl r0, r0, #1",
-            "orr r0, r0, {sum}, lsr #31",
-            // A shift to the right by one less than it says; the last bit goes with the rounding.
-            "mvns r1, r1",
-            "itte pl",
-            "addpl r0, r0, r0, asr #31",
-            "asrpl r0, r0, r1",
-            "lslmi r0, r0, #1",
-            "add r0, r0, {middle}",
-            "asr r0, r0, #1",
-            "cmp r0, {low}",
-            "it lt",
-            "movlt r0, {low}",
-            "cmp r0, {high}",
-            "it gt",
-            "movgt r0, {high}",
-            "strb r0, [{out}], #1",
-            "cmp {out}, {end}",
-            "bne 2b",
-            sum = out(reg) _,
-            sums = inout(reg) sums => _,
-            step = in(reg) step,
-            multipliers = inout(reg) multipliers => _,
-            middle = in(reg) 2 * range.output + 1,
-            low = in(reg) range.low,
-            high = in(reg) range.high,
-            out = inout(reg) out => _,
-            end = in(reg) out.wrapping_add(count),
-            out("r0") _, out("r1") _,
-            options(nostack),
-        );
-    }
+/// One function of [`requantise`](super::requantise::requantise) and [`Range::output`]: `$clamp` ends the range.
+macro_rules! outputs {
+    ($name:ident: $($clamp:literal),*) => {
+        /// The outputs of `count` sums, which lie `step` bytes apart.
+        ///
+        /// # Safety
+        /// `count` is at least 1; `sums`, `multipliers` and `out` have as many elements.
+        #[inline(always)]
+        #[allow(unsafe_code, reason = "inline assembly")]
+        pub(super) unsafe fn $name(
+            (sums, step): (*const i32, usize),
+            multipliers: *const [i32; 2],
+            range: &Range,
+            out: *mut i8,
+            count: usize,
+        ) {
+            // SAFETY: the caller's.
+            unsafe {
+                asm!(
+                    processor!(),
+                    "2:",
+                    "ldrd r0, r1, [{multipliers}], #8",
+                    "ldr {sum}, [{sums}]",
+                    "add {sums}, {sums}, {step}",
+                    // The right shift less one: the last bit goes with the rounding.
+                    "mvns r1, r1",
+                    "bmi 4f",
+                    "smull {sum}, r0, {sum}, r0",
+                    "adds {sum}, {sum}, #0x40000000",
+                    "adc r0, r0, #0",
+                    "lsl r0, r0, #1",
+                    "orr r0, r0, {sum}, lsr #31",
+                    "add r0, r0, r0, asr #31",
+                    "asr r0, r0, r1",
+                    "3:",
+                    "add r0, r0, {middle}",
+                    "asr r0, r0, #1",
+                    $($clamp,)*
+                    "strb r0, [{out}], #1",
+                    "cmp {out}, {end}",
+                    "bne 2b",
+                    "b 5f",
+                    // A shift to the left, which is rare.
+                    "4:",
+                    "mvn r1, r1",
+                    "lsl {sum}, {sum}, r1",
+                    "smull {sum}, r0, {sum}, r0",
+                    "adds {sum}, {sum}, #0x40000000",
+                    "adc r0, r0, #0",
+                    "lsl r0, r0, #1",
+                    "orr r0, r0, {sum}, lsr #31",
+                    "lsl r0, r0, #1",
+                    "b 3b",
+                    "5:",
+                    sum = out(reg) _,
+                    sums = inout(reg) sums => _,
+                    step = in(reg) step,
+                    multipliers = inout(reg) multipliers => _,
+                    middle = in(reg) 2 * range.output + 1,
+                    low = in(reg) range.low,
+                    high = in(reg) range.high,
+                    out = inout(reg) out => _,
+                    end = in(reg) out.wrapping_add(count),
+                    out("r0") _, out("r1") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
 }
+
+outputs!(outputs_between: "cmp r0, {low}", "it lt", "movlt r0, {low}", "cmp r0, {high}", "it gt", "movgt r0, {high}");
+// The ends are named so that they are used.
+outputs!(outputs_of_all_bytes: "ssat r0, #8, r0 // {low} {high}");

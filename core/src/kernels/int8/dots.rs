@@ -9,6 +9,8 @@
 //! ```
 
 use super::unpack::unpack;
+#[cfg(cortex_m_dsp)]
+use crate::span::{reach_rest, split_mut};
 
 /// Words of a patch of `elements` elements under each of `positions` positions.
 pub(super) const fn patch_words(positions: usize, elements: usize) -> usize {
@@ -22,25 +24,58 @@ pub(super) const fn patch_words(positions: usize, elements: usize) -> usize {
 pub(super) fn add_all_dots<const P: usize>(
     sums: &mut [i32],
     patch: &[u32],
-    mut weights: &[i8],
+    weights: &[i8],
     (len, stride): (usize, usize),
 ) {
+    const { assert!(P == 1 || P == 2 || P == 4, "as many positions as the assembly takes") };
+    #[cfg(cortex_m_dsp)]
     let padded = len.next_multiple_of(4);
     if len == 0 || patch.len() < patch_words(P, len) {
         return;
     }
-    for sums in sums.as_chunks_mut::<P>().0 {
-        match weights.get(..padded) {
-            Some(weights) => add_quads(sums, patch, weights.as_chunks().0),
-            None => add_last(sums, patch, weights),
-        }
+    let sums = sums.as_chunks_mut::<P>().0;
+    #[cfg(cortex_m_dsp)]
+    let (sums, mut weights) = {
+        // Those behind which there are weights to fill a word up.
+        let whole = weights.len().checked_sub(padded).map_or(0, |more| more / stride.max(1) + 1);
+        let whole = whole.min(sums.len());
+        let (at_once, others) = split_mut(sums, whole);
+        at_once_all(at_once, patch, weights, (padded, stride));
+        (others, reach_rest(weights, whole * stride))
+    };
+    #[cfg(not(cortex_m_dsp))]
+    let mut weights = weights;
+    for sums in sums {
+        add_quads(sums, patch, weights.get(..len).unwrap_or(weights));
         weights = weights.get(stride..).unwrap_or(&[]);
     }
 }
 
-/// Adds the products of the last filter, behind which there may be no weights.
+/// [`add_all_dots`] in assembly.
+#[cfg(cortex_m_dsp)]
+#[inline(always)]
+fn at_once_all<const P: usize>(sums: &mut [[i32; P]], patch: &[u32], weights: &[i8], lengths: (usize, usize)) {
+    use super::cortex_m::{dots1, dots2, dots4};
+
+    let (patch, weights) = (patch.as_ptr(), weights.as_ptr());
+    let (filters, sums) = (sums.len(), sums.as_mut_ptr().cast());
+    if filters == 0 {
+        return;
+    }
+    // SAFETY: the caller checked the lengths of patch and weights.
+    #[allow(unsafe_code, reason = "inline assembly")]
+    unsafe {
+        match P {
+            1 => dots1((sums, filters), patch, weights, lengths),
+            2 => dots2((sums, filters), patch, weights, lengths),
+            _ => dots4((sums, filters), patch, weights, lengths),
+        }
+    }
+}
+
+/// Adds the products of one filter's weights.
 #[inline(never)]
-fn add_last<const P: usize>(sums: &mut [i32; P], patch: &[u32], weights: &[i8]) {
+fn add_quads<const P: usize>(sums: &mut [i32; P], patch: &[u32], weights: &[i8]) {
     let (quads, tail) = weights.as_chunks::<4>();
     let mut last = [0; 4];
     last.iter_mut().zip(tail).for_each(|(last, w)| *last = *w);
@@ -48,40 +83,7 @@ fn add_last<const P: usize>(sums: &mut [i32; P], patch: &[u32], weights: &[i8]) 
     portable(sums, patch.get(2 * P * quads.len()..).unwrap_or(&[]), &[last]);
 }
 
-/// Adds the products of whole words of weights, of which there is one at least, with a patch that is long enough.
-#[inline(always)]
-fn add_quads<const P: usize>(sums: &mut [i32; P], patch: &[u32], weights: &[[i8; 4]]) {
-    #[cfg(cortex_m_dsp)]
-    if add_quads_at_once(sums, patch, weights) {
-        return;
-    }
-    portable(sums, patch, weights);
-}
-
-/// [`add_quads`] in assembly; false for a number of positions for which there is none.
-#[cfg(cortex_m_dsp)]
-#[inline(always)]
-fn add_quads_at_once<const P: usize>(sums: &mut [i32; P], patch: &[u32], weights: &[[i8; 4]]) -> bool {
-    use super::cortex_m::{dots1, dots2, dots4};
-
-    let (patch, weights, quads) = (patch.as_ptr(), weights.as_ptr().cast(), weights.len());
-    // SAFETY: the caller checked the length of the patch.
-    #[allow(unsafe_code, reason = "inline assembly")]
-    unsafe {
-        if let Ok(sums) = <&mut [i32; 4]>::try_from(&mut sums[..]) {
-            dots4(sums, patch, weights, quads);
-        } else if let Ok(sums) = <&mut [i32; 2]>::try_from(&mut sums[..]) {
-            dots2(sums, patch, weights, quads);
-        } else if let Ok(sums) = <&mut [i32; 1]>::try_from(&mut sums[..]) {
-            dots1(sums, patch, weights, quads);
-        } else {
-            return false;
-        }
-    }
-    true
-}
-
-/// The loop that the assembly has.
+/// [`add_quads`] of whole words of weights.
 fn portable<const P: usize>(sums: &mut [i32; P], patch: &[u32], weights: &[[i8; 4]]) {
     for (patch, weights) in patch.chunks_exact(2 * P).zip(weights) {
         let (even, odd) = patch.split_at_checked(P).unwrap_or_default();

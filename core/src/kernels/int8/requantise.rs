@@ -4,6 +4,8 @@
 //! less, hundreds of bytes of a network differ.
 
 use super::Range;
+#[cfg(cortex_m_dsp)]
+use super::cortex_m;
 
 /// `x * multiplier * 2^(shift - 31)`, rounded twice; `shift` is from -31 to 31.
 #[inline(always)]
@@ -23,7 +25,11 @@ pub(super) fn requantise_all((sums, step): (&[i32], usize), multipliers: &[[i32;
             // SAFETY: all elements are there.
             #[allow(unsafe_code, reason = "inline assembly")]
             unsafe {
-                super::cortex_m::outputs(sums, multipliers.as_ptr(), range, out.as_mut_ptr(), count);
+                if (range.low, range.high) == (-128, 127) {
+                    cortex_m::outputs_of_all_bytes(sums, multipliers.as_ptr(), range, out.as_mut_ptr(), count);
+                } else {
+                    cortex_m::outputs_between(sums, multipliers.as_ptr(), range, out.as_mut_ptr(), count);
+                }
             }
         }
     }
