@@ -3,14 +3,14 @@
 //! has the same sums one by one.
 
 use super::Int8Layer;
-use super::conv::{Int8Columns, is_alive, note_alive, put_bits};
+use super::conv::{Int8Columns, note_alive, note_alive_words};
 use super::depthwise;
-use super::dots::{add_all_dots, patch_words};
-use super::requantise::{requantise, requantise_all};
+use super::dots::{add_all_dots, begin, patch_words};
+use super::requantise::requantise_all;
 use super::unpack::unpack;
 use crate::kernels::conv::Window;
-use crate::network::plan::{FILTERS, Operation, Spatial};
-use crate::span::{reach_mut, rest, span, span_mut, split_mut};
+use crate::network::plan::{FILTERS, Operation, Spatial, WORD_BITS};
+use crate::span::{reach_mut, rest, rest_mut, span, span_mut, split_mut};
 
 /// Whether a stage can be computed so.
 pub(super) fn suit(stage: &Spatial) -> bool {
@@ -133,21 +133,43 @@ impl Row<'_, '_> {
         let masks = reach_mut(self.masks, column * mask_len, mask_len);
         let sums = Sums { stage, layer, window: self.window, scratch: &mut *self.scratch };
         sums.for_each_block(&places, |first, sums, multipliers| {
-            let (sums, _) = sums.as_chunks::<P>();
-            for (o, (sums, [multiplier, shift])) in (first..).zip(sums.iter().zip(multipliers)) {
+            let out = reach_mut(out, first, multipliers.len());
+            if masks.is_empty() {
+                for sums in sums.as_chunks_mut::<P>().0 {
+                    sums[0] = sums.iter().fold(sums[0], |best, sum| best.max(*sum));
+                }
+                return requantise_all((sums, P), multipliers, &layer.range, out);
+            }
+            let mut bits = [0; WINNER_PLANES];
+            for (o, sums) in sums.as_chunks_mut::<P>().0.iter_mut().enumerate() {
                 let mut best = (sums[0], window[0]);
                 for (sum, at) in sums.iter().zip(window) {
                     if *sum > best.0 {
                         best = (*sum, at);
                     }
                 }
-                let value = layer.range.output(requantise(best.0, *multiplier, *shift));
-                if let Some(out) = out.get_mut(o) {
-                    *out = value;
+                sums[0] = best.0;
+                bits = [bits[0] | (best.1.0 as u32) << (o % WORD_BITS), bits[1] | (best.1.1 as u32) << (o % WORD_BITS)];
+                if o % WORD_BITS == WORD_BITS - 1 || o + 1 == multipliers.len() {
+                    put_winners(stage, masks, (first + o) / WORD_BITS, core::mem::take(&mut bits));
                 }
-                put_bits(stage, masks, o, (is_alive(stage, layer, value), best.1));
             }
+            requantise_all((sums, P), multipliers, &layer.range, out);
+            note_alive_words(stage, layer, out, rest_mut(masks, first / WORD_BITS));
         });
+    }
+}
+
+/// Planes of the winner in a window of 2x2: row and column.
+const WINNER_PLANES: usize = 2;
+
+/// Word `word` of the planes of winners.
+fn put_winners(stage: &Spatial, masks: &mut [u32], word: usize, bits: [u32; WINNER_PLANES]) {
+    let first = usize::from(stage.relu);
+    for (plane, bits) in (first..).zip(bits) {
+        if let Some(target) = masks.get_mut(plane * stage.words() + word) {
+            *target = bits;
+        }
     }
 }
 
@@ -170,21 +192,23 @@ impl Sums<'_, '_> {
     fn for_each_block<const P: usize>(
         self,
         positions: &[Position; P],
-        mut put: impl FnMut(usize, &[i32], &[[i32; 2]]),
+        mut put: impl FnMut(usize, &mut [i32], &[[i32; 2]]),
     ) {
         let Self { stage, layer, window, scratch } = self;
         let (height, run) = (stage.kernel_height(), stage.run_len());
-        let (patch, sums) = split_mut(scratch, stage.patch_len());
+        let (patch, rest_of_scratch) = split_mut(scratch, stage.patch_len());
+        let (staged, sums) = split_mut(rest_of_scratch, stage.staged_len());
+        let staged = bytemuck::cast_slice_mut(staged);
         let mut o = 0;
         for (bias, multipliers) in layer.bias.chunks(FILTERS).zip(layer.multipliers.chunks(FILTERS)) {
             let sums: &mut [i32] = bytemuck::cast_slice_mut(span_mut(sums, 0, P * bias.len()));
-            sums.as_chunks_mut::<P>().0.iter_mut().zip(bias).for_each(|(sums, bias)| *sums = [*bias; P]);
+            begin::<P>(sums, bias);
             let mut first = 0;
             while first < height {
                 let rows = stage.unpacked_rows().min(height - first);
                 // One patch serves all filters.
                 if o == 0 || rows < height {
-                    fill((stage, layer), window, (first, rows), positions, patch);
+                    fill((stage, layer), window, (first, rows), positions, (&mut *patch, &mut *staged));
                 }
                 let weights = rest(layer.weights, (o * height + first) * run);
                 add_all_dots::<P>(sums, patch, weights, (rows * run, height * run));
@@ -203,29 +227,52 @@ fn fill(
     window: &Window<'_, i8>,
     (first, rows): (usize, usize),
     positions: &[Position],
-    patch: &mut [u32],
+    (patch, staged): (&mut [u32], &mut [i8]),
 ) {
     let (run, zero, count) = (stage.run_len(), layer.range.input as i16, positions.len());
     for (p, (row, start)) in positions.iter().enumerate() {
-        for ky in 0..rows {
-            let x = span(window.input_row(row + first + ky).values, *start, run);
-            if run.is_multiple_of(4) {
+        let x = |ky: usize| span(window.input_row(row + first + ky).values, *start, run);
+        if run.is_multiple_of(4) {
+            for ky in 0..rows {
                 let patch = span_mut(patch, patch_words(count, ky * run), patch_words(count, run));
-                unpack_run(x, zero, (p, count), patch);
-            } else {
-                unpack_elements(x, zero, (ky * run, p, count), patch);
+                unpack_all(x(ky), zero, (p, count), patch);
             }
-        }
-        let taps = rows * run;
-        if !taps.is_multiple_of(4) {
-            unpack_elements(&[zero as i8; 4][taps % 4..], zero, (taps, p, count), patch);
+        } else {
+            // Rows of the kernel follow each other without a gap, and zeros come behind them.
+            let staged = span_mut(staged, 0, (rows * run).next_multiple_of(4));
+            staged.iter_mut().for_each(|byte| *byte = zero as i8);
+            for ky in 0..rows {
+                span_mut(staged, ky * run, run).iter_mut().zip(x(ky)).for_each(|(byte, x)| *byte = *x);
+            }
+            unpack_all(staged, zero, (p, count), patch);
         }
     }
 }
 
-/// Elements by fours.
+/// Inputs of a dense layer that are unpacked at a time.
+const INPUTS: usize = 128;
+
+/// Adds the inputs `first ..` to the sums of a dense layer of `inputs` inputs.
+#[inline(never)]
+pub(super) fn accumulate(layer: Int8Layer<'_>, inputs: usize, (first, x): (usize, &[i8]), sums: &mut [i32]) {
+    let zero = layer.range.input as i16;
+    let mut patch = [0; patch_words(1, INPUTS)];
+    for (piece, x) in x.chunks(INPUTS).enumerate() {
+        let (whole, tail) = x.as_chunks::<4>();
+        unpack_all(whole.as_flattened(), zero, (0, 1), &mut patch);
+        if !tail.is_empty() {
+            let mut last = [zero as i8; 4];
+            last.iter_mut().zip(tail).for_each(|(last, x)| *last = *x);
+            unpack_all(&last, zero, (0, 1), rest_mut(&mut patch, patch_words(1, 4 * whole.len())));
+        }
+        let weights = rest(layer.weights, first + piece * INPUTS);
+        add_all_dots::<1>(sums, &patch, weights, (x.len(), inputs));
+    }
+}
+
+/// Unpacks elements, a multiple of 4, to the words of position `p` of `positions`.
 #[inline(always)]
-fn unpack_run(x: &[i8], zero: i16, (p, positions): (usize, usize), patch: &mut [u32]) {
+fn unpack_all(x: &[i8], zero: i16, (p, positions): (usize, usize), patch: &mut [u32]) {
     for (patch, x) in patch.chunks_exact_mut(2 * positions).zip(x.as_chunks::<4>().0) {
         let [even, odd] = unpack(*x, zero);
         if let Some(word) = patch.get_mut(p) {
@@ -233,18 +280,6 @@ fn unpack_run(x: &[i8], zero: i16, (p, positions): (usize, usize), patch: &mut [
         }
         if let Some(word) = patch.get_mut(positions + p) {
             *word = odd;
-        }
-    }
-}
-
-/// Single elements, number `first` and so on.
-#[inline(never)]
-fn unpack_elements(x: &[i8], zero: i16, (first, p, positions): (usize, usize, usize), patch: &mut [u32]) {
-    let halves: &mut [i16] = bytemuck::cast_slice_mut(patch);
-    for (element, x) in (first..).zip(x) {
-        let word = (element / 4 * 2 + element % 2) * positions + p;
-        if let Some(half) = halves.get_mut(2 * word + element / 2 % 2) {
-            *half = i16::from(*x) - zero;
         }
     }
 }

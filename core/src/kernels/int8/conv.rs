@@ -53,7 +53,7 @@ impl Kernel for Int8Columns<'_, '_> {
 /// Whether an output is neither at the lower end of a ReLU nor at the upper end of a ReLU6. (At the largest byte it is alive:
 /// saturation is no part of the model.)
 #[inline(always)]
-pub(super) fn is_alive(stage: &Spatial, layer: &Int8Layer<'_>, value: i8) -> bool {
+fn is_alive(stage: &Spatial, layer: &Int8Layer<'_>, value: i8) -> bool {
     let value = i32::from(value);
     value > layer.range.low && !(stage.capped && value >= layer.range.high)
 }
@@ -65,6 +65,13 @@ pub(crate) fn note_alive(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], mas
         return;
     }
     for (masks, out) in masks.chunks_exact_mut(words.max(1)).zip(out.chunks_exact(stage.output().channels.max(1))) {
+        note_alive_words(stage, layer, out, masks);
+    }
+}
+
+/// [`note_alive`] of one position, or of some channels from the first of a word on.
+pub(super) fn note_alive_words(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], masks: &mut [u32]) {
+    if stage.relu {
         for (word, out) in masks.iter_mut().zip(out.chunks(WORD_BITS)) {
             *word = out.iter().rev().fold(0, |bits, value| bits << 1 | u32::from(is_alive(stage, layer, *value)));
         }
@@ -73,7 +80,7 @@ pub(crate) fn note_alive(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], mas
 
 /// The bits of channel `o` at one position: whether it is alive, and the row and column of the winner.
 #[inline(always)]
-pub(super) fn put_bits(stage: &Spatial, masks: &mut [u32], o: usize, (is_alive, (wy, wx)): (bool, (usize, usize))) {
+fn put_bits(stage: &Spatial, masks: &mut [u32], o: usize, (is_alive, (wy, wx)): (bool, (usize, usize))) {
     if masks.is_empty() {
         return;
     }

@@ -134,18 +134,27 @@ fn twice(x: i16) -> u32 {
     u32::from(x as u16) * 0x1_0001
 }
 
-/// Adds to `4 * count` sums the products of as many inputs, less `zero`, with as many weights, one by one.
+/// Adds to `4 * count` sums the products of `taps` times as many inputs, less `zero`, with as many weights: the first of each tap
+/// to the first sum.
 ///
 /// # Safety
-/// `count` is at least 1; `sums`, `x` and `weights` have `4 * count` elements.
+/// `count` and `taps` are at least 1; `sums` has `4 * count` elements, `x` and `weights` have `taps` times as many.
 #[inline(always)]
 #[allow(unsafe_code, reason = "inline assembly")]
-pub(super) unsafe fn add_products(sums: *mut i32, (x, weights): (*const i8, *const i8), zero: i16, count: usize) {
-    // SAFETY: the caller's.
+pub(super) unsafe fn add_products(
+    (sums, count): (*mut i32, usize),
+    (x, weights): (*const i8, *const i8),
+    taps: usize,
+    zero: i16,
+) {
+    // SAFETY: the caller's. What lies on the stack is taken off again.
     unsafe {
         asm!(
             processor!(),
+            "push {{r0, r1, r2}}",
             "2:",
+            "ldrd {sums}, {count}, [sp]",
+            "3:",
             "ldr {w}, [{weights}], #4",
             "ldr {v}, [{x}], #4",
             "ldmia {sums}, {{r0, r1, r2, r3}}",
@@ -159,16 +168,50 @@ pub(super) unsafe fn add_products(sums: *mut i32, (x, weights): (*const i8, *con
             "smlatt r3, {u}, {t}, r3",
             "stmia {sums}!, {{r0, r1, r2, r3}}",
             "subs {count}, {count}, #1",
+            "bne 3b",
+            "ldr {w}, [sp, #8]",
+            "subs {w}, {w}, #1",
+            "str {w}, [sp, #8]",
             "bne 2b",
+            "add sp, sp, #12",
             w = out(reg) _,
             v = out(reg) _,
             t = out(reg) _,
             u = out(reg) _,
-            sums = inout(reg) sums => _,
+            sums = out(reg) _,
+            count = out(reg) _,
             x = inout(reg) x => _,
             weights = inout(reg) weights => _,
-            count = inout(reg) count => _,
             less = in(reg) twice(-zero),
+            inout("r0") sums => _,
+            inout("r1") count => _,
+            inout("r2") taps => _,
+            out("r3") _,
+        );
+    }
+}
+
+/// Writes each of `count` numbers four times.
+///
+/// # Safety
+/// `count` is at least 1; `from` has as many elements, `to` four times as many.
+#[inline(always)]
+#[allow(unsafe_code, reason = "inline assembly")]
+pub(super) unsafe fn repeat4(from: *const i32, to: *mut i32, count: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "2:",
+            "ldr r0, [{from}], #4",
+            "mov r1, r0",
+            "mov r2, r0",
+            "mov r3, r0",
+            "stmia {to}!, {{r0, r1, r2, r3}}",
+            "cmp {from}, {end}",
+            "bne 2b",
+            from = inout(reg) from => _,
+            end = in(reg) from.wrapping_add(count),
+            to = inout(reg) to => _,
             out("r0") _, out("r1") _, out("r2") _, out("r3") _,
             options(nostack),
         );

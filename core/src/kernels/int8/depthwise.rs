@@ -13,26 +13,26 @@ pub(super) const CHANNELS: usize = 4;
 pub(super) fn sums(stage: &Spatial, layer: &Int8Layer<'_>, window: &Window<'_, i8>, start: usize, sums: &mut [i32]) {
     let (channels, width, zero) = (sums.len(), stage.kernel_width(), layer.range.input as i16);
     sums.iter_mut().zip(layer.bias).for_each(|(sum, bias)| *sum = *bias);
-    let mut weights = layer.weights.chunks_exact(channels.max(1));
+    let len = width * channels;
     for ky in 0..stage.kernel_height() {
-        let x = span(window.input_row(ky).values, start, width * channels);
-        for (x, weights) in x.chunks_exact(channels.max(1)).zip(weights.by_ref()) {
-            add_products(sums, x, weights, zero);
-        }
+        let x = span(window.input_row(ky).values, start, len);
+        add_products(sums, x, span(layer.weights, ky * len, len), zero);
     }
 }
 
-/// Adds the products of inputs, less `zero`, with weights, one by one: a multiple of 4.
+/// Adds the products of inputs, less `zero`, with weights, one by one: as many as there are sums, then those of the next tap. Of
+/// each there is a multiple of 4.
 #[inline(always)]
 fn add_products(sums: &mut [i32], x: &[i8], weights: &[i8], zero: i16) {
     #[cfg(cortex_m_dsp)]
     {
-        let count = sums.len() / CHANNELS;
-        if count > 0 && x.len() >= CHANNELS * count && weights.len() >= CHANNELS * count {
+        let (count, len) = (sums.len() / CHANNELS, x.len().min(weights.len()));
+        let taps = len / sums.len().max(1);
+        if count > 0 && taps > 0 {
             // SAFETY: all elements are there.
             #[allow(unsafe_code, reason = "inline assembly")]
             unsafe {
-                super::cortex_m::add_products(sums.as_mut_ptr(), (x.as_ptr(), weights.as_ptr()), zero, count);
+                super::cortex_m::add_products((sums.as_mut_ptr(), count), (x.as_ptr(), weights.as_ptr()), taps, zero);
             }
         }
     }
@@ -43,7 +43,10 @@ fn add_products(sums: &mut [i32], x: &[i8], weights: &[i8], zero: i16) {
 /// [`add_products`] without assembly.
 #[cfg_attr(cortex_m_dsp, allow(dead_code, reason = "the twin of the assembly"))]
 fn portable(sums: &mut [i32], x: &[i8], weights: &[i8], zero: i16) {
-    for ((sum, x), w) in sums.iter_mut().zip(x).zip(weights) {
-        *sum = sum.wrapping_add(i32::from(i16::from(*x) - zero) * i32::from(*w));
+    let channels = sums.len().max(1);
+    for (x, weights) in x.chunks_exact(channels).zip(weights.chunks_exact(channels)) {
+        for ((sum, x), w) in sums.iter_mut().zip(x).zip(weights) {
+            *sum = sum.wrapping_add(i32::from(i16::from(*x) - zero) * i32::from(*w));
+        }
     }
 }

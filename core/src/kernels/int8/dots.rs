@@ -17,6 +17,21 @@ pub(super) const fn patch_words(positions: usize, elements: usize) -> usize {
     2 * positions * elements.div_ceil(4)
 }
 
+/// Begins the sums of each filter, `[filter][position]`, with its bias.
+#[inline(always)]
+pub(super) fn begin<const P: usize>(sums: &mut [i32], bias: &[i32]) {
+    #[cfg(cortex_m_dsp)]
+    if P == 4 && !bias.is_empty() && sums.len() >= 4 * bias.len() {
+        // SAFETY: all elements are there.
+        #[allow(unsafe_code, reason = "inline assembly")]
+        unsafe {
+            super::cortex_m::repeat4(bias.as_ptr(), sums.as_mut_ptr(), bias.len());
+        }
+        return;
+    }
+    sums.as_chunks_mut::<P>().0.iter_mut().zip(bias).for_each(|(sums, bias)| *sums = [*bias; P]);
+}
+
 /// Adds to the sums of each filter, `[filter][position]`, the products of `len` of its weights with the elements under each
 /// position; from one filter to the next it is `stride` weights. Where `len` is no multiple of 4 the patch ends with zeros, so
 /// that it does not matter which weights they meet.

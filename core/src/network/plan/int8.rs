@@ -32,11 +32,19 @@ impl Spatial {
         2 * POSITIONS * (self.unpacked_rows() * self.run_len()).div_ceil(4)
     }
 
+    /// Words for the bytes of a patch's position, where a row of the kernel is no multiple of 4.
+    pub(crate) const fn staged_len(&self) -> usize {
+        if self.run_len().is_multiple_of(4) { 0 } else { (self.unpacked_rows() * self.run_len()).div_ceil(4) }
+    }
+
     /// Words that a convolution needs while it makes a row: a patch and sums, or sums only where it is depthwise.
     pub(super) const fn int8_scratch_len(&self) -> usize {
         let filters = self.output().channels;
         match self.operation {
-            Operation::Conv => self.patch_len() + POSITIONS * if filters < FILTERS { filters } else { FILTERS },
+            Operation::Conv => {
+                let filters = if filters < FILTERS { filters } else { FILTERS };
+                self.patch_len() + self.staged_len() + POSITIONS * filters
+            }
             Operation::Depthwise => filters,
             _ => 0,
         }
