@@ -66,7 +66,17 @@ impl Kernel for Int8Forward<'_, '_, '_> {
         let (spatial_masks, mut dense_masks) = split_mut(masks, spatial_masks_len);
         let grid = model.logit_grid();
         let logit = &|byte: i8| grid.value(byte);
-        let mut spatial = Some(ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail, scratch });
+        let places = &Keep::Window.places::<i8>(plan);
+        let mut spatial = Some(ForwardRows {
+            model,
+            image,
+            keep: Keep::Window,
+            places,
+            rows,
+            masks: spatial_masks,
+            tail,
+            scratch,
+        });
         let mut index = first;
         loop {
             let dense = plan.dense(index).map(|stage| (*stage, model.quantised(index)));

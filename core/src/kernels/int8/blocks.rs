@@ -126,9 +126,8 @@ impl Row<'_, '_> {
         let (stage, layer) = (self.stage, self.layer);
         let (filters, mask_len) = (stage.output().channels, stage.planes() * stage.words());
         let start = (self.first + column) * stage.column_step();
-        let places = window.map(|(wy, wx)| {
-            (wy * stage.row_stride(), (start + wx * stage.column_stride()) * stage.input().channels)
-        });
+        let places = window
+            .map(|(wy, wx)| (wy * stage.row_stride(), (start + wx * stage.column_stride()) * stage.input().channels));
         let out = rest_of(self.out, column * filters);
         let masks = reach_mut(self.masks, column * mask_len, mask_len);
         let sums = Sums { stage, layer, window: self.window, scratch: &mut *self.scratch };
