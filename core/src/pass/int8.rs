@@ -67,16 +67,8 @@ impl Kernel for Int8Forward<'_, '_, '_> {
         let grid = model.logit_grid();
         let logit = &|byte: i8| grid.value(byte);
         let places = &Keep::Window.places::<i8>(plan);
-        let mut spatial = Some(ForwardRows {
-            model,
-            image,
-            keep: Keep::Window,
-            places,
-            rows,
-            masks: spatial_masks,
-            tail,
-            scratch,
-        });
+        let mut spatial =
+            Some(ForwardRows { model, image, keep: Keep::Window, places, rows, masks: spatial_masks, tail, scratch });
         let mut index = first;
         loop {
             let dense = plan.dense(index).map(|stage| (*stage, model.quantised(index)));

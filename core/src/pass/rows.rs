@@ -100,8 +100,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
                     }
                 }
             } else if received < stage.pad_top() || received >= stage.pad_top() + stage.input().height {
-                let (_, new) =
-                    self.keep.next_row::<T>((plan, self.places), self.rows, (index, stage), state.receive());
+                let (_, new) = self.keep.next_row::<T>((plan, self.places), self.rows, (index, stage), state.receive());
                 new.clear(T::zero(self.model, index));
             } else if if T::GRAPHS { stage.source() == 0 } else { index == 0 } {
                 self.image_row(simd, (index, stage), state.receive());

@@ -6,7 +6,7 @@ use super::Int8Layer;
 use super::conv::{Int8Columns, note_alive, note_alive_words};
 use super::depthwise;
 use super::dots::{add_all_dots, begin, patch_words};
-use super::requantise::requantise_all;
+use super::requantise::{requantise_all, requantise_rows};
 use super::unpack::unpack;
 use crate::kernels::conv::Window;
 use crate::network::plan::{FILTERS, Operation, Spatial, WORD_BITS};
@@ -87,10 +87,7 @@ impl Row<'_, '_> {
         let sums = Sums { stage: self.stage, layer: self.layer, window: self.window, scratch: &mut *self.scratch };
         let range = self.layer.range;
         sums.for_each_block(&places, |first, sums, multipliers| {
-            for p in 0..P {
-                let out = reach_mut(out, p * filters + first, multipliers.len());
-                requantise_all((rest(sums, p), P), multipliers, &range, out);
-            }
+            requantise_rows::<P>(sums, multipliers, &range, (rest_of(out, first), filters));
         });
         P
     }
@@ -239,7 +236,7 @@ fn fill(
         } else {
             // Rows of the kernel follow each other without a gap, and zeros come behind them.
             let staged = span_mut(staged, 0, (rows * run).next_multiple_of(4));
-            staged.iter_mut().for_each(|byte| *byte = zero as i8);
+            staged.iter_mut().rev().take(3).for_each(|byte| *byte = zero as i8);
             for ky in 0..rows {
                 span_mut(staged, ky * run, run).iter_mut().zip(x(ky)).for_each(|(byte, x)| *byte = *x);
             }

@@ -191,6 +191,68 @@ pub(super) unsafe fn add_products(
     }
 }
 
+/// Products of four inputs of one tap with their weights: `$x` and `$w` load them.
+macro_rules! tap {
+    ($x:literal, $w:literal) => {
+        concat!(
+            "ldr {w}, ",
+            $w,
+            "\nldr {u}, ",
+            $x,
+            "\nsxtb16 {t}, {w}\n",
+            "sxtab16 {v}, {less}, {u}\n",
+            "smlabb r0, {v}, {t}, r0\n",
+            "smlatt r2, {v}, {t}, r2\n",
+            "sxtb16 {t}, {w}, ror #8\n",
+            "sxtab16 {v}, {less}, {u}, ror #8\n",
+            "smlabb r1, {v}, {t}, r1\n",
+            "smlatt r3, {v}, {t}, r3\n",
+        )
+    };
+}
+
+/// [`add_products`] of three taps, which are added at once.
+///
+/// # Safety
+/// That of [`add_products`].
+#[inline(always)]
+#[allow(unsafe_code, reason = "inline assembly")]
+pub(super) unsafe fn add_products_of_3(
+    (sums, count): (*mut i32, usize),
+    (x, weights): (*const i8, *const i8),
+    zero: i16,
+) {
+    // SAFETY: the caller's. What lies on the stack is taken off again.
+    unsafe {
+        asm!(
+            processor!(),
+            "push {{r0, r1}}",
+            "2:",
+            "ldmia {sums}, {{r0, r1, r2, r3}}",
+            tap!("[{x}, {stride}]", "[{weights}, {stride}]"),
+            tap!("[{x}, {stride}, lsl #1]", "[{weights}, {stride}, lsl #1]"),
+            tap!("[{x}], #4", "[{weights}], #4"),
+            "stmia {sums}!, {{r0, r1, r2, r3}}",
+            "ldr r0, [sp]",
+            "cmp {sums}, r0",
+            "bne 2b",
+            "add sp, sp, #8",
+            w = out(reg) _,
+            v = out(reg) _,
+            t = out(reg) _,
+            u = out(reg) _,
+            sums = inout(reg) sums => _,
+            x = inout(reg) x => _,
+            weights = inout(reg) weights => _,
+            stride = in(reg) 4 * count,
+            less = in(reg) twice(-zero),
+            inout("r0") sums.wrapping_add(4 * count) => _,
+            inout("r1") 0 => _,
+            out("r2") _, out("r3") _,
+        );
+    }
+}
+
 /// Writes each of `count` numbers four times.
 ///
 /// # Safety
@@ -292,3 +354,111 @@ macro_rules! outputs {
 outputs!(outputs_between: "cmp r0, {low}", "it lt", "movlt r0, {low}", "cmp r0, {high}", "it gt", "movgt r0, {high}");
 // The ends are named so that they are used.
 outputs!(outputs_of_all_bytes: "ssat r0, #8, r0 // {low} {high}");
+
+/// One sum as an output of all bytes, to `$to`.
+macro_rules! output {
+    ($sum:literal, $to:literal) => {
+        concat!(
+            "smull {t}, ",
+            $sum,
+            ", ",
+            $sum,
+            ", {m}\n",
+            "adds {t}, {t}, #0x40000000\n",
+            "adc ",
+            $sum,
+            ", ",
+            $sum,
+            ", #0\n",
+            "lsl ",
+            $sum,
+            ", ",
+            $sum,
+            ", #1\n",
+            "orr ",
+            $sum,
+            ", ",
+            $sum,
+            ", {t}, lsr #31\n",
+            "add ",
+            $sum,
+            ", ",
+            $sum,
+            ", ",
+            $sum,
+            ", asr #31\n",
+            "asr ",
+            $sum,
+            ", ",
+            $sum,
+            ", {s}\n",
+            "add ",
+            $sum,
+            ", ",
+            $sum,
+            ", {middle}\n",
+            "asr ",
+            $sum,
+            ", ",
+            $sum,
+            ", #1\n",
+            "ssat ",
+            $sum,
+            ", #8, ",
+            $sum,
+            "\n",
+            "strb ",
+            $sum,
+            ", ",
+            $to,
+            "\n",
+        )
+    };
+}
+
+/// [`outputs_of_all_bytes`] of four positions, `[filter][position]`, to four rows of `out` that lie `stride` bytes apart.
+///
+/// # Safety
+/// `count` is at least 1, `multipliers` has as many elements, each with a shift to the right, and `sums` four times as many. In
+/// each of the four rows `out` has `count` bytes.
+#[inline(always)]
+#[allow(unsafe_code, reason = "inline assembly")]
+pub(super) unsafe fn outputs_of_4(
+    sums: *const i32,
+    multipliers: *const [i32; 2],
+    range: &Range,
+    (out, stride): (*mut i8, usize),
+    count: usize,
+) {
+    // SAFETY: the caller's. What lies on the stack is taken off again.
+    unsafe {
+        asm!(
+            processor!(),
+            "push {{r0, r1}}",
+            "2:",
+            "ldmia {sums}!, {{r0, r1, r2, r3}}",
+            "ldrd {m}, {s}, [{multipliers}], #8",
+            "mvn {s}, {s}",
+            output!("r1", "[{out}, {stride}]"),
+            output!("r2", "[{out}, {stride}, lsl #1]"),
+            output!("r3", "[{out}, {stride3}]"),
+            output!("r0", "[{out}], #1"),
+            "ldr r0, [sp]",
+            "cmp {out}, r0",
+            "bne 2b",
+            "add sp, sp, #8",
+            t = out(reg) _,
+            m = out(reg) _,
+            s = out(reg) _,
+            sums = inout(reg) sums => _,
+            multipliers = inout(reg) multipliers => _,
+            middle = in(reg) 2 * range.output + 1,
+            out = inout(reg) out => _,
+            stride = in(reg) stride,
+            stride3 = in(reg) 3 * stride,
+            inout("r0") out.wrapping_add(count) => _,
+            inout("r1") 0 => _,
+            out("r2") _, out("r3") _,
+        );
+    }
+}

@@ -1,6 +1,8 @@
 //! Depthwise convolution of integers: the elements of one tap of the kernel at a time, for all channels.
 
 use super::Int8Layer;
+#[cfg(cortex_m_dsp)]
+use super::cortex_m;
 use crate::kernels::conv::Window;
 use crate::network::plan::Spatial;
 use crate::span::span;
@@ -32,7 +34,12 @@ fn add_products(sums: &mut [i32], x: &[i8], weights: &[i8], zero: i16) {
             // SAFETY: all elements are there.
             #[allow(unsafe_code, reason = "inline assembly")]
             unsafe {
-                super::cortex_m::add_products((sums.as_mut_ptr(), count), (x.as_ptr(), weights.as_ptr()), taps, zero);
+                let (sums, operands) = ((sums.as_mut_ptr(), count), (x.as_ptr(), weights.as_ptr()));
+                if taps == 3 {
+                    cortex_m::add_products_of_3(sums, operands, zero);
+                } else {
+                    cortex_m::add_products(sums, operands, taps, zero);
+                }
             }
         }
     }
