@@ -279,3 +279,84 @@ fn unpack_all(x: &[i8], zero: i16, (p, positions): (usize, usize), patch: &mut [
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+    use std::{format, vec};
+
+    use rand_xoshiro::Xoshiro128PlusPlus;
+    use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+    use super::super::Range;
+    use super::*;
+    use crate::network::Network;
+
+    fn numbers<T>(generator: &mut impl Rng, len: usize, number: impl Fn(u32) -> T) -> Vec<T> {
+        (0..len).map(|_| number(generator.next_u32())).collect()
+    }
+
+    /// Outputs and bits of the first stage's row `row`, by blocks and one by one, from the same noise.
+    fn both_ways(network: &Network, row: usize, seed: u64) -> [(Vec<i8>, Vec<u32>); 2] {
+        let plan = network.plan();
+        let stage = plan.spatial(0).unwrap();
+        assert!(suit(stage), "{network}");
+        let generator = &mut Xoshiro128PlusPlus::seed_from_u64(seed);
+        let filters = stage.output().channels;
+        let byte = |x: u32| x as i8;
+        let weights = numbers(generator, stage.weight_len(), byte);
+        let bias = numbers(generator, filters, |x| x as i16 as i32);
+        // Shifts to the left and to the right, and multipliers of 0.
+        let multipliers = numbers(generator, filters, |x| match x % 8 {
+            0 => [0, 0],
+            1 => [1 << 30, 1 + (x >> 8) as i32 % 2],
+            _ => [(1 << 30) + (x >> 3) as i32, -1 - (x % 13) as i32],
+        });
+        let low = [-128, -5][(seed % 2) as usize];
+        let range =
+            Range { input: (seed % 256) as i32 - 128, output: -7, added: 0, low, high: 127 - (seed % 3) as i32 };
+        let layer = Int8Layer { weights: &weights, bias: &bias, multipliers: &multipliers, range, scales: [1.0; 2] };
+        let rows = stage.padded_height();
+        let values = numbers(generator, stage.values_len(rows), byte);
+        let lengths = [stage.padded_row_len(), stage.padded_row_step(), 0];
+        let first = row * stage.row_step();
+        let window = &Window { values: &values, live: &[], lengths, slots: rows, first, row };
+        [true, false].map(|by_blocks| {
+            let (mut out, mut masks) = (vec![0; stage.output().row_len()], vec![0; stage.mask_row_len()]);
+            let mut scratch = vec![u32::MAX; plan.lengths().scratch];
+            let (out_slice, mask_slice, scratch) = (&mut out[..], &mut masks[..], &mut scratch[..]);
+            let columns = Int8Columns { stage, layer, window, first: 0, out: out_slice, masks: mask_slice, scratch };
+            if by_blocks {
+                run(columns)
+            } else {
+                columns.run_one_by_one()
+            }
+            (out, masks)
+        })
+    }
+
+    /// Widths that fall into blocks of 4, 2 and 1; rows of a kernel that are a multiple of 4 and not; patches in one piece and in
+    /// several; more filters than are done at a time; windows that hang over the border.
+    #[test]
+    fn blocks_make_what_one_by_one_makes() {
+        let layers = [
+            "input(5,7,3) conv2d(filters=6,kernel=3) relu",
+            "input(6,9,4) conv2d(filters=70,kernel=1) relu6",
+            "input(7,5,1) conv2d(filters=3,kernel=3x2,stride=2x1,padding=valid)",
+            "input(9,7,2) conv2d(filters=34,kernel=3) relu maxpool2d(pool=2)",
+            "input(9,7,70) conv2d(filters=5,kernel=3) relu maxpool2d(pool=2,padding=same)",
+            "input(6,6,3) conv2d(filters=2,kernel=5,stride=2) maxpool2d(pool=2,padding=same)",
+            "input(7,5,8) depthwise_conv2d(kernel=3) relu",
+            "input(16,3,4) depthwise_conv2d(kernel=15x1,padding=valid) relu",
+            "input(9,9,12) depthwise_conv2d(kernel=4x2,stride=2) relu",
+        ];
+        for (seed, layers) in layers.into_iter().enumerate() {
+            let network: Network = format!("{layers} flatten dense(units=2)").parse().unwrap();
+            let network = network.int8();
+            for row in 0..network.plan().spatial(0).unwrap().output().height {
+                let [blocks, one_by_one] = both_ways(&network, row, seed as u64 * 17 + row as u64);
+                assert!(blocks == one_by_one, "{layers} row {row}\n{blocks:?}\n{one_by_one:?}");
+            }
+        }
+    }
+}

@@ -35,6 +35,14 @@ impl Kernel for Int8Columns<'_, '_> {
         if blocks::suit(self.stage) {
             return blocks::run(self);
         }
+        self.run_one_by_one();
+    }
+}
+
+impl Int8Columns<'_, '_> {
+    /// Output by output.
+    #[inline(always)]
+    pub(super) fn run_one_by_one(self) {
         let Self { stage, layer, window, first, out, masks, scratch: _ } = self;
         masks.fill(0);
         let filters = stage.output().channels;
