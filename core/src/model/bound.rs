@@ -4,7 +4,7 @@
 //! pooling turns it into an ordinary number and the logits are finite and wrong. A check of every value would cost every
 //! pass; a bound of all values costs one look at each weight, which has to be looked at anyway.
 //!
-//! Pixels are at most 1. A layer's outputs are at most the largest sum of `|weight|` and `|bias|` of one output, times the
+//! Pixels are at most 1, unless a host says otherwise. A layer's outputs are at most the largest sum of `|weight|` and `|bias|` of one output, times the
 //! largest of its inputs, where inputs count as at least 1; so are all partial sums, in any order. ReLUs and poolings make
 //! nothing larger; a sum of two maps at most doubles the larger. Behind a ReLU, and on pixels, nothing is negative: then partial sums lie between
 //! that of the negative weights and that of the positive ones, of which the larger takes the place of the sum of both. The product over the layers is the bound: around 1e6 in the lecture's CNN, around 1e32 in a network
@@ -49,8 +49,12 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Of an image.
-    pub(super) const PIXELS: Self = Self { value: 1.0, is_positive: true };
+    /// Of an image with pixels in a range.
+    #[inline(always)]
+    pub(super) fn of_pixels([low, high]: [f32; 2]) -> Self {
+        let most = if -low > high { -low } else { high };
+        Self { value: if most > 1.0 { most } else { 1.0 }, is_positive: low >= 0.0 }
+    }
 }
 
 /// The largest sum of magnitudes that belong to one output, at least 1; the last dimension of both tensors has `outputs`
