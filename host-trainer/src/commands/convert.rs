@@ -58,7 +58,7 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
 }
 
 pub(crate) fn export(arguments: &Export) -> Result<()> {
-    let weights = arguments.model.load()?;
+    let weights = arguments.model.load()?.float("--dtype")?;
     weights.save(&arguments.out, arguments.dtype)?;
     report(&weights, arguments.dtype, &arguments.out);
     Ok(())
