@@ -1,5 +1,6 @@
 //! A model as a user names it: a file of any kind that midge reads.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -42,17 +43,6 @@ impl AnyWeights {
         Ok(Self::Float(Weights::from_file(path, &bytes)?))
     }
 
-    /// The weights, for work that integers cannot do; `what` names it.
-    ///
-    /// # Errors
-    /// Of a model of integers.
-    pub fn float(self, what: &str) -> Result<Weights> {
-        match self {
-            Self::Float(weights) => Ok(weights),
-            Self::Int8(_) => anyhow::bail!("a model of 8-bit integers: expected weights of type F32 or F16 for {what}"),
-        }
-    }
-
     /// The type in which the weights are stored: `f32`, `f16` or `i8`.
     pub fn dtype(&self) -> String {
         match self {
@@ -62,7 +52,7 @@ impl AnyWeights {
     }
 
     /// What the file says beside its tensors.
-    pub fn metadata(&self) -> &std::collections::BTreeMap<String, String> {
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
         match self {
             Self::Float(weights) => &weights.metadata,
             Self::Int8(weights) => &weights.metadata,

@@ -170,11 +170,10 @@ fn environment(step: Option<f32>) -> Environment<'static> {
     environment.add_filter("thousands", |n: u64| thousands(n));
     // An eps is an f32, whose shortest digits are those that the user typed.
     environment.add_filter("eps", |eps: f64| (eps as f32).to_string());
-    // Behind an eps, in steps of the grid.
-    environment.add_filter("steps", move |eps: f64| match step {
-        Some(step) => format!(" ({}q)", (1000.0 * eps as f32 / step).round() / 1000.0),
-        None => String::new(),
-    });
+    // In steps of the grid, and so behind an eps.
+    let in_steps = move |eps: f64| step.map(|step| format!("{}q", (1000.0 * eps as f32 / step).round() / 1000.0));
+    environment.add_filter("in_steps", move |eps: f64| in_steps(eps).unwrap_or_default());
+    environment.add_filter("steps", move |eps: f64| in_steps(eps).map_or(String::new(), |steps| format!(" ({steps})")));
     environment.add_filter("decimals", |x: f64, places: usize| format!("{x:.places$}"));
     environment.add_filter("passed", |gates: Vec<Value>, verdict: String| {
         let is = |gate: &&Value| gate.get_attr("verdict").is_ok_and(|found| found.as_str() == Some(&verdict));
