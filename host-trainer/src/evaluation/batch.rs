@@ -250,7 +250,7 @@ mod tests {
         let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
         let mut transposed = vec![0.0; weights.transposed_len()];
         let model = weights.model(&mut transposed).unwrap();
-        let model = AnyModel::Float(model);
+        let model = AnyModel::Float(Box::new(model));
         let mut attacker = Attacker::new(&model);
         let labels = [data.label(0), data.label(1)];
         let job = Job { model: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };

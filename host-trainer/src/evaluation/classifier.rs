@@ -42,7 +42,7 @@ impl Classifier for Weights {
     }
 
     fn any_model<'a>(&'a self, memory: &'a mut [f32]) -> Result<AnyModel<'a>> {
-        Ok(AnyModel::Float(self.model(memory)?))
+        Ok(AnyModel::Float(Box::new(self.model(memory)?)))
     }
 }
 
@@ -60,7 +60,7 @@ impl Classifier for Int8Weights {
     }
 
     fn any_model<'a>(&'a self, memory: &'a mut [f32]) -> Result<AnyModel<'a>> {
-        Ok(AnyModel::Int8(self.model()?.with_transposed(Level::detect(), memory)?))
+        Ok(AnyModel::Int8(Box::new(self.model()?.with_transposed(Level::detect(), memory)?)))
     }
 }
 
@@ -68,9 +68,9 @@ impl Classifier for Int8Weights {
 #[derive(Debug, Clone)]
 pub enum AnyModel<'a> {
     /// Floating-point numbers.
-    Float(Model<'a, f32>),
+    Float(Box<Model<'a, f32>>),
     /// Integers of 8 bits.
-    Int8(Model<'a, i8>),
+    Int8(Box<Model<'a, i8>>),
 }
 
 /// The same for either type of weights.
