@@ -349,6 +349,19 @@ mod tests {
     }
 
     #[test]
+    fn the_pixels_range_survives_the_file() {
+        let mut weights = Weights { range: [-123.37, 25.7], ..weights() };
+        weights.metadata.clear();
+        assert_eq!(Weights::from_bytes(&weights.to_bytes(DType::F16).unwrap()).unwrap().range, weights.range);
+        weights.range = PIXELS;
+        for text in ["", "1", "1 0", "0 inf", "nan 1", "0 1 2"] {
+            weights.metadata.insert(RANGE.into(), text.into());
+            let message = Weights::from_bytes(&weights.to_bytes(DType::F32).unwrap()).unwrap_err().to_string();
+            assert!(message.contains("input.range is") && message.contains("expected two numbers"), "{message}");
+        }
+    }
+
+    #[test]
     fn pythons_library_reads_what_is_written() {
         let weights = weights();
         for dtype in [DType::F32, DType::F16] {

@@ -92,7 +92,8 @@ fn gradients_are_those_of_the_float_twin_but_for_rounding() {
     }
 }
 
-/// The lecture's network in integers is as weak as in floats, whose pixels are rounded to 8 bits too.
+/// The lecture's network in integers is as weak as in floats, whose pixels are rounded to 8 bits too, but for steps of MI-FGSM
+/// that end at ReLUs whose sum is rounded to zero.
 #[test]
 #[ignore = "needs MIDGE_DEPLOYED and MIDGE_DATA"]
 fn digits_in_integers_fall_as_those_in_floats() {

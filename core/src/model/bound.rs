@@ -140,6 +140,22 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "std")]
+    #[test]
+    fn larger_pixels_have_less_room() {
+        let network = Network::new(Shape::hwc(1, 1, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: false }]);
+        let model = Model::<f32>::from_tensors(&network, &[&[1e30, 0.0]]).unwrap();
+        assert_eq!(model.clone().with_range([-0.5, 100.0]).unwrap().range(), [-0.5, 100.0]);
+        for range in [[0.0, 1e10], [-1e10, 0.0]] {
+            assert_eq!(model.clone().with_range(range).err(), Some(Error::Weights { layer: 1 }));
+        }
+        for [low, high] in [[1.0, 0.0], [0.0, 0.0], [0.0, f32::INFINITY]] {
+            let error = model.clone().with_range([low, high]).unwrap_err();
+            assert_eq!(error, Error::Pixels { low, high });
+            assert!(std::string::ToString::to_string(&error).contains("the smaller one first"));
+        }
+    }
+
     #[test]
     fn the_sums_are_those_of_each_output() {
         let weights: std::vec::Vec<f32> = (0..2 * 19).map(|i| if i % 2 == 0 { 1.0 } else { -2.0 } * i as f32).collect();

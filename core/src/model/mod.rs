@@ -115,11 +115,11 @@ impl<'a, T: FloatWeights> Model<'a, T> {
     /// ```
     /// use midge_core::{Layer, Model, Network, Shape};
     ///
-    /// const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 1, bias: false }]);
-    /// let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 2.0]])?;
+    /// const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: false }]);
+    /// let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 2.0, 0.0]])?;
     /// let mut buffer = [0.0; NETWORK.inference_len()];
     /// assert!(model.logits(&[255.0, -1.0], &mut buffer).is_err());
-    /// assert_eq!(model.with_range([-1.0, 255.0])?.logits(&[255.0, -1.0], &mut buffer)?, [253.0]);
+    /// assert_eq!(model.with_range([-1.0, 255.0])?.logits(&[255.0, -1.0], &mut buffer)?, [253.0, 0.0]);
     /// # Ok::<(), midge_core::Error>(())
     /// ```
     ///
