@@ -143,7 +143,9 @@ fn print(weights: &AnyWeights, clean: &Evaluation, runs: &[Run]) {
     for example in runs.iter().filter_map(|run| run.examples.first()) {
         print_example(example, colour);
     }
-    println!("{:<10}{:>6}{:>16}{:>18}{:>18}", "attack", "eps", "still right", "misread", "target reached");
+    let input = weights.input();
+    let width = if input.grid.is_some() { 20 } else { 6 };
+    println!("{:<10}{:>width$}{:>16}{:>18}{:>18}", "attack", "eps", "still right", "misread", "target reached");
     for run in runs {
         for r in &run.results {
             let right = format!("{} of {}", r.robust_correct, r.samples);
@@ -152,7 +154,8 @@ fn print(weights: &AnyWeights, clean: &Evaluation, runs: &[Run]) {
                 (Some(hits), Some(candidates)) => format!("{hits} of {candidates}"),
                 _ => String::new(),
             };
-            let line = format!("{:<10}{:>6}{right:>16}{misread:>18}{target:>18}", run.attack.name(), r.eps);
+            let eps = input.shown(r.eps);
+            let line = format!("{:<10}{eps:>width$}{right:>16}{misread:>18}{target:>18}", run.attack.name());
             println!("{}", line.trim_end());
         }
     }
