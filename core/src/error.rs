@@ -27,6 +27,13 @@ pub enum Error {
         /// The pixel.
         value: f32,
     },
+    /// Ends of the pixels' range that are not finite, or not in order.
+    Pixels {
+        /// The smallest pixel.
+        low: f32,
+        /// The largest.
+        high: f32,
+    },
     /// A class the model does not have.
     Class {
         /// The class given.
@@ -88,6 +95,9 @@ impl core::fmt::Display for Error {
         match *self {
             Self::Length { what, expected, found } => write!(f, "{what}: expected {expected} elements, found {found}"),
             Self::Pixel { index, value } => write!(f, "pixel {index} is {value}: expected one in the model's range"),
+            Self::Pixels { low, high } => {
+                write!(f, "pixels from {low} to {high}: expected two finite numbers, the smaller one first")
+            }
             Self::Class { class, classes } => write!(f, "class {class}: expected 0 to {}", classes.saturating_sub(1)),
             Self::Option { what, value } => write!(f, "{what} is {value}: expected a finite number, not negative"),
             Self::Range { what, value, range } => {

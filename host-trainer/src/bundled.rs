@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::any_weights::AnyWeights;
 use crate::data::{Dataset, idx, synthetic};
+use crate::evaluation::classifier::Classifier as _;
 use crate::weights::Weights;
 
 /// The bundled models: name and file.
@@ -26,14 +28,16 @@ pub fn model(name: &str) -> Option<Result<Weights>> {
     MODELS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| Weights::from_bytes(bytes))
 }
 
-/// A bundled model other than `weights` that reads the same kind of images, with its name.
+/// A bundled model other than `model` that reads the same kind of images, with its name.
 ///
 /// # Errors
 /// Only if the program was built from damaged files.
-pub fn other_than(weights: &Weights) -> Result<Option<(&'static str, Weights)>> {
+pub fn other_than(model: &AnyWeights) -> Result<Option<(&'static str, AnyWeights)>> {
+    let input = model.input();
     for (name, bytes) in MODELS {
-        let other = Weights::from_bytes(bytes)?;
-        if other.has_shape_of(weights) && other.tensors != weights.tensors {
+        let other = AnyWeights::Float(Weights::from_bytes(bytes)?);
+        let takes_the_same = other.input().has_shape_of(&input) && other.input().range == input.range;
+        if takes_the_same && !other.has_tensors_of(model) {
             return Ok(Some((name, other)));
         }
     }

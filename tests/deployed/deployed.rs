@@ -9,6 +9,7 @@
 //!
 //! Expected figures were computed with Python's packages `tflite` and `numpy`, which share no code with midge.
 
+mod attack;
 mod damage;
 mod expected;
 mod read;

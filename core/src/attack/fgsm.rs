@@ -6,8 +6,8 @@
 //! Goodfellow, Shlens, Szegedy: Explaining and Harnessing Adversarial Examples, ICLR 2015, section 4.
 
 use super::Attack;
+use super::quantize::to_grid;
 use super::step::Step;
-use super::walk::nearest;
 use crate::error::{Error, check_len};
 use crate::loss::Loss;
 use crate::model::Model;
@@ -54,7 +54,7 @@ impl Fgsm {
         if T::IS_INT8
             && let Some(grid) = model.grid()
         {
-            adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = nearest(grid, *x, (*clean, step.eps)));
+            adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = to_grid(grid, *x, *clean, step.eps));
         }
         Ok(gradient.iter().all(|g| *g == 0.0))
     }

@@ -66,7 +66,7 @@ pub use goal::{Goal, Outcome, Prediction};
 pub use mi_fgsm::MiFgsm;
 pub use otcm::Otcm;
 pub use pgd::Pgd;
-pub use quantize::to_8_bits;
+pub use quantize::{to_8_bits, to_grid};
 pub use step::start_seed;
 pub use target::{Target, least_likely};
 pub use targeted::Targeted;

@@ -1,4 +1,6 @@
-//! Adversarial images as 8-bit pixels, as a file or a display stores them.
+//! Adversarial images as 8-bit pixels: as a file or a display stores them, and as a network of integers sees them.
+
+use crate::kernels::int8::Grid;
 
 /// The 8-bit value nearest to `x` whose distance from the clean pixel is at most `eps`; the nearest to `clean` if
 /// none lies in the ball (possible for `eps` below 1/510).
@@ -15,6 +17,26 @@ pub fn to_8_bits(x: f32, clean: f32, eps: f32) -> u8 {
     let toward_clean =
         if f32::from(nearest) / 255.0 > clean { nearest.saturating_sub(1) } else { nearest.saturating_add(1) };
     [nearest, toward_clean].into_iter().find(|value| inside(*value, clean, eps)).unwrap_or(round(clean))
+}
+
+/// The point of a grid nearest to `x` whose distance from the clean pixel is at most `eps`; the one nearest to the clean pixel
+/// if none is.
+///
+/// ```
+/// use midge_core::{Grid, attack::to_grid};
+///
+/// let grid = Grid { scale: 0.5, zero_point: 0 };
+/// assert_eq!(to_grid(grid, 0.8, 0.5, 0.5), 1.0);
+/// // Rounded up it would leave the ball of 0.3 around 0.5.
+/// assert_eq!(to_grid(grid, 0.8, 0.5, 0.3), 0.5);
+/// ```
+pub fn to_grid(grid: Grid, x: f32, clean: f32, eps: f32) -> f32 {
+    let byte = grid.round(x);
+    let toward_clean = if grid.value(byte) > clean { byte.saturating_sub(1) } else { byte.saturating_add(1) };
+    // With room for the rounding of a difference.
+    let is_inside = |value: f32| (value - clean).abs() <= eps + 1e-3 * grid.scale;
+    let inside = [byte, toward_clean].map(|byte| grid.value(byte)).into_iter().find(|value| is_inside(*value));
+    inside.unwrap_or(grid.value(grid.round(clean)))
 }
 
 /// Whether an 8-bit value lies in the ball, with room for the rounding of a division.

@@ -1,6 +1,7 @@
 //! One image on its way, and the two loops that every attack is: steps, and starts from random points.
 
 use super::goal::{Goal, Outcome, Prediction};
+use super::quantize::to_grid;
 use super::step::{Starts, Step};
 use crate::error::{Error, check_class, check_len, check_pixels};
 use crate::kernels::int8::Grid;
@@ -279,22 +280,11 @@ impl Step {
     }
 }
 
-/// The point of a grid nearest to `x` whose distance from the clean pixel is at most `eps`; the one nearest to the clean pixel
-/// if none is.
-pub(super) fn nearest(grid: Grid, x: f32, (clean, eps): (f32, f32)) -> f32 {
-    let byte = grid.round(x);
-    let toward_clean = if grid.value(byte) > clean { byte.saturating_sub(1) } else { byte.saturating_add(1) };
-    // With room for the rounding of a difference.
-    let is_inside = |value: f32| (value - clean).abs() <= eps + 1e-3 * grid.scale;
-    let inside = [byte, toward_clean].map(|byte| grid.value(byte)).into_iter().find(|value| is_inside(*value));
-    inside.unwrap_or(grid.value(grid.round(clean)))
-}
-
 impl Walk<'_> {
     /// Moves to the nearest points of a grid that lie in the ball.
     pub(super) fn settle(&mut self, grid: Grid, eps: f32) {
         for (x, clean) in self.adversarial.iter_mut().zip(self.image) {
-            *x = nearest(grid, *x, (*clean, eps));
+            *x = to_grid(grid, *x, *clean, eps);
         }
     }
 

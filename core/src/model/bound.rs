@@ -4,7 +4,7 @@
 //! pooling turns it into an ordinary number and the logits are finite and wrong. A check of every value would cost every
 //! pass; a bound of all values costs one look at each weight, which has to be looked at anyway.
 //!
-//! Pixels are at most 1. A layer's outputs are at most the largest sum of `|weight|` and `|bias|` of one output, times the
+//! Pixels are at most 1, unless a host says otherwise. A layer's outputs are at most the largest sum of `|weight|` and `|bias|` of one output, times the
 //! largest of its inputs, where inputs count as at least 1; so are all partial sums, in any order. ReLUs and poolings make
 //! nothing larger; a sum of two maps at most doubles the larger. Behind a ReLU, and on pixels, nothing is negative: then partial sums lie between
 //! that of the negative weights and that of the positive ones, of which the larger takes the place of the sum of both. The product over the layers is the bound: around 1e6 in the lecture's CNN, around 1e32 in a network
@@ -49,8 +49,12 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Of an image.
-    pub(super) const PIXELS: Self = Self { value: 1.0, is_positive: true };
+    /// Of an image with pixels in a range.
+    #[inline(always)]
+    pub(super) fn of_pixels([low, high]: [f32; 2]) -> Self {
+        let most = if -low > high { -low } else { high };
+        Self { value: if most > 1.0 { most } else { 1.0 }, is_positive: low >= 0.0 }
+    }
 }
 
 /// The largest sum of magnitudes that belong to one output, at least 1; the last dimension of both tensors has `outputs`
@@ -133,6 +137,22 @@ mod tests {
         assert!(!refused(0, 0, f16::MAX));
         for bad in [f16::INFINITY, f16::NEG_INFINITY, f16::NAN] {
             assert!((0..3 * 37).all(|i| refused(0, i, bad)) && (0..37).all(|i| refused(1, i, bad)), "{bad}");
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn larger_pixels_have_less_room() {
+        let network = Network::new(Shape::hwc(1, 1, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: false }]);
+        let model = Model::<f32>::from_tensors(&network, &[&[1e30, 0.0]]).unwrap();
+        assert_eq!(model.clone().with_range([-0.5, 100.0]).unwrap().range(), [-0.5, 100.0]);
+        for range in [[0.0, 1e10], [-1e10, 0.0]] {
+            assert_eq!(model.clone().with_range(range).err(), Some(Error::Weights { layer: 1 }));
+        }
+        for [low, high] in [[1.0, 0.0], [0.0, 0.0], [0.0, f32::INFINITY]] {
+            let error = model.clone().with_range([low, high]).unwrap_err();
+            assert_eq!(error, Error::Pixels { low, high });
+            assert!(std::string::ToString::to_string(&error).contains("the smaller one first"));
         }
     }
 

@@ -31,6 +31,9 @@ use crate::network::plan::Spatial;
 use crate::span::{CACHE_LINE, cache_line, rest, rest_mut, take};
 use crate::vector::Level;
 
+/// The pixels of a model of floating-point numbers, unless a host says otherwise.
+const PIXELS: [f32; 2] = [0.0, 1.0];
+
 /// A classifier: a [`Network`] and its weights, which the model borrows and never copies.
 ///
 /// `T` is the type the weights are stored in, [`f32`] or [`f16`](half::f16), alone for any network or in a [`Chain`]; all
@@ -43,6 +46,9 @@ pub struct Model<'a, T: Weights> {
     level: Level,
     /// Convolution weights transposed for a backward pass with vectors, or empty.
     transposed: &'a [f32],
+    /// The smallest and the largest pixel of a model of floating-point numbers.
+    #[cfg(feature = "std")]
+    range: [f32; 2],
 }
 
 impl<'a, T: FloatWeights> Model<'a, T> {
@@ -101,7 +107,35 @@ impl<'a, T: FloatWeights> Model<'a, T> {
             T::push(&mut own, T::tensors(next("weight", weights)?, next("bias", bias)?));
         }
         check_len("tensors", tensors.len() - rest.len(), tensors.len())?;
-        Ok(Self { network, tensors: own, level: Level::detect(), transposed: &[] })
+        Ok(Self::of(network, own))
+    }
+
+    /// Takes pixels from `range[0]` to `range[1]` and not from 0 to 1, on hosts.
+    ///
+    /// ```
+    /// use midge_core::{Layer, Model, Network, Shape};
+    ///
+    /// const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: false }]);
+    /// let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 2.0, 0.0]])?;
+    /// let mut buffer = [0.0; NETWORK.inference_len()];
+    /// assert!(model.logits(&[255.0, -1.0], &mut buffer).is_err());
+    /// assert_eq!(model.with_range([-1.0, 255.0])?.logits(&[255.0, -1.0], &mut buffer)?, [253.0, 0.0]);
+    /// # Ok::<(), midge_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Pixels`] if the ends are not finite or not in order, [`Error::Weights`] if values could overflow.
+    #[cfg(feature = "std")]
+    pub fn with_range(mut self, range: [f32; 2]) -> Result<Self, Error> {
+        let [low, high] = range;
+        if !(low.is_finite() && high.is_finite() && low < high) {
+            return Err(Error::Pixels { low, high });
+        }
+        self.range = range;
+        match self.check_weights() {
+            Err(ModelError::TooLarge { layer } | ModelError::NotFinite { layer, .. }) => Err(Error::Weights { layer }),
+            _ => Ok(self),
+        }
     }
 
     /// The weights and biases, in the order of [`Self::from_tensors`].
@@ -127,8 +161,13 @@ impl<'a> Model<'a, i8> {
         }
         let mut own = heapless::Vec::new();
         tensors.iter().for_each(|tensors| i8::push(&mut own, *tensors));
-        let model = Self { network, tensors: own, level: Level::detect(), transposed: &[] };
+        let model = Self::of(network, own);
         model.check_weights().map(|()| model)
+    }
+
+    /// The tensors of each stage, in the order of [`Self::from_int8_tensors`].
+    pub fn int8_tensors(&self) -> &[Int8Tensors<'a>] {
+        &self.tensors
     }
 
     /// The grid of the logits.
@@ -145,6 +184,19 @@ impl<'a> Model<'a, i8> {
 }
 
 impl<'a, T: Weights> Model<'a, T> {
+    /// A model of unchecked tensors.
+    #[inline(always)]
+    fn of(network: &'a Network, tensors: T::PerStage<T::Tensors<'a>>) -> Self {
+        Self {
+            network,
+            tensors,
+            level: Level::detect(),
+            transposed: &[],
+            #[cfg(feature = "std")]
+            range: PIXELS,
+        }
+    }
+
     /// Elements of the buffer for [`Self::with_transposed`].
     pub fn transposed_len(network: &Network) -> usize {
         let stages = (0..network.plan().spatial_count()).filter_map(|i| network.plan().spatial(i));
@@ -209,12 +261,18 @@ impl<'a, T: Weights> Model<'a, T> {
     /// The smallest and the largest pixel.
     #[inline(always)]
     pub fn range(&self) -> [f32; 2] {
-        if T::IS_INT8 { self.grid().map_or([0.0, 1.0], |grid| grid.range()) } else { [0.0, 1.0] }
+        if T::IS_INT8 {
+            return self.grid().map_or(PIXELS, |grid| grid.range());
+        }
+        #[cfg(feature = "std")]
+        return self.range;
+        #[cfg(not(feature = "std"))]
+        PIXELS
     }
 
     /// Whether all weights are finite and no value can overflow.
     fn check_weights(&self) -> Result<(), ModelError> {
-        let mut most = bound::Bound::PIXELS;
+        let mut most = bound::Bound::of_pixels(self.range());
         for (stage, tensors) in self.network.plan().all().iter().zip(self.tensors.iter()) {
             T::check(tensors, stage, &mut most)?;
         }

@@ -4,7 +4,6 @@ use super::error::ModelError;
 use super::header::Header;
 use super::{Model, Weights, weights};
 use crate::network::Network;
-use crate::vector::Level;
 
 impl<'a, T: Weights> Model<'a, T> {
     /// A model in a safetensors file's bytes, read in place. `network` is the architecture that the caller planned its
@@ -33,7 +32,7 @@ impl<'a, T: Weights> Model<'a, T> {
             return Err(ModelError::NotRun);
         }
         // In the place of the result from the start, so that a device needs no code to move it.
-        let mut result = Ok(Self { network, tensors: T::PerStage::default(), level: Level::detect(), transposed: &[] });
+        let mut result = Ok(Self::of(network, T::PerStage::default()));
         if let Ok(model) = &mut result
             && let Err(error) = model.read(&header)
         {

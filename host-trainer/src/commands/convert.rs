@@ -6,15 +6,17 @@ use anyhow::{Context, Result, ensure};
 use midge_core::{MAX_DIMENSION, Network};
 
 use super::ModelArguments;
+use crate::any_weights::AnyWeights;
 use crate::foreign;
 use crate::import::{self, Hints, Imported};
+use crate::twin::float_twin;
 use crate::weights::{DType, Weights};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
     #[command(flatten)]
     model: ModelArguments,
-    /// Type of the stored weights
+    /// Type of the stored weights; from a model of integers, those that they stand for
     #[arg(long, value_enum)]
     dtype: DType,
     /// File to write
@@ -58,7 +60,10 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
 }
 
 pub(crate) fn export(arguments: &Export) -> Result<()> {
-    let weights = arguments.model.load()?;
+    let weights = match arguments.model.load()? {
+        AnyWeights::Float(weights) => weights,
+        AnyWeights::Int8(weights) => float_twin(&weights)?,
+    };
     weights.save(&arguments.out, arguments.dtype)?;
     report(&weights, arguments.dtype, &arguments.out);
     Ok(())

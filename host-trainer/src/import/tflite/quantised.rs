@@ -25,7 +25,7 @@ pub fn int8_network(graph: &Graph<'_>, end: Option<usize>) -> Result<Int8Weights
         let built = Builder { graph, operator: &graph.operators[*operator] }.stage(&lowered.layers[layer]);
         built.with_context(|| format!("operator {operator} ({})", graph.operators[*operator].kind.name()))
     });
-    Ok(Int8Weights { network, stages: stages.collect::<Result<_>>()? })
+    Ok(Int8Weights::new(network, stages.collect::<Result<_>>()?))
 }
 
 /// One operator.
