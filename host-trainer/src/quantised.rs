@@ -33,6 +33,18 @@ pub struct Int8Weights {
 }
 
 impl Int8Weights {
+    /// Reads the bytes of a model file.
+    ///
+    /// # Errors
+    /// See [`ModelError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        let aligned = Aligned::new(bytes);
+        let network = Header::read(aligned.bytes())?.network()?.int8();
+        let model = Model::<i8>::from_safetensors(&network, aligned.bytes())?;
+        let stages = model.int8_tensors().iter().map(Int8Stage::of).collect::<Option<_>>();
+        Ok(Self { network, stages: stages.ok_or(ModelError::NotRun)? })
+    }
+
     /// A model over these tensors.
     ///
     /// # Errors
@@ -49,19 +61,11 @@ impl Int8Weights {
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = || {
             let bytes = self.to_bytes()?;
-            Self::check_bytes(&bytes).context("it could not be read again")?;
+            Self::from_bytes(&bytes).context("it could not be read again")?;
             Ok(bytes)
         };
         let bytes: Result<Vec<u8>> = bytes();
         write_atomically(path, &bytes.with_context(|| format!("{}: not written", path.display()))?)
-    }
-
-    /// Whether the bytes are a model file.
-    fn check_bytes(bytes: &[u8]) -> Result<()> {
-        let aligned = Aligned::new(bytes);
-        let network = Header::read(aligned.bytes())?.network()?.int8();
-        Model::<i8>::from_safetensors(&network, aligned.bytes())?;
-        Ok(())
     }
 
     /// The bytes of a model file.
@@ -76,6 +80,13 @@ impl Int8Weights {
 }
 
 impl Int8Stage {
+    /// A copy; `None` if there are not as many numbers as a model has that was checked.
+    fn of(tensors: &Int8Tensors<'_>) -> Option<Self> {
+        let Int8Tensors { weights, bias, multipliers, range, scales } = *tensors;
+        let (range, scales) = (range.try_into().ok()?, scales.try_into().ok()?);
+        Some(Self { weights: weights.to_vec(), bias: bias.to_vec(), multipliers: multipliers.to_vec(), range, scales })
+    }
+
     fn tensors(&self) -> Int8Tensors<'_> {
         Int8Tensors {
             weights: &self.weights,

@@ -129,6 +129,7 @@ impl Lowering<'_> {
 
     /// A layer with weights.
     fn weighted(&mut self, index: usize, input: usize, operator: &Operator) -> Result<()> {
+        let bias = operator.inputs.get(2).copied().flatten().is_some();
         match &operator.kind {
             Kind::Conv2d(conv) => {
                 let [filters, height, width, _] = self.weights(operator)?;
@@ -137,14 +138,14 @@ impl Lowering<'_> {
                     kernel,
                     stride,
                     padding,
-                    bias: true,
+                    bias,
                 })?;
                 self.push(index, input, layer, conv.activation)?;
             }
             Kind::DepthwiseConv2d { conv, multiplier } => {
                 let [_, height, width, _] = self.weights(operator)?;
                 let layer = self.convolution(conv, [height, width], |kernel, stride, padding| {
-                    Layer::DepthwiseConv2d { multiplier: *multiplier, kernel, stride, padding, bias: true }
+                    Layer::DepthwiseConv2d { multiplier: *multiplier, kernel, stride, padding, bias }
                 })?;
                 self.push(index, input, layer, conv.activation)?;
             }
@@ -154,7 +155,7 @@ impl Lowering<'_> {
                 self.read(input)?;
                 self.flatten();
                 self.current = input;
-                self.push(index, input, Layer::Dense { units, bias: true }, *activation)?;
+                self.push(index, input, Layer::Dense { units, bias }, *activation)?;
             }
             other => bail!("{} has no weights", other.name()),
         }

@@ -9,7 +9,7 @@
 
 mod float;
 mod layers;
-mod multiplier;
+pub(crate) mod multiplier;
 mod quantised;
 
 use anyhow::{Context, Result, bail};

@@ -1,0 +1,83 @@
+//! The numbers of a network of integers. A `.tflite` file has the scales of the weights, from which multipliers follow; midge's
+//! file has the multipliers. A multiplier has 31 bits and a scale 24, so the scale that it was made of is the one nearest to
+//! what it says.
+
+use anyhow::{Context, Result};
+use midge_core::Layer;
+
+use super::{Constants, Numbers, Step};
+use crate::import::tflite::multiplier::{Scales, product};
+use crate::quantised::{Int8Stage, Int8Weights};
+use crate::tflite::{ElementType, Kind, Quantisation};
+
+/// A network with its tensors.
+pub(super) struct Int8<'w> {
+    pub weights: &'w Int8Weights,
+}
+
+impl Int8<'_> {
+    fn stage(&self, step: &Step) -> Result<&Int8Stage> {
+        self.weights.stages.get(step.stage).context("its tensors are missing")
+    }
+}
+
+/// A scale for each output, or one for all of them, that the multipliers follow from. If there is none, what is nearest.
+fn scales(stage: &Int8Stage, is_dense: bool) -> Vec<f32> {
+    let [input, output] = stage.scales;
+    let first = stage.multipliers.first().copied().unwrap_or_default();
+    let of = |multiplier: [i32; 2], is_one: bool| {
+        let scales = Scales { input, output, is_product_f32: is_dense && is_one };
+        scales.inverse(multiplier)
+    };
+    let is_one = stage.multipliers.iter().all(|multiplier| *multiplier == first);
+    if is_one && let (scale, true) = of(first, true) {
+        return vec![scale];
+    }
+    stage.multipliers.iter().map(|multiplier| of(*multiplier, false).0).collect()
+}
+
+impl Numbers for Int8<'_> {
+    const ELEMENTS: [ElementType; 2] = [ElementType::I8, ElementType::I32];
+
+    fn image(&self) -> Result<Quantisation> {
+        let first = self.weights.stages.first().context("expected a layer")?;
+        Ok(Quantisation::per_tensor(first.scales[0], first.range[0].into()))
+    }
+
+    fn output(&mut self, step: &Step, _: &Quantisation) -> Result<Quantisation> {
+        let stage = self.stage(step)?;
+        Ok(Quantisation::per_tensor(stage.scales[1], stage.range[1].into()))
+    }
+
+    fn constants(&mut self, step: &Step, _: &Quantisation) -> Result<Constants> {
+        let stage = self.stage(step)?;
+        let shape = weight_shape(self.weights, step)?;
+        let is_dense = matches!(step.kind, Kind::FullyConnected { .. });
+        let dimension = if matches!(step.kind, Kind::DepthwiseConv2d { .. }) { 3 } else { 0 };
+        let scales = scales(stage, is_dense);
+        let of_bias = scales.iter().map(|scale| product(stage.scales[0], *scale) as f32).collect();
+        let with = |scales: Vec<f32>, dimension| Quantisation { zero_points: vec![0; scales.len()], scales, dimension };
+        let bytes = stage.weights.iter().map(|w| *w as u8).collect();
+        let has_bias = stage.bias.iter().any(|b| *b != 0) || has_bias(&self.weights.network.layers()[step.layer]);
+        let bias = has_bias
+            .then(|| (stage.bias.iter().flat_map(|b| b.to_le_bytes()).collect(), with(of_bias, 0)));
+        Ok(Constants { weights: (shape, bytes, with(scales, dimension)), bias })
+    }
+}
+
+fn has_bias(layer: &Layer) -> bool {
+    match layer {
+        Layer::Conv2d { bias, .. } | Layer::DepthwiseConv2d { bias, .. } | Layer::Dense { bias, .. } => *bias,
+        _ => false,
+    }
+}
+
+/// The dimensions of a step's weights.
+fn weight_shape(weights: &Int8Weights, step: &Step) -> Result<Vec<usize>> {
+    let shape = weights.network.weight_shape(step.layer);
+    Ok(match (&step.kind, &shape[..]) {
+        (Kind::DepthwiseConv2d { .. }, shape) => [&[1], shape].concat(),
+        (_, [before @ .., outputs]) => [&[*outputs], before].concat(),
+        _ => anyhow::bail!("its weights have no dimension"),
+    })
+}
