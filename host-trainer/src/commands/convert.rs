@@ -188,7 +188,8 @@ impl CalibrationArguments {
     /// The model in integers.
     fn quantise(&self, weights: &Weights) -> Result<Int8Weights> {
         let data = self.calibrate.as_ref();
-        let data = data.context("--dtype i8 of a model of floating-point numbers needs images: expected --calibrate")?;
+        let data =
+            data.context("--dtype i8 of a model of floating-point numbers needs images: expected --calibrate")?;
         let source = Source::from_option(data.as_deref(), self.seed);
         let part = Part { offset: 0, limit: Some(self.limit.unwrap_or(IMAGES)) };
         let images = load(&source, Split::Train, &weights.input(), part)?;

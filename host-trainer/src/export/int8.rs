@@ -59,16 +59,16 @@ impl Numbers for Int8<'_> {
         let with = |scales: Vec<f32>, dimension| Quantisation { zero_points: vec![0; scales.len()], scales, dimension };
         let bytes = stage.weights.iter().map(|w| *w as u8).collect();
         let has_bias = stage.bias.iter().any(|b| *b != 0) || has_bias(&self.weights.network.layers()[step.layer]);
-        let bias = has_bias
-            .then(|| (stage.bias.iter().flat_map(|b| b.to_le_bytes()).collect(), with(of_bias, 0)));
+        let bias = has_bias.then(|| (stage.bias.iter().flat_map(|b| b.to_le_bytes()).collect(), with(of_bias, 0)));
         Ok(Constants { weights: (shape, bytes, with(scales, dimension)), bias })
     }
 }
 
 fn has_bias(layer: &Layer) -> bool {
     match layer {
-        Layer::Conv2d { bias, .. } | Layer::DepthwiseConv2d { bias, .. } | Layer::Dense { bias, .. } => *bias,
-        _ => false,
+        Layer::Dense { bias, .. } => *bias,
+        // TensorFlow Lite's convolutions have biases.
+        _ => true,
     }
 }
 

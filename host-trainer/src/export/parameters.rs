@@ -14,7 +14,7 @@ pub(crate) struct Parameters {
     pub shape: Vec<usize>,
     /// The weights, in that order.
     pub weights: Vec<f32>,
-    /// One for each output, less the threshold behind it; none if the layer has neither.
+    /// One for each output, less the threshold behind it; none of a dense layer with neither.
     pub bias: Option<Vec<f32>>,
     /// The dimension of the outputs.
     pub dimension: usize,
@@ -23,14 +23,15 @@ pub(crate) struct Parameters {
 impl Parameters {
     /// Those of a step with weights.
     pub(crate) fn of(weights: &Weights, step: &Step) -> Result<Self> {
+        let network = &weights.network;
         let find = |name: &str| {
             let name = format!("{}.{name}", step.layer);
-            let all = tensor_infos(&weights.network).into_iter().zip(&weights.tensors);
+            let all = tensor_infos(network).into_iter().zip(&weights.tensors);
             all.into_iter().find(|(info, _)| info.name == name)
         };
         let (info, values) = find("weight").context("its weights are missing")?;
         let outputs = *info.shape.last().context("its weights have no dimension")?;
-        let is_depthwise = matches!(weights.network.layers()[step.layer], Layer::DepthwiseConv2d { .. });
+        let is_depthwise = matches!(network.layers()[step.layer], Layer::DepthwiseConv2d { .. });
         let (shape, weights) = if is_depthwise {
             ([vec![1], info.shape].concat(), values.to_vec())
         } else {
@@ -40,10 +41,12 @@ impl Parameters {
             let turned = (0..values.len()).map(|i| values[i % inputs * outputs + i / inputs]).collect();
             ([&[outputs], before].concat(), turned)
         };
-        let bias = match (find("bias"), step.threshold) {
-            (None, 0.0) => None,
-            (None, threshold) => Some(vec![-threshold; outputs]),
-            (Some((_, bias)), threshold) => Some(bias.iter().map(|b| b - threshold).collect()),
+        // TensorFlow Lite's convolutions have biases.
+        let is_dense = matches!(network.layers()[step.layer], Layer::Dense { .. });
+        let bias = match find("bias") {
+            None if is_dense && step.threshold == 0.0 => None,
+            None => Some(vec![0.0 - step.threshold; outputs]),
+            Some((_, bias)) => Some(bias.iter().map(|b| b - step.threshold).collect()),
         };
         Ok(Self { shape, weights, bias, dimension: if is_depthwise { 3 } else { 0 } })
     }

@@ -128,10 +128,10 @@ mod tests {
         assert_eq!(of(Ends::Percentile(90.0), &parts).unwrap(), [-90.0, 89.0]);
         assert_eq!(of(Ends::Percentile(89.1), &parts).unwrap(), [-90.0, 89.0]);
         // Numbers that differ in their last bits only.
-        assert_eq!(of(Ends::Percentile(60.0), &[&[1.0, 1.000_000_1, 1.000_000_2, 1.000_000_4, 1.000_000_5]]).unwrap(), [
-            1.000_000_1,
-            1.000_000_4
-        ]);
+        assert_eq!(
+            of(Ends::Percentile(60.0), &[&[1.0, 1.000_000_1, 1.000_000_2, 1.000_000_4, 1.000_000_5]]).unwrap(),
+            [1.000_000_1, 1.000_000_4]
+        );
     }
 
     #[test]

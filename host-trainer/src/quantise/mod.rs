@@ -67,25 +67,15 @@ pub fn quantise(weights: &Weights, images: Images<'_>, ends: Ends, progress: &Pr
 }
 
 /// Where the values end that a step puts out.
-fn range(
-    weights: &Weights,
-    step: &Step,
-    images: Images<'_>,
-    ends: Ends,
-    progress: &ProgressBar,
-) -> Result<[f32; 2]> {
+fn range(weights: &Weights, step: &Step, images: Images<'_>, ends: Ends, progress: &ProgressBar) -> Result<[f32; 2]> {
     let part = part::up_to(weights, &step.layers)?;
     ends.of(&mut |visit| {
         for first in (0..images.count).step_by(AT_A_TIME) {
             let count = AT_A_TIME.min(images.count - first);
-            let values =
-                evaluation::logits(&part, count, |i| (images.image)(first + i), &ProgressBar::hidden())?;
+            let values = evaluation::logits(&part, count, |i| (images.image)(first + i), &ProgressBar::hidden())?;
             visit(&values);
             progress.inc(count as u64);
         }
         Ok(())
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -46,7 +46,7 @@ impl Numbers for Calibrated<'_> {
         let own = Quantisation { scales, zero_points, dimension: parameters.dimension };
         Ok(Constants {
             weights: (parameters.shape, bytemuck::cast_vec(weights), own),
-            bias: Some((bias.iter().flat_map(|b| b.to_le_bytes()).collect(), of_bias)),
+            bias: parameters.bias.map(|_| (bias.iter().flat_map(|b| b.to_le_bytes()).collect(), of_bias)),
         })
     }
 }

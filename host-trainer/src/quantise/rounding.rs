@@ -45,7 +45,8 @@ pub(super) fn integers(parameters: &Parameters, input_scale: f32) -> Integers {
         *largest = largest.max(weight.abs());
     }
     let scale = |(largest, bias): (&f32, &f32)| {
-        let scale = (f64::from(*largest) / MOST_WEIGHT).max(f64::from(bias.abs()) / (MOST_BIAS * f64::from(input_scale)));
+        let scale =
+            (f64::from(*largest) / MOST_WEIGHT).max(f64::from(bias.abs()) / (MOST_BIAS * f64::from(input_scale)));
         if scale < LEAST_SCALE { 1.0 } else { scale as f32 }
     };
     let scales: Vec<f32> = largest.iter().zip(bias).map(scale).collect();

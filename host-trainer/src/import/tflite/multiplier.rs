@@ -43,8 +43,7 @@ pub(crate) struct Scales {
 impl Scales {
     /// From sums to outputs, for weights of this scale.
     pub(crate) fn multiplier(&self, weights: f32) -> [i32; 2] {
-        let product =
-            if self.is_product_f32 { f64::from(self.input * weights) } else { product(self.input, weights) };
+        let product = if self.is_product_f32 { f64::from(self.input * weights) } else { product(self.input, weights) };
         quantise(product / f64::from(self.output))
     }
 

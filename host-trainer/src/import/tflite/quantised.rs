@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use midge_core::{Layer, Network};
 
+use super::folds::mean_multiplier;
 use super::layers::{Lowered, lower};
 use super::multiplier::{Scales, quantise};
 use crate::quantised::{Int8Stage, Int8Weights};
@@ -28,18 +29,20 @@ pub fn int8_network(graph: &Graph<'_>, end: Option<usize>) -> Result<Int8Weights
 
 /// The tensors of the layers `first .. next`: those of the operator that began with the first of them, and the ends of all.
 fn stage(graph: &Graph<'_>, lowered: &Lowered, (first, next): (usize, usize), passes_on: bool) -> Result<Int8Stage> {
-    let mut operators = lowered.operators.range(first..next).map(|(_, index)| &graph.operators[*index]);
-    let operator = operators.next().context("a layer that no operator made")?;
-    let mut stage = Builder { graph, operator }.stage(&lowered.layers[first])?;
-    for operator in operators {
-        let own = Builder { graph, operator };
+    let mut builders = lowered.operators.range(first..next).map(|(_, index)| Builder {
+        graph,
+        operator: &graph.operators[*index],
+        is_swapped: lowered.swapped.contains(index),
+    });
+    let mut stage = builders.next().context("a layer that no operator made")?.stage(&lowered.layers[first])?;
+    for own in builders {
         let grids = (own.input_grid()?, own.output_grid()?);
         ensure!(
             grids.0 == grids.1,
             "the {} behind it has an output of another scale or zero point than its input, which midge does not have",
-            operator.kind.name()
+            own.operator.kind.name()
         );
-        let (low, high) = ends(operator.kind.activation(), grids.1);
+        let (low, high) = ends(own.operator.kind.activation(), grids.1);
         (stage.range[3], stage.range[4]) = (stage.range[3].max(low), stage.range[4].min(high));
     }
     if passes_on {
@@ -56,6 +59,8 @@ fn stage(graph: &Graph<'_>, lowered: &Lowered, (first, next): (usize, usize), pa
 struct Builder<'g> {
     graph: &'g Graph<'g>,
     operator: &'g Operator,
+    /// Whether it adds to its second input.
+    is_swapped: bool,
 }
 
 impl<'g> Builder<'g> {
@@ -80,6 +85,9 @@ impl<'g> Builder<'g> {
             ..Int8Stage::default()
         };
         match layer {
+            _ if matches!(self.operator.kind, Kind::Mean { .. }) && matches!(layer, Layer::DepthwiseConv2d { .. }) => {
+                self.mean(&mut stage)?;
+            }
             Layer::Conv2d { .. } | Layer::DepthwiseConv2d { .. } | Layer::Dense { .. } => {
                 self.weights(&mut stage, matches!(layer, Layer::Dense { .. }))?;
             }
@@ -116,13 +124,24 @@ impl<'g> Builder<'g> {
         Ok(())
     }
 
-    /// Multipliers of both operands and the result. The first operand of the layer is the one that the graph computed last.
+    /// A sum of all of a map, as a depthwise convolution of ones.
+    fn mean(&self, stage: &mut Int8Stage) -> Result<()> {
+        let shape = &self.input(0).context("its input is missing")?.shape;
+        let [_, height, width, channels] = shape[..] else { bail!("expected a map, found dimensions {shape:?}") };
+        let [input, output] = stage.scales;
+        stage.weights = vec![1; height * width * channels];
+        stage.bias = vec![0; channels];
+        stage.multipliers = vec![mean_multiplier(input, output, height * width); channels];
+        Ok(())
+    }
+
+    /// Multipliers of both operands and the result. The first operand of the layer is the one that it adds to.
     fn sum(&self, stage: &mut Int8Stage) -> Result<()> {
         let operands =
             [self.input(0), self.input(1)].map(|tensor| tensor.context("an operand is missing").and_then(whole));
         let [first, second] = operands;
         let (mut main, mut added) = (first?, second?);
-        if self.is_second_later() {
+        if self.is_swapped {
             (main, added) = (added, main);
         }
         let largest = 2.0 * f64::from(main.0).max(f64::from(added.0));
@@ -131,14 +150,6 @@ impl<'g> Builder<'g> {
         stage.multipliers = scales.map(quantise).to_vec();
         (stage.range[0], stage.range[2], stage.scales[0]) = (main.1, added.1, main.0);
         Ok(())
-    }
-
-    /// Whether the operator right before this one made the second operand.
-    fn is_second_later(&self) -> bool {
-        let this = self.graph.operators.iter().position(|operator| std::ptr::eq(operator, self.operator));
-        let before = this.and_then(|index| index.checked_sub(1)).map(|index| &self.graph.operators[index]);
-        let second = self.operator.inputs.get(1).copied().flatten();
-        before.zip(second).is_some_and(|(before, second)| before.outputs.contains(&second))
     }
 }
 
