@@ -4,6 +4,7 @@
 mod converter;
 mod floats;
 mod round_trip;
+mod tflm;
 
 use std::path::{Path, PathBuf};
 

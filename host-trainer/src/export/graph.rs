@@ -90,6 +90,9 @@ impl Builder {
                 operands.push(Some(self.push(name("bias"), (shape, of_bias), own, Some(bytes))));
             }
         }
+        if matches!(step.kind, Kind::Mean { .. }) {
+            operands.push(Some(self.integers("axes", &[1, 2])));
+        }
         let name = format!("layer {}", step.layers.last().copied().unwrap_or(step.layer));
         let output = self.tensor::<N>(name, step.shape.clone(), quantisation);
         let version = self.version(&step.kind, &operands);
@@ -97,13 +100,18 @@ impl Builder {
         Ok(output)
     }
 
+    /// A constant that an operator is told by.
+    fn integers(&mut self, name: &str, values: &[i32]) -> usize {
+        let bytes = values.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.push(name.into(), (vec![values.len()], ElementType::I32), Quantisation::default(), Some(bytes))
+    }
+
     /// The map as a vector, for a network that ends with one.
     fn flatten<N: Numbers>(&mut self, map: usize) -> usize {
         let Tensor { shape, quantisation, .. } = self.tensors[map].clone();
         let flat = vec![1, shape.iter().product()];
         let sizes: Vec<i32> = flat.iter().map(|n: &usize| *n as i32).collect();
-        let bytes = sizes.iter().flat_map(|n| n.to_le_bytes()).collect();
-        let sizes_of = self.push("shape".into(), (vec![2], ElementType::I32), Quantisation::default(), Some(bytes));
+        let sizes_of = self.integers("shape", &sizes);
         let output = self.tensor::<N>("logits".into(), flat, quantisation);
         self.operators.push(Operator {
             kind: Kind::Reshape(Some(sizes)),
@@ -124,7 +132,16 @@ impl Builder {
             Kind::FullyConnected { .. } if is_int8 => 4,
             Kind::FullyConnected { .. } if of(2).is_none() => 6,
             Kind::Conv2d(_) | Kind::DepthwiseConv2d { .. } if is_int8 => 3,
-            Kind::Add(_) | Kind::MaxPool2d(_) | Kind::AveragePool2d(_) | Kind::Relu | Kind::Relu6 if is_int8 => 2,
+            Kind::Add(_)
+            | Kind::MaxPool2d(_)
+            | Kind::AveragePool2d(_)
+            | Kind::Relu
+            | Kind::Relu6
+            | Kind::Mean { .. }
+                if is_int8 =>
+            {
+                2
+            }
             _ => 1,
         }
     }

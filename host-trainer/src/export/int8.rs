@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use midge_core::Layer;
 
 use super::{Constants, Numbers, Step};
+use crate::import::tflite::folds::mean_multiplier;
 use crate::import::tflite::multiplier::{Scales, product};
 use crate::quantised::{Int8Stage, Int8Weights};
-use crate::tflite::{ElementType, Kind, Quantisation};
+use crate::tflite::{Activation, ElementType, Kind, Quantisation};
 
 /// A network with its tensors.
 pub(super) struct Int8<'w> {
@@ -34,6 +35,23 @@ fn scales(stage: &Int8Stage, is_dense: bool) -> Vec<f32> {
         return vec![scale];
     }
     stage.multipliers.iter().map(|multiplier| of(*multiplier, false).0).collect()
+}
+
+/// A depthwise convolution that is a mean over rows and columns becomes one again: its multipliers do not follow from scales.
+pub(super) fn turn_into_mean(weights: &Int8Weights, step: &mut Step) {
+    let Some(stage) = weights.stages.get(step.stage) else { return };
+    let map = weights.network.input_shape(step.layer).unwrap_or(midge_core::Shape::hwc(1, 1, 1));
+    let multiplier = mean_multiplier(stage.scales[0], stage.scales[1], map.height * map.width);
+    let is_mean = matches!(&step.kind, Kind::DepthwiseConv2d { multiplier: 1, .. })
+        && step.kind.activation() == Activation::None
+        && stage.weights.len() == map.len()
+        && stage.weights.iter().all(|w| *w == 1)
+        && stage.bias.iter().all(|b| *b == 0)
+        && stage.multipliers.iter().all(|own| *own == multiplier);
+    if is_mean {
+        step.kind = Kind::Mean { keep_dims: false };
+        step.shape = vec![1, map.channels];
+    }
 }
 
 impl Numbers for Int8<'_> {

@@ -42,7 +42,9 @@ pub fn float_tflite(weights: &Weights) -> Result<Vec<u8>> {
 /// If the network or one of its numbers is none that a `.tflite` file can say, as those of one that was made by hand need not
 /// be: multipliers follow from scales there.
 pub fn int8_tflite(weights: &Int8Weights) -> Result<Vec<u8>> {
-    let graph = graph(&weights.network, &steps(&weights.network)?, &mut int8::Int8 { weights })?;
+    let mut steps = steps(&weights.network)?;
+    steps.iter_mut().for_each(|step| int8::turn_into_mean(weights, step));
+    let graph = graph(&weights.network, &steps, &mut int8::Int8 { weights })?;
     check_same(weights, &graph)?;
     Ok(write(&graph)?)
 }

@@ -1,5 +1,6 @@
-//! What becomes a part or another form of a layer: a PAD goes into the convolution behind it, a MEAN over rows and columns is an
-//! average, or a sum that is requantised.
+//! What becomes a part or another form of a layer: a PAD goes into the convolution behind it, and a MEAN over rows and columns is
+//! an average; in integers it is a depthwise convolution of ones, whose sums TensorFlow Lite for Microcontrollers requantises in
+//! the same way. (Older versions of it round a mean otherwise.)
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -69,52 +70,23 @@ fn is_zero(value: &Tensor<'_>, padded: &Tensor<'_>) -> Result<bool> {
     Ok(matches!(value.i8s()?, [value] if i64::from(*value) == zero_point))
 }
 
-/// What a MEAN over rows and columns is in midge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mean {
-    /// An average pooling of all of the map.
-    Average,
-    /// A depthwise convolution of ones whose sums go to another scale.
-    Sum,
+/// The mean is one over rows and columns of a map.
+pub(super) fn check_mean(graph: &Graph<'_>, operator: &Operator) -> Result<()> {
+    let tensor = |place: usize| {
+        let index = operator.inputs.get(place).copied().flatten();
+        index.map(|index| &graph.tensors[index]).context("an input is missing")
+    };
+    let (shape, mut axes) = (&tensor(0)?.shape, tensor(1)?.i32s()?);
+    axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis = axis.saturating_add(4));
+    axes.sort_unstable();
+    ensure!(
+        shape.len() == 4 && axes == [1, 2],
+        "expected a mean over rows and columns of a map, found one over dimensions {axes:?} of {shape:?}"
+    );
+    Ok(())
 }
 
-impl Mean {
-    /// That of an operator, whose input has such a height and width.
-    ///
-    /// # Errors
-    /// Where TensorFlow Lite for Microcontrollers rounds in another way.
-    pub(super) fn of(graph: &Graph<'_>, operator: &Operator, [height, width]: [usize; 2]) -> Result<Self> {
-        let Kind::Mean { keep_dims } = operator.kind else { bail!("{} is no mean", operator.kind.name()) };
-        let tensor = |index: Option<usize>| index.map(|index| &graph.tensors[index]).context("a tensor is missing");
-        let input = tensor(operator.inputs.first().copied().flatten())?;
-        let output = tensor(operator.outputs.first().copied())?;
-        let mut axes = tensor(operator.inputs.get(1).copied().flatten())?.i32s()?;
-        axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis = axis.saturating_add(4));
-        axes.sort_unstable();
-        ensure!(
-            input.shape.len() == 4 && axes == [1, 2],
-            "expected a mean over rows and columns of a map, found one over dimensions {axes:?} of {:?}",
-            input.shape
-        );
-        let (Some(grid), Some(other)) = (input.quantisation.whole(), output.quantisation.whole()) else {
-            return Ok(Self::Average);
-        };
-        match (grid == other, keep_dims) {
-            // Halves go away from the zero point here, and from the byte 0 in an average pooling.
-            (true, true) if !(height * width).is_multiple_of(2) || grid.1 == 0 => Ok(Self::Average),
-            (true, true) => bail!(
-                "a mean of {height} x {width} integers with kept dimensions: an average pooling rounds halves in another direction"
-            ),
-            (true, false) => {
-                bail!("a mean whose output has the input's scale is cut off, and an average pooling is rounded")
-            }
-            (false, true) => bail!("a mean with kept dimensions and another scale is rounded twice, and midge's once"),
-            (false, false) => Ok(Self::Sum),
-        }
-    }
-}
-
-/// From the sum of `count` integers to their mean on another scale.
+/// From the sum of `count` integers to their mean.
 pub(crate) fn mean_multiplier(input: f32, output: f32, count: usize) -> [i32; 2] {
     let [multiplier, shift] = quantise(f64::from(input) / f64::from(output));
     // The place of the highest bit of the count.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use midge_core::{Layer, Padding, Shape, Size};
 
-use super::folds::{Mean, Pad};
-use crate::tflite::{self, Activation, Conv2d, Graph, Kind, Operator, Pool2d};
+use super::folds::{Pad, check_mean};
+use crate::tflite::{self, Activation, Conv2d, ElementType, Graph, Kind, Operator, Pool2d};
 
 /// A graph as layers.
 pub(super) struct Lowered {
@@ -236,13 +236,12 @@ impl Lowering<'_> {
     fn mean(&self, input: usize, operator: &Operator) -> Result<Layer> {
         let map = map(&self.graph.tensors[input].shape)?;
         let whole = [map.height, map.width];
+        check_mean(self.graph, operator)?;
         let (padding, bias) = (Padding::Valid, false);
-        Ok(match Mean::of(self.graph, operator, whole)? {
-            Mean::Average => Layer::AvgPool2d { pool: size(whole)?, padding },
-            Mean::Sum => {
-                Layer::DepthwiseConv2d { multiplier: 1, kernel: size(whole)?, stride: Size::ONE, padding, bias }
-            }
-        })
+        if self.graph.tensors[input].element != ElementType::I8 {
+            return Ok(Layer::AvgPool2d { pool: size(whole)?, padding });
+        }
+        Ok(Layer::DepthwiseConv2d { multiplier: 1, kernel: size(whole)?, stride: Size::ONE, padding, bias })
     }
 
     fn add(&mut self, index: usize, operator: &Operator, activation: Activation) -> Result<()> {

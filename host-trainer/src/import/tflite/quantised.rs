@@ -85,9 +85,7 @@ impl<'g> Builder<'g> {
             ..Int8Stage::default()
         };
         match layer {
-            _ if matches!(self.operator.kind, Kind::Mean { .. }) && matches!(layer, Layer::DepthwiseConv2d { .. }) => {
-                self.mean(&mut stage)?;
-            }
+            _ if matches!(self.operator.kind, Kind::Mean { .. }) => self.mean(&mut stage)?,
             Layer::Conv2d { .. } | Layer::DepthwiseConv2d { .. } | Layer::Dense { .. } => {
                 self.weights(&mut stage, matches!(layer, Layer::Dense { .. }))?;
             }
