@@ -89,7 +89,7 @@ fn weights(text: &str, seed: u64) -> Int8Weights {
         of_layer[index] = current;
         scales.push(current);
     }
-    Int8Weights { network, stages }
+    Int8Weights::new(network, stages)
 }
 
 fn area(size: Size) -> usize {

@@ -1,17 +1,26 @@
-//! What comes with the program: two models trained by `midge train` on MNIST, on clean and on adversarial images, and
-//! digits that midge drew.
+//! What comes with the program: two models trained by `midge train` on MNIST, on clean and on adversarial images, both also in
+//! integers, and digits that midge drew.
 
 use std::path::Path;
 
 use anyhow::Result;
 
+use crate::any_weights::AnyWeights;
 use crate::data::{Dataset, idx, synthetic};
+use crate::evaluation::classifier::Classifier as _;
+use crate::quantised::Int8Weights;
 use crate::weights::Weights;
 
-/// The bundled models: name and file.
+/// The bundled models of floating-point numbers: name and file.
 pub const MODELS: [(&str, &[u8]); 2] = [
     ("plain", include_bytes!("../assets/plain.safetensors")),
     ("robust", include_bytes!("../assets/robust.safetensors")),
+];
+
+/// The same in integers of 8 bits.
+pub const INT8_MODELS: [(&str, &[u8]); 2] = [
+    ("plain-int8", include_bytes!("../assets/plain-int8.safetensors")),
+    ("robust-int8", include_bytes!("../assets/robust-int8.safetensors")),
 ];
 
 /// The bundled digits, two of each class, as IDX files (28x28, u8).
@@ -21,19 +30,35 @@ const LABELS: &[u8] = include_bytes!("../assets/digits-labels.idx1-ubyte");
 /// Seed of the bundled digits; `examples/bundle.rs` draws them again.
 const DIGITS_SEED: u64 = 7;
 
-/// A bundled model by name.
+/// The names of all bundled models.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODELS.into_iter().chain(INT8_MODELS).map(|(name, _)| name)
+}
+
+/// A bundled model of any kind by name.
+pub fn any_model(name: &str) -> Option<Result<AnyWeights>> {
+    let int8 = INT8_MODELS.iter().find(|(known, _)| *known == name);
+    match int8 {
+        Some((_, bytes)) => Some(Int8Weights::from_bytes(bytes).map(AnyWeights::Int8).map_err(Into::into)),
+        None => model(name).map(|weights| weights.map(AnyWeights::Float)),
+    }
+}
+
+/// A bundled model of floating-point numbers by name.
 pub fn model(name: &str) -> Option<Result<Weights>> {
     MODELS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| Weights::from_bytes(bytes))
 }
 
-/// A bundled model other than `weights` that reads the same kind of images, with its name.
+/// A bundled model other than `model` that reads the same kind of images, with its name.
 ///
 /// # Errors
 /// Only if the program was built from damaged files.
-pub fn other_than(weights: &Weights) -> Result<Option<(&'static str, Weights)>> {
+pub fn other_than(model: &AnyWeights) -> Result<Option<(&'static str, AnyWeights)>> {
+    let input = model.input();
     for (name, bytes) in MODELS {
-        let other = Weights::from_bytes(bytes)?;
-        if other.has_shape_of(weights) && other.tensors != weights.tensors {
+        let other = AnyWeights::Float(Weights::from_bytes(bytes)?);
+        let takes_the_same = other.input().has_shape_of(&input) && other.input().range == input.range;
+        if takes_the_same && !other.has_tensors_of(model) {
             return Ok(Some((name, other)));
         }
     }
@@ -72,10 +97,10 @@ mod tests {
 
     #[test]
     fn every_bundled_model_reads_every_bundled_digit() {
-        for (name, _) in MODELS {
-            let weights = model(name).unwrap().unwrap();
-            let expected = if name == "robust" { MNIST_CNN_SHIFTED } else { MNIST_CNN };
-            assert_eq!(weights.network, expected);
+        assert_eq!(model("plain").unwrap().unwrap().network, MNIST_CNN);
+        assert_eq!(model("robust").unwrap().unwrap().network, MNIST_CNN_SHIFTED);
+        for name in names() {
+            let weights = any_model(name).unwrap().unwrap();
             let result = evaluate(&weights, &digits().unwrap(), &indicatif::ProgressBar::hidden()).unwrap();
             assert_eq!(result.correct, result.samples, "{name}");
         }

@@ -54,14 +54,31 @@ const MAGIC: [(&[u8], Kind); 20] = [
 /// # Errors
 /// If it cannot be read or is of another kind; the caller names the file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    if path == Path::new("-") {
-        return read_from(stdin().lock());
-    }
-    ensure!(!path.is_dir(), "is a folder, not a model file");
-    read_from(File::open(path).context("cannot be read")?)
+    open(path, check)
 }
 
-fn read_from(mut file: impl Read) -> Result<Vec<u8>> {
+/// Reads a file that should be in the safetensors format or a `.tflite` file; `-` is standard input.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>> {
+    open(path, |head| if is_tflite(head) { Ok(()) } else { check(head) })
+}
+
+/// What messages call a file.
+pub(crate) fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
+}
+
+fn open(path: &Path, check: impl Fn(&[u8]) -> Result<()>) -> Result<Vec<u8>> {
+    if path == Path::new("-") {
+        return read_from(stdin().lock(), check);
+    }
+    ensure!(!path.is_dir(), "is a folder, not a model file");
+    read_from(File::open(path).context("cannot be read")?, check)
+}
+
+fn read_from(mut file: impl Read, check: impl Fn(&[u8]) -> Result<()>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut bytes).context("cannot be read")?;
     check(&bytes)?;
@@ -69,12 +86,17 @@ fn read_from(mut file: impl Read) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a file that starts with `head` says of itself that it is a `.tflite` file.
+pub(crate) fn is_tflite(head: &[u8]) -> bool {
+    head.get(4..8) == Some(&IDENTIFIER[..])
+}
+
 /// The bytes of a `.tflite` file; `None` if the file is of another kind or cannot be read, or is standard input.
 pub(crate) fn read_tflite(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut file = File::open(path).ok()?;
     file.by_ref().take(8).read_to_end(&mut bytes).ok()?;
-    if bytes.get(4..8) != Some(&IDENTIFIER[..]) {
+    if !is_tflite(&bytes) {
         return None;
     }
     file.read_to_end(&mut bytes).ok()?;
@@ -202,7 +224,7 @@ mod tests {
             (b"hello", "text"),
             (b"\x00\x01\x02\x03\x04\x05\x06\x07\xff", "nor one of a kind"),
         ] {
-            let message = read_from(bytes).unwrap_err().to_string();
+            let message = read_from(bytes, check).unwrap_err().to_string();
             assert!(message.contains(what), "{what}: {message}");
         }
     }
@@ -210,11 +232,11 @@ mod tests {
     #[test]
     fn what_could_be_safetensors_is_read_whole() {
         let long = [&200_000u64.to_le_bytes(), b"{".as_slice(), &[b' '; 300_000]].concat();
-        assert_eq!(read_from(&long[..]).unwrap(), long);
+        assert_eq!(read_from(&long[..], check).unwrap(), long);
         // Cut short: the reader says where.
-        assert_eq!(read_from(&long[..8]).unwrap(), long[..8]);
+        assert_eq!(read_from(&long[..8], check).unwrap(), long[..8]);
         // Its header happens to be as long as a magic number says.
         let zip = [b"PK\x03\x04\0\0\0\0", b"{".as_slice()].concat();
-        assert_eq!(read_from(&zip[..]).unwrap(), zip);
+        assert_eq!(read_from(&zip[..], check).unwrap(), zip);
     }
 }

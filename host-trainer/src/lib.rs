@@ -8,8 +8,8 @@
 #[macro_use]
 pub mod output;
 
+pub mod any_weights;
 pub mod bundled;
-mod classifier;
 pub mod commands;
 pub mod data;
 pub mod drawing;
@@ -31,4 +31,5 @@ pub mod tensors;
 pub mod terminal;
 pub mod tflite;
 pub mod training;
+pub mod twin;
 pub mod weights;

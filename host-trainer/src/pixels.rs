@@ -38,7 +38,8 @@ impl Look {
         let values = images.iter().flat_map(|image| image.iter().step_by(step)).filter(|value| value.is_finite());
         let [low, high] =
             values.fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], value| [low.min(*value), high.max(*value)]);
-        let is_picture = !is_heat && low >= 0.0 && high <= 1.0;
+        // The brightest pixel of a grid may lie the last bit above 1.
+        let is_picture = !is_heat && low >= 0.0 && high <= 1.001;
         Self { is_heat, range: if is_picture || low >= high { [0.0, 1.0] } else { [low, high] } }
     }
 

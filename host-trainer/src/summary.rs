@@ -3,13 +3,16 @@
 use std::fmt::Display;
 
 use anyhow::Result;
-use midge_core::{Layer, Network, Padding, Shape, Size};
+use midge_core::{Grid, Layer, Network, Padding, Shape, Size};
 use serde::Serialize;
 
-use crate::weights::{DType, Weights};
+use crate::any_weights::AnyWeights;
+use crate::evaluation::classifier::Classifier as _;
+use crate::quantised::{Int8Stage, Int8Weights};
+use crate::weights::DType;
 
 /// One layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// Its name with its options.
     pub layer: String,
@@ -17,15 +20,90 @@ pub struct Row {
     pub output: Vec<usize>,
     /// Number of its weights.
     pub parameters: usize,
+    /// In a model of integers, how a layer that begins a stage is quantised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<StageQuantisation>,
 }
 
-/// The layers of a network.
-pub fn rows(network: &Network) -> Vec<Row> {
+/// How a stage of a model of integers is quantised.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StageQuantisation {
+    /// Its output, with the ReLU and the pooling behind the layer.
+    pub output: Scale,
+    /// Whether each output channel of the weights has a scale of its own; null without weights.
+    pub per_channel: Option<bool>,
+}
+
+/// What integers stand for: `scale * (integer - zero_point)`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Scale {
+    /// From one integer to the next.
+    pub scale: f32,
+    /// The integer of 0.
+    pub zero_point: i32,
+}
+
+impl From<Grid> for Scale {
+    fn from(Grid { scale, zero_point }: Grid) -> Self {
+        Self { scale, zero_point }
+    }
+}
+
+/// How a model of integers is quantised.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Quantisation {
+    /// The image.
+    pub input: Scale,
+    /// Its smallest and its largest value.
+    pub range: [f32; 2],
+    /// The logits.
+    pub logits: Scale,
+    /// Stages whose weights have a scale for each output channel.
+    pub per_channel: usize,
+    /// Stages whose weights have one scale.
+    pub per_tensor: usize,
+}
+
+impl Quantisation {
+    /// That of a model of integers; others have none.
+    pub fn of(weights: &AnyWeights) -> Option<Self> {
+        let AnyWeights::Int8(weights) = weights else { return None };
+        let (input, last) = (weights.input(), weights.stages.last()?);
+        let kinds = || weights.stages.iter().filter_map(per_channel);
+        Some(Self {
+            input: input.grid?.into(),
+            range: input.range,
+            logits: output(last),
+            per_channel: kinds().filter(|per_channel| *per_channel).count(),
+            per_tensor: kinds().filter(|per_channel| !*per_channel).count(),
+        })
+    }
+}
+
+fn output(stage: &Int8Stage) -> Scale {
+    Scale { scale: stage.scales[1], zero_point: stage.range[1] }
+}
+
+/// Whether the weights of a stage have several scales, which its multipliers hold; nothing is said of a single channel.
+fn per_channel(stage: &Int8Stage) -> Option<bool> {
+    let first = stage.multipliers.first()?;
+    (!stage.weights.is_empty()).then(|| stage.multipliers.iter().any(|multiplier| multiplier != first))
+}
+
+/// The layers of a model.
+pub fn rows(weights: &AnyWeights) -> Vec<Row> {
+    let network = weights.network();
     let layers = network.layers().iter().enumerate().map(|(i, layer)| {
         let (weight, bias) = network.layer_parameters(i);
-        Row { layer: title(layer), output: dimensions(network, i), parameters: weight + bias }
+        let quantisation = if let AnyWeights::Int8(weights) = weights { of_layer(weights, i) } else { None };
+        Row { layer: title(layer), output: dimensions(network, i), parameters: weight + bias, quantisation }
     });
     layers.collect()
+}
+
+fn of_layer(weights: &Int8Weights, layer: usize) -> Option<StageQuantisation> {
+    let (_, stage) = weights.network.int8_stages().zip(&weights.stages).find(|(first, _)| *first == layer)?;
+    Some(StageQuantisation { output: output(stage), per_channel: per_channel(stage) })
 }
 
 fn title(layer: &Layer) -> String {
@@ -60,11 +138,16 @@ fn dimensions(network: &Network, layer: usize) -> Vec<usize> {
 /// Bytes on a device. RAM is images and all buffers, without the stack; weights stay in flash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// The model file with f32 weights.
-    pub flash_bytes_f32: usize,
-    /// The model file with f16 weights.
-    pub flash_bytes_f16: usize,
-    /// Classification, with the image. RAM is the same for both types of weights: arithmetic is f32.
+    /// The model file with f32 weights, of a model of floating-point numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flash_bytes_f32: Option<usize>,
+    /// The model file with f16 weights, of the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flash_bytes_f16: Option<usize>,
+    /// The model file of a model of integers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flash_bytes_i8: Option<usize>,
+    /// Classification, with the image. RAM is the same for f32 and f16: arithmetic is f32.
     pub ram_bytes_inference: usize,
     /// FGSM, with the clean and the adversarial image; BIM needs no more.
     pub ram_bytes_fgsm: usize,
@@ -83,14 +166,21 @@ impl Memory {
     ///
     /// # Errors
     /// If a weight does not fit f16.
-    pub fn of(weights: &Weights) -> Result<Self> {
-        let network = &weights.network;
+    pub fn of(weights: &AnyWeights) -> Result<Self> {
+        let network = weights.network();
+        let [f32, f16, i8] = match weights {
+            AnyWeights::Float(weights) => {
+                [Some(weights.to_bytes(DType::F32)?.len()), Some(weights.to_bytes(DType::F16)?.len()), None]
+            }
+            AnyWeights::Int8(weights) => [None, None, Some(weights.to_bytes()?.len())],
+        };
         // An attack holds the clean and the adversarial image beside its buffer, classification one image.
         let image = network.input().len();
         let attack = |buffer: usize| 4 * (2 * image + buffer);
         Ok(Self {
-            flash_bytes_f32: weights.to_bytes(DType::F32)?.len(),
-            flash_bytes_f16: weights.to_bytes(DType::F16)?.len(),
+            flash_bytes_f32: f32,
+            flash_bytes_f16: f16,
+            flash_bytes_i8: i8,
             ram_bytes_inference: 4 * (image + network.inference_len()),
             ram_bytes_fgsm: attack(network.gradient_len()),
             ram_bytes_otcm: attack(network.gradient_len()),

@@ -109,9 +109,16 @@ pub struct Weights {
     pub tensors: Vec<Tensor>,
     /// The type of the file they came from, or `F32`.
     pub dtype: DType,
+    /// The smallest and the largest pixel that the model takes, which the file says where they are not 0 and 1.
+    pub range: [f32; 2],
     /// What else the file says, such as how it was trained.
     pub metadata: BTreeMap<String, String>,
 }
+
+/// Key of [`Weights::range`] in a file's metadata: two numbers.
+const RANGE: &str = "input.range";
+/// The pixels of a model that says nothing of them.
+const PIXELS: [f32; 2] = [0.0, 1.0];
 
 /// The tensors of a network in the order of [`Weights::tensors`].
 pub fn tensor_infos(network: &Network) -> Vec<TensorInfo> {
@@ -144,16 +151,15 @@ impl Aligned {
 }
 
 impl Weights {
+    /// Of f32, for pixels from 0 to 1.
+    pub fn new(network: Network, tensors: Vec<Tensor>) -> Self {
+        Self { network, tensors, dtype: DType::F32, range: PIXELS, metadata: BTreeMap::new() }
+    }
+
     /// What the model takes, for [`crate::data::load`].
     pub fn input(&self) -> Input {
         let Shape { height, width, channels } = self.network.input();
-        Input::pixels([height, width, channels], self.network.classes())
-    }
-
-    /// Whether both take images of the same shape and know as many classes.
-    pub fn has_shape_of(&self, other: &Self) -> bool {
-        let (a, b) = (&self.network, &other.network);
-        a.input() == b.input() && a.classes() == b.classes()
+        Input { range: self.range, ..Input::pixels([height, width, channels], self.network.classes()) }
     }
 
     /// Reads a model file; `-` is standard input.
@@ -161,16 +167,20 @@ impl Weights {
     /// # Errors
     /// With the file's name and what is wrong with it.
     pub fn load(path: &Path) -> Result<Self> {
-        let name = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
-        let bytes = foreign::read(path).with_context(|| name.clone())?;
-        let read = Self::from_bytes(&bytes).map_err(|error| match error.downcast_ref() {
-            Some(ModelError::Metadata { key: METADATA_FORMAT }) => match foreign::safetensors_kind(&bytes) {
+        let bytes = foreign::read(path).with_context(|| foreign::name(path))?;
+        Self::from_file(path, &bytes)
+    }
+
+    /// [`Self::from_bytes`] of a file, which errors name.
+    pub(crate) fn from_file(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let read = Self::from_bytes(bytes).map_err(|error| match error.downcast_ref() {
+            Some(ModelError::Metadata { key: METADATA_FORMAT }) => match foreign::safetensors_kind(bytes) {
                 Some(kind) => anyhow!("{kind}"),
                 None => error,
             },
             _ => error,
         });
-        read.with_context(|| format!("{name}: not a midge model"))
+        read.with_context(|| format!("{}: not a midge model", foreign::name(path)))
     }
 
     /// Reads the bytes of a model file.
@@ -192,13 +202,9 @@ impl Weights {
             DType::F32 => tensors::<f32>(&network, aligned.bytes())?,
             DType::F16 => tensors::<f16>(&network, aligned.bytes())?,
         };
-        let reserved = [METADATA_FORMAT, METADATA_NETWORK, METADATA_CHECKSUM];
-        let mut metadata = BTreeMap::new();
-        header.metadata(&mut |key, value| {
-            metadata.insert(unescape(key), unescape(value));
-        })?;
-        metadata.retain(|key, _| !reserved.contains(&key.as_str()));
-        Ok(Self { network, tensors, dtype, metadata })
+        let mut metadata = metadata(&header)?;
+        let range = metadata.remove(RANGE).map_or(Ok(PIXELS), |text| parse_range(&text))?;
+        Ok(Self { network, tensors, dtype, range, metadata })
     }
 
     /// The bytes of a model file with weights of type `dtype`.
@@ -224,7 +230,12 @@ impl Weights {
         tensors: &[V],
     ) -> Result<Vec<u8>> {
         let tensors: Vec<&[T]> = tensors.iter().map(|tensor| &**tensor).collect();
-        let metadata: Vec<(&str, &str)> = self.metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let mut metadata: Vec<(&str, &str)> = self.metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let [low, high] = self.range;
+        let range = format!("{low} {high}");
+        if self.range != PIXELS {
+            metadata.push((RANGE, &range));
+        }
         let mut file = Vec::new();
         let model = Model::<T>::from_tensors(&self.network, &tensors)?;
         model.write_safetensors(&metadata, &mut |bytes| file.extend_from_slice(bytes));
@@ -257,7 +268,8 @@ impl Weights {
     /// If tensors do not fit the network.
     pub fn model<'a>(&'a self, buffer: &'a mut [f32]) -> Result<Model<'a, f32>> {
         let tensors: Vec<&[f32]> = self.tensors.iter().map(Tensor::as_slice).collect();
-        Ok(Model::<f32>::from_tensors(&self.network, &tensors)?.with_transposed(Level::detect(), buffer)?)
+        let model = Model::<f32>::from_tensors(&self.network, &tensors)?.with_transposed(Level::detect(), buffer)?;
+        Ok(if self.range == PIXELS { model } else { model.with_range(self.range)? })
     }
 
     /// The same weights rounded to f16 and back: what a model file of that type holds.
@@ -274,6 +286,24 @@ fn tensors<T: Element + FloatWeights>(network: &Network, bytes: &[u8]) -> Result
     let model = Model::<T>::from_safetensors(network, bytes)?;
     let widened = model.tensors().map(|values| tensor(&values.iter().map(|w| w.to_f32()).collect::<Vec<_>>()));
     Ok(widened.collect())
+}
+
+/// What a file says beside its tensors, but for what the format itself needs.
+pub(crate) fn metadata(header: &Header<'_>) -> Result<BTreeMap<String, String>, ModelError> {
+    let reserved = [METADATA_FORMAT, METADATA_NETWORK, METADATA_CHECKSUM];
+    let mut metadata = BTreeMap::new();
+    header.metadata(&mut |key, value| {
+        metadata.insert(unescape(key), unescape(value));
+    })?;
+    metadata.retain(|key, _| !reserved.contains(&key.as_str()));
+    Ok(metadata)
+}
+
+/// Reads the value of [`RANGE`].
+fn parse_range(text: &str) -> Result<[f32; 2]> {
+    let ends = text.split_once(' ').and_then(|(low, high)| Some([low.parse().ok()?, high.parse().ok()?]));
+    let sound = ends.filter(|[low, high]: &[f32; 2]| low.is_finite() && high.is_finite() && low < high);
+    sound.with_context(|| format!("{RANGE} is {text:?}: expected two numbers, the smaller one first"))
 }
 
 /// Text between the quotes of JSON, as far as it is sound: the core takes any.

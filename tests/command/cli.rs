@@ -4,6 +4,7 @@ mod attack;
 mod data;
 mod files;
 mod import;
+mod int8;
 mod output;
 mod report;
 mod shapes;

@@ -146,7 +146,7 @@ const OTCM_REACHED: [f64; 6] = [0.68, 2.26, 5.53, 12.23, 23.77, 36.40];
 fn assert_table(weights: &Weights, data: &Dataset, attack: Attack, accuracy: [f64; 6], reached: Option<[f64; 6]>) {
     for (k, eps) in EPS.into_iter().enumerate() {
         let attacked = attack_all(weights, data, &labels(data), attack, eps, &ProgressBar::hidden()).unwrap();
-        let result = Robustness::count(eps, data, &attacked);
+        let result = Robustness::count(eps, &weights.input(), data, &attacked);
         // The table counts all that are right after the attack, also those that were not before it.
         let right = attacked.iter().zip(labels(data)).filter(|(a, label)| a.outcome.after.class == *label).count();
         let right = 100.0 * right as f64 / data.len() as f64;
@@ -191,7 +191,7 @@ fn f16_weights_give_the_same_classes() {
     let classes = |weights: &Weights| -> (Vec<usize>, f64) {
         let attacked =
             attack_all(weights, &data, &labels(&data), Attack::new(Method::Fgsm), 0.1, &ProgressBar::hidden()).unwrap();
-        let accuracy = Robustness::count(0.1, &data, &attacked).robust_accuracy.unwrap();
+        let accuracy = Robustness::count(0.1, &weights.input(), &data, &attacked).robust_accuracy.unwrap();
         (attacked.iter().map(|a| a.outcome.before.class).collect(), accuracy)
     };
     let ((full, full_accuracy), (half, half_accuracy)) = (classes(&weights), classes(&rounded));

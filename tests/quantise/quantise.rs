@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use midge_core::Network;
 use midge_trainer::quantise::{Ends, Images, quantise};
 use midge_trainer::quantised::Int8Weights;
-use midge_trainer::weights::{DType, Tensor, Weights, tensor, tensor_infos};
+use midge_trainer::weights::{Tensor, Weights, tensor, tensor_infos};
 use safetensors::SafeTensors;
 
 /// A network of a file of reference values, and its images.
@@ -36,7 +36,7 @@ fn case(path: &Path) -> Case {
     let tensors: Vec<Tensor> = tensor_infos(&network).iter().map(|info| tensor(&f32s(&file, &info.name))).collect();
     Case {
         name: path.file_stem().unwrap().to_str().unwrap().into(),
-        weights: Weights { network, tensors, dtype: DType::F32, metadata: Default::default() },
+        weights: Weights::new(network, tensors),
         images: f32s(&file, "images"),
     }
 }

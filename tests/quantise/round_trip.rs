@@ -64,7 +64,7 @@ fn by_hand(change: impl Fn(&mut Int8Stage)) -> Int8Weights {
         scales: [0.5, 0.25],
     };
     change(&mut stage);
-    Int8Weights { network: network.int8(), stages: vec![stage] }
+    Int8Weights::new(network.int8(), vec![stage])
 }
 
 #[test]

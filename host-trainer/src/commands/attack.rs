@@ -12,14 +12,14 @@ use serde::Serialize;
 
 use super::attack_arguments::{AttackArguments, Selected, describe, select};
 use super::attack_file;
-use super::tensor_file::model_checksum;
 use super::{TestArguments, eps, percent, print_json};
-use crate::data::Dataset;
+use crate::any_weights::AnyWeights;
+use crate::data::{Dataset, Input};
 use crate::evaluation::attack::loss_name;
+use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::{Attack, Job, Method, Robustness, read};
 use crate::files::check_writable;
 use crate::progress;
-use crate::weights::Weights;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -27,15 +27,16 @@ pub(crate) struct Arguments {
     test: TestArguments,
     #[command(flatten)]
     attack: AttackArguments,
-    /// Largest change of a pixel, in units of [0, 1], also as a fraction such as 8/255; several, separated by commas, give
-    /// one line each
+    /// Largest change of a pixel, in the units of the model's input, [0, 1] unless it says otherwise; also as a fraction such as
+    /// 8/255, and of a model of integers in steps of its grid, such as 2q; several, separated by commas, give one line each
     #[arg(long, value_parser = eps::parse_list, required = true, value_name = "E", allow_negative_numbers = true)]
     eps: Vec<eps::List>,
     /// The class to walk away from (for a targeted attack: the one the target must differ from)
     #[arg(long, value_enum, default_value_t = Label::True)]
     label: Label,
     /// With one eps: write images, adversarial images, logits, and the cross-entropy at the true class with its gradient,
-    /// whatever the attack follows, as safetensors; the metadata say how they came about
+    /// whatever the attack follows, as safetensors; of a model of integers also images and logits as integers; the metadata
+    /// say how they came about
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print JSON: per eps, fractions with their counts
@@ -97,16 +98,20 @@ impl Options {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let attack = arguments.attack.attack(arguments.test.seed())?;
-    let eps = eps::List::flatten(&arguments.eps);
-    ensure!(arguments.out.is_none() || eps.len() == 1, "--out needs exactly one --eps");
+    arguments.attack.check()?;
+    ensure!(arguments.out.is_none() || eps::List::count(&arguments.eps) == 1, "--out needs exactly one --eps");
     arguments.out.as_deref().map_or(Ok(()), check_writable)?;
-    let (weights, data) = arguments.test.load()?;
-    let labels = labels(arguments.label, &weights, &data)?;
+    let model = arguments.test.model()?;
+    let input = model.input();
+    let eps = eps::List::flatten(&arguments.eps, "--eps", &input)?;
+    let attack = arguments.attack.attack(arguments.test.seed(), &input)?;
+    let data = arguments.test.images(&input)?.labelled()?;
+    let labels = labels(arguments.label, &model, &data)?;
     let all = data.len();
-    let Selected { data, labels } = select(attack, &weights, &data, &labels)?;
-    let job = Job { weights: &weights, data: &data, labels: &labels, attack, eps: 0.0 };
-    let (results, end) = attack_at_every(&job, &eps, arguments)?;
+    let Selected { data, labels } = select(attack, input.classes, &data, &labels)?;
+    let job = Job { model: &model, data: &data, labels: &labels, attack, eps: 0.0 };
+    let checksum = model.checksum()?;
+    let (results, end) = attack_at_every(&job, &eps, (arguments, &checksum))?;
     let left_out = all - data.len();
     let report = Report {
         attack: attack.name(),
@@ -122,22 +127,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         print_json(super::json::ATTACK, &report)?;
     } else {
-        print(&report, attack);
+        print(&report, attack, &input);
     }
     end
 }
 
 /// The results of every eps up to the first that fails or is stopped, and how it ended.
-fn attack_at_every(job: &Job<'_>, eps: &[f32], arguments: &Arguments) -> Result<(Vec<Robustness>, Result<()>)> {
+fn attack_at_every(
+    job: &Job<'_>,
+    eps: &[f32],
+    (arguments, checksum): (&Arguments, &str),
+) -> Result<(Vec<Robustness>, Result<()>)> {
     let stop = stop_on_interrupt()?;
     let bar = progress::bar((eps.len() * job.data.len()) as u64, job.attack.name());
-    let mut results = Vec::new();
+    let (mut results, input) = (Vec::new(), job.model.input());
     let mut at = |eps: f32| -> Result<()> {
         let job = Job { eps, ..*job };
         let attacked = job.run(&stop, &bar)?.context("stopped")?;
-        results.push(Robustness::count(eps, job.data, &attacked));
+        results.push(Robustness::count(eps, &input, job.data, &attacked));
         let Some(path) = &arguments.out else { return Ok(()) };
-        attack_file::write(path, &job, &attacked, metadata(arguments, &job)?)
+        attack_file::write(path, &job, &attacked, metadata((arguments, checksum), &job))
     };
     let end = eps.iter().try_for_each(|eps| at(*eps));
     bar.finish_and_clear();
@@ -162,18 +171,23 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 }
 
 /// How the results of `--out` came about.
-fn metadata(arguments: &Arguments, job: &Job<'_>) -> Result<BTreeMap<&'static str, String>> {
-    Ok(BTreeMap::from([
+fn metadata((arguments, checksum): (&Arguments, &str), job: &Job<'_>) -> BTreeMap<&'static str, String> {
+    let mut metadata = BTreeMap::from([
         ("midge.version", env!("CARGO_PKG_VERSION").to_string()),
         ("attack", describe(job.attack)),
         ("eps", job.eps.to_string()),
         ("model", arguments.test.model_name().to_string()),
-        ("model.checksum", model_checksum(job.weights)?),
+        ("model.checksum", checksum.to_string()),
         ("data", job.data.name.clone()),
         ("seed", arguments.test.seed().to_string()),
         ("attacked_labels", arguments.label.name().to_string()),
         ("loss", "cross-entropy of the clean images at labels, in nats".to_string()),
-    ]))
+    ]);
+    if let Some(grid) = job.model.input().grid {
+        metadata.insert("input.scale", grid.scale.to_string());
+        metadata.insert("input.zero_point", grid.zero_point.to_string());
+    }
+    metadata
 }
 
 impl Label {
@@ -186,14 +200,14 @@ impl Label {
 }
 
 /// The classes to walk away from.
-fn labels(rule: Label, weights: &Weights, data: &Dataset) -> Result<Vec<usize>> {
+fn labels(rule: Label, model: &AnyWeights, data: &Dataset) -> Result<Vec<usize>> {
     match rule {
         Label::True => Ok((0..data.len()).map(|i| data.label(i)).collect()),
-        Label::Predicted => read(weights, data, &ProgressBar::hidden()),
+        Label::Predicted => read(model, data, &ProgressBar::hidden()),
     }
 }
 
-fn print(report: &Report<'_>, attack: Attack) {
+fn print(report: &Report<'_>, attack: Attack, input: &Input) {
     println!("{}  model {}  {}  seed {}", describe(attack), report.model, report.data, report.seed);
     if report.label == Label::Predicted {
         println!("away from the class that the model predicts; right is still the true class");
@@ -207,9 +221,9 @@ fn print(report: &Report<'_>, attack: Attack) {
         "robust accuracy".into(),
         "success".into(),
         if attack.is_targeted() { "target reached" } else { "" }.into(),
-        "8-bit".into(),
+        if input.grid.is_none() { "8-bit" } else { "" }.into(),
     ]];
-    rows.extend(report.results.iter().map(row));
+    rows.extend(report.results.iter().map(|result| row(result, input)));
     let widths: Vec<usize> =
         (0..rows[0].len()).map(|k| rows.iter().map(|row| row[k].len()).max().unwrap_or(0)).collect();
     let notes = report.results.iter().map(|result| zero_gradients(result, attack));
@@ -219,23 +233,29 @@ fn print(report: &Report<'_>, attack: Attack) {
         println!("{}", line.join("  ").trim_end());
         note.into_iter().for_each(|note| println!("{note}"));
     }
-    println!("robust: right before and after the attack; 8-bit: the same with pixels rounded to 8 bits");
+    println!(
+        "robust: right before and after the attack; {}",
+        match input.grid {
+            None => "8-bit: the same with pixels rounded to 8 bits",
+            Some(_) => "both images are integers on the model's grid, q is one step of it",
+        }
+    );
 }
 
 /// A line of the table.
-fn row(r: &Robustness) -> [String; 6] {
+fn row(r: &Robustness, input: &Input) -> [String; 6] {
     let cell = |fraction: Option<f64>, part: usize, whole: usize| format!("{:>8}  {part}/{whole}", percent(fraction));
     let target = match (r.target_hits, r.target_candidates) {
         (Some(hits), Some(candidates)) => cell(r.target_rate, hits, candidates),
         _ => String::new(),
     };
     [
-        r.eps.to_string(),
+        input.shown(r.eps),
         cell(r.accuracy, r.correct, r.samples),
         cell(r.robust_accuracy, r.robust_correct, r.samples),
         cell(r.success_rate, r.successes, r.correct),
         target,
-        percent(r.robust_accuracy_8bit),
+        if input.grid.is_none() { percent(r.robust_accuracy_8bit) } else { String::new() },
     ]
 }
 

@@ -4,11 +4,10 @@ use anyhow::{Result, ensure};
 use midge_core::attack::Target;
 use midge_core::loss::Loss;
 
-use super::eps;
-use crate::data::Dataset;
+use super::eps::{self, Eps};
+use crate::data::{Dataset, Input};
 use crate::evaluation::attack::loss_name;
 use crate::evaluation::{Attack, Method};
-use crate::weights::Weights;
 
 /// Which attack, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,9 +18,9 @@ pub(crate) struct AttackArguments {
     /// Steps of an iterated attack [default: 10; PGD: 40]
     #[arg(long, value_name = "T")]
     steps: Option<usize>,
-    /// Step size of an iterated attack [default: eps / steps; PGD: eps / 30, more with few steps]
-    #[arg(long, value_parser = eps::parse_alpha, value_name = "A", allow_negative_numbers = true)]
-    alpha: Option<f32>,
+    /// Step size of an iterated attack, in the units of eps [default: eps / steps; PGD: eps / 30, more with few steps]
+    #[arg(long, value_parser = eps::parse, value_name = "A", allow_negative_numbers = true)]
+    alpha: Option<Eps>,
     /// Momentum's decay of MI-FGSM [default: 1]
     #[arg(long, value_name = "MU", allow_negative_numbers = true)]
     decay: Option<f32>,
@@ -96,8 +95,8 @@ fn parse_target(text: &str) -> Result<TargetName, String> {
 }
 
 impl AttackArguments {
-    /// The attack, with `seed` for what is random about it.
-    pub(crate) fn attack(&self, seed: u64) -> Result<Attack> {
+    /// Before anything is loaded: whether the options are those of the attack.
+    pub(crate) fn check(&self) -> Result<()> {
         let method = self.attack.method();
         let iterated = self.steps.is_some() || self.alpha.is_some() || self.loss.is_some();
         ensure!(
@@ -116,12 +115,18 @@ impl AttackArguments {
             self.attack.is_targeted() || self.target.is_none(),
             "--target belongs to --attack otcm, targeted-mi-fgsm and targeted-pgd"
         );
+        Ok(())
+    }
+
+    /// The attack on a model that takes `input`, with `seed` for what is random about it.
+    pub(crate) fn attack(&self, seed: u64, input: &Input) -> Result<Attack> {
+        let method = self.attack.method();
         let default = Attack::new(method);
         Ok(Attack {
             method,
             target: self.attack.is_targeted().then(|| self.target(seed)),
             steps: self.steps.unwrap_or(default.steps),
-            alpha: self.alpha,
+            alpha: self.alpha.map(|alpha| alpha.of("--alpha", input)).transpose()?,
             decay: self.decay.unwrap_or(default.decay),
             restarts: self.restarts.unwrap_or(default.restarts),
             seed,
@@ -174,9 +179,8 @@ pub(crate) struct Selected {
 }
 
 /// Leaves out the images of the target class itself: nothing can walk there from them.
-pub(crate) fn select(attack: Attack, weights: &Weights, data: &Dataset, labels: &[usize]) -> Result<Selected> {
+pub(crate) fn select(attack: Attack, classes: usize, data: &Dataset, labels: &[usize]) -> Result<Selected> {
     let target = if let Some(Target::Class(class)) = attack.target { Some(class) } else { None };
-    let classes = weights.network.classes();
     if let Some(class) = target {
         ensure!(class < classes, "--target is {class}: expected a class from 0 to {}", classes - 1);
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
+use midge_core::Grid;
 
 use super::tensor_file::{self, Tensor, Values};
+use crate::evaluation::classifier::AnyModel;
 use crate::evaluation::{Attacked, Job};
 
 /// The tensors.
@@ -27,6 +29,31 @@ struct Results {
     loss: Vec<f32>,
     /// Its gradient.
     input_gradient: Vec<f32>,
+    /// Of a model of integers.
+    integers: Option<Integers>,
+}
+
+/// Images and logits as a model of integers takes and gives them.
+#[derive(Default)]
+struct Integers {
+    images: Vec<i8>,
+    adversarial: Vec<i8>,
+    logits: Vec<i8>,
+    adversarial_logits: Vec<i8>,
+}
+
+impl Integers {
+    /// The integers of `results`; none of a model of floating-point numbers.
+    fn of(results: &Results, job: &Job<'_>, model: &AnyModel<'_>) -> Option<Self> {
+        let (grid, logits) = (job.model.input().grid?, model.logit_grid()?);
+        let round = |grid: Grid, values: &[f32]| values.iter().map(|x| grid.round(*x)).collect();
+        Some(Self {
+            images: round(grid, &results.images),
+            adversarial: round(grid, &results.adversarial),
+            logits: round(logits, &results.logits),
+            adversarial_logits: round(logits, &results.adversarial_logits),
+        })
+    }
 }
 
 /// Writes the results of a job with `metadata` on how they came about.
@@ -45,9 +72,9 @@ pub(super) fn write(
 
 impl Results {
     fn of(job: &Job<'_>, attacked: &[Attacked]) -> Result<Self> {
-        let Job { weights, data, labels, .. } = *job;
-        let mut transposed = vec![0.0; weights.transposed_len()];
-        let model = weights.model(&mut transposed)?;
+        let Job { model, data, labels, .. } = *job;
+        let mut memory = vec![0.0; model.memory_len()];
+        let model = model.any_model(&mut memory)?;
         let mut buffer = vec![0.0; model.gradient_len()];
         let mut results = Self::default();
         for (i, attacked) in attacked.iter().enumerate() {
@@ -63,12 +90,22 @@ impl Results {
             results.targets.push(attacked.outcome.target.map_or(Ok(-1), i32::try_from)?);
             results.places.push(data.places[i].try_into()?);
         }
+        results.integers = Integers::of(&results, job, &model);
         Ok(results)
     }
 
     fn tensors(&self, job: &Job<'_>) -> Vec<Tensor<'_>> {
-        let (n, classes) = (job.data.len(), job.weights.network.classes());
+        let (n, classes) = (job.data.len(), job.model.network().classes());
         let image = [vec![n], job.data.shape.to_vec()].concat();
+        let int8 = self.integers.iter().flat_map(|integers| {
+            [
+                ("input_int8", image.clone(), Values::I8(&integers.images)),
+                ("adversarial_int8", image.clone(), Values::I8(&integers.adversarial)),
+                ("logits_int8", vec![n, classes], Values::I8(&integers.logits)),
+                ("adversarial_logits_int8", vec![n, classes], Values::I8(&integers.adversarial_logits)),
+            ]
+        });
+        let int8: Vec<_> = int8.collect();
         let floats = [
             ("images", &self.images, image.clone()),
             ("adversarial", &self.adversarial, image.clone()),
@@ -85,6 +122,6 @@ impl Results {
         ];
         let floats = floats.map(|(name, values, shape)| (name, shape, Values::F32(values)));
         let integers = integers.map(|(name, values)| (name, vec![n], Values::I32(values)));
-        floats.into_iter().chain(integers).collect()
+        floats.into_iter().chain(integers).chain(int8).collect()
     }
 }

@@ -5,13 +5,16 @@ use midge_core::camera::Camera;
 use serde::Serialize;
 
 use super::attack_arguments::{AttackArguments, Selected, describe, select};
+use super::eps::{self, Eps};
 use super::robust::cell;
-use super::{TestArguments, eps, print_json};
+use super::{TestArguments, print_json};
+use crate::any_weights::AnyWeights;
 use crate::data::Dataset;
 use crate::evaluation::camera::{Transform, transformed};
+use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::{Attack, Share, attack_all};
 use crate::progress;
-use crate::weights::{DType, Weights};
+use crate::weights::DType;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -19,9 +22,9 @@ pub(crate) struct Arguments {
     test: TestArguments,
     #[command(flatten)]
     attack: AttackArguments,
-    /// Largest change of a pixel, in units of [0, 1]
+    /// Largest change of a pixel, in the units of the model's input, [0, 1] unless it says otherwise, or in steps such as 2q
     #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true)]
-    eps: f32,
+    eps: Eps,
     /// Standard deviation of the blur, in pixels
     #[arg(long, default_value_t = 0.5, value_name = "X", allow_negative_numbers = true)]
     blur: f32,
@@ -59,7 +62,7 @@ struct Row {
 #[derive(Debug, Serialize)]
 struct Table {
     /// Type of the weights, for the attack and for what it is shown to.
-    dtype: DType,
+    dtype: String,
     rows: Vec<Row>,
 }
 
@@ -67,6 +70,8 @@ struct Table {
 struct Report<'a> {
     attack: String,
     eps: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eps_steps: Option<f32>,
     model: &'a str,
     data: &'a str,
     seed: u64,
@@ -76,26 +81,26 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let attack = arguments.attack.attack(arguments.test.seed())?;
+    arguments.attack.check()?;
     let brightness = arguments.brightness;
     ensure!(brightness >= 0.0, "--brightness is {brightness}: expected a number from 0 to 100");
     for (_, transform) in transformations(arguments) {
         transform.camera.check().map_err(|error| anyhow!("--{error}"))?;
     }
-    let (weights, data) = arguments.test.load()?;
+    let model = arguments.test.model()?;
+    let input = model.input();
+    let (attack, eps) = (arguments.attack.attack(arguments.test.seed(), &input)?, arguments.eps.of("--eps", &input)?);
+    let data = arguments.test.images(&input)?.labelled()?;
     let all = data.len();
     let labels: Vec<usize> = (0..all).map(|i| data.label(i)).collect();
-    let Selected { data, .. } = select(attack, &weights, &data, &labels)?;
-    let rounded = weights.rounded(DType::F16)?;
-    let mut tables = Vec::new();
-    // A file of f16 weights has no others.
-    if weights.dtype == DType::F32 {
-        tables.push(table(arguments, attack, &weights, &data)?);
-    }
-    tables.push(table(arguments, attack, &rounded, &data)?);
+    let Selected { data, .. } = select(attack, input.classes, &data, &labels)?;
+    let stored = stored(&model)?;
+    let tables = stored.iter().map(|model| table(arguments, (attack, eps), model, &data));
+    let tables = tables.collect::<Result<_>>()?;
     let report = Report {
         attack: describe(attack),
-        eps: arguments.eps,
+        eps,
+        eps_steps: input.steps(eps),
         model: arguments.test.model_name(),
         data: &data.name,
         seed: arguments.test.seed(),
@@ -105,8 +110,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print_json(super::json::CAMERA, &report);
     }
-    print(&report, weights.dtype);
+    print(&report, &model);
     Ok(())
+}
+
+/// The model with each type of weights that it can have: f32 also rounded to f16, which a file of f16 weights is already.
+fn stored(model: &AnyWeights) -> Result<Vec<AnyWeights>> {
+    match model {
+        AnyWeights::Float(weights) if weights.dtype == DType::F32 => {
+            Ok(vec![model.clone(), AnyWeights::Float(weights.rounded(DType::F16)?)])
+        }
+        _ => Ok(vec![model.clone()]),
+    }
 }
 
 /// The transformations, each by itself and then all together: the display rounds and has another tone curve, the image
@@ -138,25 +153,26 @@ fn transformations(arguments: &Arguments) -> Vec<(String, Transform)> {
     rows
 }
 
-fn table(arguments: &Arguments, attack: Attack, weights: &Weights, data: &Dataset) -> Result<Table> {
+fn table(arguments: &Arguments, (attack, eps): (Attack, f32), model: &AnyWeights, data: &Dataset) -> Result<Table> {
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     let transformations = transformations(arguments);
     let work = data.len() * (1 + transformations.len());
-    let bar = progress::bar(work as u64, &format!("{}, {}", attack.name(), weights.dtype));
-    let attacked = attack_all(weights, data, &labels, attack, arguments.eps, &bar)?;
+    let bar = progress::bar(work as u64, &format!("{}, {}", attack.name(), model.dtype()));
+    let attacked = attack_all(model, data, &labels, attack, eps, &bar)?;
     let mut rows = Vec::new();
     for (transformation, transform) in transformations {
-        let result = transformed(weights, data, (&attacked, arguments.eps), &transform, &bar)?;
+        let result = transformed(model, data, (&attacked, eps), &transform, &bar)?;
         let still_fool = result.still_fool;
         let destruction_rate = still_fool.fraction.map(|fraction| 1.0 - fraction);
         rows.push(Row { transformation, clean_accuracy: result.clean, still_fool, destruction_rate });
     }
     bar.finish_and_clear();
-    Ok(Table { dtype: weights.dtype, rows })
+    Ok(Table { dtype: model.dtype(), rows })
 }
 
-fn print(report: &Report<'_>, stored: DType) {
-    println!("{}  eps {}  model {}  {}  seed {}", report.attack, report.eps, report.model, report.data, report.seed);
+fn print(report: &Report<'_>, model: &AnyWeights) {
+    let eps = model.input().shown(report.eps);
+    println!("{}  eps {eps}  model {}  {}  seed {}", report.attack, report.model, report.data, report.seed);
     if report.left_out > 0 {
         println!("{} images left out: the target is their own class", report.left_out);
     }
@@ -171,7 +187,7 @@ fn print(report: &Report<'_>, stored: DType) {
             println!("{:<20}{clean}{fool}{:>12}", row.transformation, super::percent(row.destruction_rate));
         }
     }
-    if stored == DType::F16 {
+    if matches!(model, AnyWeights::Float(weights) if weights.dtype == DType::F16) {
         println!("\nThe model file holds f16 weights, so there is no table for f32.");
     }
     println!(

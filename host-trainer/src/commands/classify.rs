@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use indicatif::ProgressBar;
 use midge_core::loss::{argmax, softmax};
 use serde::Serialize;
 
 use super::tensor_file::{self, Values};
 use super::{TestArguments, percent, print_json};
-use crate::classifier::{Classifier, Logits};
+use crate::any_weights::AnyWeights;
 use crate::data::{Loaded, png};
-use crate::evaluation::Share;
+use crate::evaluation::classifier::Classifier as _;
+use crate::evaluation::{Share, logits};
 use crate::files::check_writable;
 use crate::progress;
 
 const IMAGES: &str = "\
-A PNG image has as many pixels as the model takes; it is not resized. Its values are taken as 0 to 1. For a model with one \
+A PNG image has as many pixels as the model takes; it is not resized. Black is 0 and white the largest value, 1 or as the model \
+says; a model of integers sees the byte less 128. For a model with one \
 channel colours become grey (0.299 R + 0.587 G + 0.114 B), for one with three grey is the same in all.";
 
 #[derive(Debug, clap::Args)]
@@ -64,16 +67,16 @@ struct Report<'a> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     arguments.out.as_deref().map_or(Ok(()), check_writable)?;
-    let model = arguments.test.model.load_any()?;
-    let input = model.input()?;
+    let model = arguments.test.model()?;
+    let input = model.input();
     let images = match &arguments.images[..] {
-        [] => arguments.test.images_for(&input)?,
+        [] => arguments.test.images(&input)?,
         files => png::load(files, &input)?,
     };
     let bar = progress::bar(images.len() as u64, "classifying");
-    let logits = model.logits(images.len(), |i| images.image(i), &bar)?;
+    let logits = Logits::of(&model, &images, &bar)?;
     bar.finish_and_clear();
-    let readings = readings(arguments, &images, logits.values.chunks(model.classes()));
+    let readings = readings(arguments, &images, logits.values.chunks(input.classes));
     if let Some(path) = &arguments.out {
         let metadata = metadata(arguments, &model, &images)?;
         write(path, &readings, &logits, metadata)?;
@@ -95,6 +98,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Logits of all images, `[N, classes]`, and the integers that they are.
+struct Logits {
+    values: Vec<f32>,
+    int8: Option<Vec<i8>>,
+}
+
+impl Logits {
+    fn of(model: &AnyWeights, images: &Loaded, bar: &ProgressBar) -> Result<Self> {
+        let values = logits(model, images.len(), |i| images.image(i), bar)?;
+        let mut memory = vec![0.0; model.memory_len()];
+        let grid = model.any_model(&mut memory)?.logit_grid();
+        let int8 = grid.map(|grid| values.iter().map(|x| grid.round(*x)).collect());
+        Ok(Self { values, int8 })
+    }
+}
+
 /// Writes the file of `--out`.
 fn write(path: &Path, readings: &[Reading], logits: &Logits, metadata: BTreeMap<&str, String>) -> Result<()> {
     let classes = readings.iter().map(|reading| Ok(reading.class.try_into()?)).collect::<Result<Vec<i32>>>()?;
@@ -108,7 +127,7 @@ fn write(path: &Path, readings: &[Reading], logits: &Logits, metadata: BTreeMap<
 }
 
 /// How the tensors of `--out` came about.
-fn metadata(arguments: &Arguments, model: &Classifier, images: &Loaded) -> Result<BTreeMap<&'static str, String>> {
+fn metadata(arguments: &Arguments, model: &AnyWeights, images: &Loaded) -> Result<BTreeMap<&'static str, String>> {
     Ok(BTreeMap::from([
         ("midge.version", env!("CARGO_PKG_VERSION").to_string()),
         ("model", arguments.test.model_name().to_string()),

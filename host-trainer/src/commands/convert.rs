@@ -3,19 +3,20 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use midge_core::{Header, MAX_DIMENSION, Network, Stored as _};
+use anyhow::{Context, Result, ensure};
+use midge_core::{MAX_DIMENSION, Network};
 
 use super::{ModelArguments, from_one, load};
+use crate::any_weights::AnyWeights;
 use crate::data::{Part, Source, Split};
 use crate::export::{float_tflite, int8_tflite};
 use crate::files::{check_writable, write_atomically};
-use crate::import::tflite::Imported as AnyWeights;
 use crate::import::{self, Hints, Imported};
 use crate::quantise::{Ends, Images, quantise};
 use crate::quantised::Int8Weights;
-use crate::weights::{Aligned, DType, Weights};
-use crate::{bundled, foreign, progress};
+use crate::twin::float_twin;
+use crate::weights::{DType, Weights};
+use crate::{foreign, progress};
 
 /// Images that a model is calibrated with if no other number is given.
 const IMAGES: usize = 1000;
@@ -31,7 +32,8 @@ writes. A ReLU with a threshold needs a convolution or a dense layer before it, 
 pub(crate) struct Export {
     #[command(flatten)]
     model: ModelArguments,
-    /// Type of the stored weights; a .tflite file has f32 or i8 [default with --to tflite: that of the model]
+    /// Type of the stored weights: from a model of integers also floats that they stand for; a .tflite file has f32 or i8 [default
+    /// with --to: that of the model]
     #[arg(long, value_enum, required_unless_present = "to")]
     dtype: Option<Type>,
     /// Format of the file [default: midge]
@@ -120,50 +122,35 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
 
 pub(crate) fn export(arguments: &Export) -> Result<()> {
     check_writable(&arguments.out)?;
-    let model = read(&arguments.model).with_context(|| arguments.model.name().to_string());
-    let to_tflite = arguments.to == Some(Format::Tflite);
-    match (model?, arguments.dtype) {
+    let (model, calibration) = (arguments.model.load()?, &arguments.calibration);
+    let (name, to_tflite) = (arguments.model.name(), arguments.to == Some(Format::Tflite));
+    let is_int8 = matches!(model, AnyWeights::Int8(_));
+    ensure!(
+        calibration.calibrate.is_none() || !is_int8,
+        "{name}: a model of integers already: expected no --calibrate"
+    );
+    match (model, arguments.dtype) {
         (AnyWeights::Float(weights), Some(Type::I8)) => {
-            export_int8(&arguments.calibration.quantise(&weights)?, to_tflite, &arguments.out)
+            export_int8(&calibration.quantise(&weights)?, to_tflite, &arguments.out)
         }
-        (AnyWeights::Float(weights), dtype) => {
-            ensure!(arguments.calibration.calibrate.is_none(), "--calibrate is for --dtype i8");
+        (AnyWeights::Int8(weights), None | Some(Type::I8)) => export_int8(&weights, to_tflite, &arguments.out),
+        (model, dtype) => {
+            ensure!(calibration.calibrate.is_none(), "--calibrate is for --dtype i8");
+            let weights = match model {
+                AnyWeights::Float(weights) => weights,
+                AnyWeights::Int8(weights) => float_twin(&weights)?,
+            };
             export_float(&weights, dtype, to_tflite, &arguments.out)
         }
-        (AnyWeights::Int8(weights), None | Some(Type::I8)) => {
-            ensure!(
-                arguments.calibration.calibrate.is_none(),
-                "{}: a model of integers already: expected no --calibrate",
-                arguments.model.name()
-            );
-            export_int8(&weights, to_tflite, &arguments.out)
-        }
-        (AnyWeights::Int8(_), Some(_)) => {
-            bail!("{}: a model of integers: expected --dtype i8", arguments.model.name())
-        }
     }
-}
-
-/// A model of any kind.
-fn read(arguments: &ModelArguments) -> Result<AnyWeights> {
-    let path = arguments.model.path();
-    if let Some(weights) = path.to_str().and_then(bundled::model) {
-        return Ok(AnyWeights::Float(weights?));
-    }
-    if let Some(bytes) = foreign::read_tflite(path) {
-        return import::tflite::from_bytes(&bytes);
-    }
-    if path != Path::new("-") && path.is_file() {
-        let bytes = Aligned::new(&foreign::read(path)?);
-        if Header::read(bytes.bytes()).is_ok_and(|header| header.dtype() == Ok(i8::DTYPE)) {
-            return Ok(AnyWeights::Int8(Int8Weights::from_bytes(bytes.bytes())?));
-        }
-    }
-    Ok(AnyWeights::Float(arguments.load()?))
 }
 
 fn export_float(weights: &Weights, dtype: Option<Type>, to_tflite: bool, path: &Path) -> Result<()> {
-    let dtype = if dtype == Some(Type::F16) { DType::F16 } else { DType::F32 };
+    let dtype = match dtype {
+        Some(Type::F16) => DType::F16,
+        None if !to_tflite => weights.dtype,
+        _ => DType::F32,
+    };
     if to_tflite {
         ensure!(dtype == DType::F32, "a .tflite file has weights of type f32 or i8: expected no --dtype f16");
         write_atomically(path, &float_tflite(weights)?)?;
@@ -199,7 +186,15 @@ impl CalibrationArguments {
         let quantised = quantise(weights, Images { count: images.len(), image: &image }, ends, &bar);
         bar.finish_and_clear();
         println!("calibrated with {} of {}", images.len(), images.name);
-        quantised
+        let range = self.percentile.map_or("all values".into(), |percent| format!("the middle {percent} % of values"));
+        let mut quantised = quantised?;
+        quantised.metadata.extend([
+            // Without where it lies.
+            ("calibration.data".into(), images.name.split(" (").next().unwrap_or_default().into()),
+            ("calibration.images".into(), images.len().to_string()),
+            ("calibration.range".into(), range),
+        ]);
+        Ok(quantised)
     }
 }
 

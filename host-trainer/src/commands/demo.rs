@@ -10,21 +10,22 @@ use midge_core::attack::Target;
 use serde::Serialize;
 
 use super::{ModelArguments, eps, json, percent, print_json};
+use crate::any_weights::AnyWeights;
 use crate::bundled;
-use crate::data::Dataset;
+use crate::data::{Dataset, pictures};
 use crate::evaluation::attack::is_fooled;
-use crate::evaluation::{Attack, Attacked, Evaluation, Method, Robustness, attack_all, check_fit, evaluate};
+use crate::evaluation::classifier::Classifier as _;
+use crate::evaluation::{Attack, Attacked, Evaluation, Method, Robustness, attack_all, evaluate};
 use crate::files::write_atomically;
 use crate::picture::{self, Example, View};
 use crate::report::examples::example;
 use crate::terminal;
-use crate::weights::Weights;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// Largest changes of a pixel, in units of [0, 1]; pictures show the middle one
+    /// Largest changes of a pixel, in units of [0, 1] or of the model's input, or in steps such as 2q; pictures show the middle one
     #[arg(long, value_parser = eps::parse_list, default_value = "0.1,0.2,0.3", value_name = "E")]
     eps: Vec<eps::List>,
     /// Picture to write [default: midge-demo.png, or the next free name if another picture is there]
@@ -70,12 +71,11 @@ struct AttackReport<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let eps = eps::List::flatten(&arguments.eps);
+    let weights = arguments.model.load_classifier()?;
+    let eps = eps::List::flatten(&arguments.eps, "--eps", &weights.input())?;
     ensure!(!eps.is_empty(), "--eps needs a number");
     ensure!(eps.iter().all(|eps| *eps > 0.0), "--eps is 0: expected numbers above 0");
-    let weights = arguments.model.load()?;
-    let digits = bundled::digits()?;
-    check_fit(&weights, &digits)?;
+    let digits = pictures(bundled::digits()?, &weights.input())?;
     let clean = evaluate(&weights, &digits, &ProgressBar::hidden())?;
     let attacks =
         [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), Attack::new(Method::Fgsm).towards(Target::Next)];
@@ -110,12 +110,12 @@ fn free_name(picture: &[u8]) -> Result<PathBuf> {
 }
 
 /// Attacks all digits at every eps; examples at the middle one, from another place in the list for each attack.
-fn one_attack(weights: &Weights, digits: &Dataset, attack: Attack, eps: &[f32], number: usize) -> Result<Run> {
+fn one_attack(weights: &AnyWeights, digits: &Dataset, attack: Attack, eps: &[f32], number: usize) -> Result<Run> {
     let labels: Vec<usize> = (0..digits.len()).map(|i| digits.label(i)).collect();
     let (mut results, mut examples) = (Vec::new(), Vec::new());
     for (k, &eps_k) in eps.iter().enumerate() {
         let attacked = attack_all(weights, digits, &labels, attack, eps_k, &ProgressBar::hidden())?;
-        results.push(Robustness::count(eps_k, digits, &attacked));
+        results.push(Robustness::count(eps_k, &weights.input(), digits, &attacked));
         if k == eps.len() / 2 {
             let first = number * digits.len() / 3;
             let order = (0..digits.len()).map(|i| (first + i) % digits.len());
@@ -132,11 +132,11 @@ fn is_misread(attacked: &Attacked, label: usize) -> bool {
     is_fooled(attacked.outcome.after.class, label, attacked.outcome.target)
 }
 
-fn print(weights: &Weights, clean: &Evaluation, runs: &[Run]) {
+fn print(weights: &AnyWeights, clean: &Evaluation, runs: &[Run]) {
     let colour = terminal::colour();
     println!(
         "midge: a CNN of {} parameters reads {} digits that midge drew",
-        weights.network.parameters(),
+        weights.network().parameters(),
         clean.samples
     );
     println!("clean: {} of {} right\n", clean.correct, clean.samples);

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::robust::RobustArguments;
 use super::{TestArguments, percent, print_json};
+use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::evaluate;
 use crate::progress;
 
@@ -20,23 +21,26 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     arguments.robust.check()?;
-    let (weights, data) = arguments.test.load()?;
+    let model = arguments.test.model()?;
+    let input = model.input();
+    let eps = arguments.robust.eps(&input)?;
+    let data = arguments.test.images(&input)?.labelled()?;
     let bar = progress::bar(data.len() as u64, "evaluating");
-    let result = evaluate(&weights, &data, &bar)?;
+    let result = evaluate(&model, &data, &bar)?;
     bar.finish_and_clear();
     if arguments.robust.is_wanted() {
-        let report = arguments.robust.measure(&arguments.test, &weights, &data, result)?;
+        let report = arguments.robust.measure(&arguments.test, (&model, eps), &data, result)?;
         if arguments.json {
             print_json(super::json::ROBUST, &report)?
         } else {
-            report.print()
+            report.print(&input)
         }
         return arguments.robust.verdict(&report);
     }
     if arguments.json {
         return print_json(super::json::EVALUATE, &result);
     }
-    println!("model     {} ({})", arguments.test.model_name(), weights.dtype);
+    println!("model     {} ({})", arguments.test.model_name(), model.dtype());
     println!("data      {}", data.name);
     println!("loss      {:.4}", result.loss);
     println!("accuracy  {}  ({} of {})", percent(result.accuracy), result.correct, result.samples);

@@ -4,8 +4,11 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::attack_arguments::{AttackArguments, Selected, describe, select};
-use super::{TestArguments, eps, percent, print_json};
+use super::eps::{self, Eps};
+use super::{TestArguments, percent, print_json};
+use crate::data::Input;
 use crate::evaluation::Share;
+use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::minimal::{MinimalEps, minimal_eps, quantile};
 use crate::progress;
 
@@ -21,12 +24,13 @@ pub(crate) struct Arguments {
     test: TestArguments,
     #[command(flatten)]
     attack: AttackArguments,
-    /// Distance of two points of the grid, also as a fraction such as 1/255
-    #[arg(long, value_parser = eps::parse, default_value = "0.01", value_name = "E", allow_negative_numbers = true)]
-    grid: f32,
-    /// Largest eps of the grid
-    #[arg(long, value_parser = eps::parse, default_value = "0.5", value_name = "E", allow_negative_numbers = true)]
-    max_eps: f32,
+    /// Distance of two points of the grid, also as a fraction such as 1/255, or in steps such as 2q [default: 0.01; of a model of
+    /// integers 1q]
+    #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true)]
+    grid: Option<Eps>,
+    /// Largest eps of the grid [default: half of the range of a pixel, 0.5 or 127q]
+    #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true)]
+    max_eps: Option<Eps>,
     /// Print JSON: quartiles, histogram, and every image
     #[arg(long)]
     json: bool,
@@ -36,6 +40,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Serialize)]
 struct Bin {
     eps: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eps_steps: Option<f32>,
     images: usize,
 }
 
@@ -59,19 +65,23 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let attack = arguments.attack.attack(arguments.test.seed())?;
-    let grid = grid(arguments.grid, arguments.max_eps)?;
-    let (weights, data) = arguments.test.load()?;
+    arguments.attack.check()?;
+    let model = arguments.test.model()?;
+    let input = model.input();
+    let attack = arguments.attack.attack(arguments.test.seed(), &input)?;
+    let grid = arguments.grid(&input)?;
+    let data = arguments.test.images(&input)?.labelled()?;
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     let left_out = data.len();
-    let Selected { data, .. } = select(attack, &weights, &data, &labels)?;
+    let Selected { data, .. } = select(attack, input.classes, &data, &labels)?;
     let left_out = left_out - data.len();
     let bar = progress::bar(data.len() as u64, "minimal eps");
-    let images = minimal_eps(&weights, &data, attack, &grid, &bar)?;
+    let images = minimal_eps(&model, &data, attack, &grid, &bar)?;
     bar.finish_and_clear();
     let searched = images.iter().filter(|image| image.is_correct()).count();
     let missed = images.iter().filter(|image| image.is_correct() && image.eps.is_none()).count();
-    let bin = |eps: &f32| Bin { eps: *eps, images: images.iter().filter(|image| image.eps == Some(*eps)).count() };
+    let at = |eps: f32| images.iter().filter(|image| image.eps == Some(eps)).count();
+    let bin = |eps: &f32| Bin { eps: *eps, eps_steps: input.steps(*eps), images: at(*eps) };
     let report = Report {
         attack: describe(attack),
         model: arguments.test.model_name(),
@@ -87,8 +97,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print_json(super::json::MINIMAL_EPS, &report);
     }
-    print(&report);
+    print(&report, &input);
     Ok(())
+}
+
+impl Arguments {
+    /// The points of the grid, for a model that takes `input`.
+    fn grid(&self, input: &Input) -> Result<Vec<f32>> {
+        let of = |eps: Option<Eps>, option, default| eps.map_or(Ok(default), |eps| eps.of(option, input));
+        let (step, most) =
+            input.grid.map_or((0.01 * input.width(), 0.5 * input.width()), |g| (g.scale, 127.0 * g.scale));
+        grid(of(self.grid, "--grid", step)?, of(self.max_eps, "--max-eps", most)?)
+    }
 }
 
 /// `step`, `2 * step` and so on up to `max`.
@@ -103,29 +123,30 @@ fn grid(step: f32, max: f32) -> Result<Vec<f32>> {
     Ok((1..=points).map(|k| (k as f64 * step) as f32).collect())
 }
 
-fn print(report: &Report<'_>) {
+fn print(report: &Report<'_>, input: &Input) {
     println!("{}  model {}  {}  seed {}", report.attack, report.model, report.data, report.seed);
     let searched = report.searched.count;
     if report.left_out > 0 {
         println!("{} images left out: the target is their own class", report.left_out);
     }
     println!("{searched} of {} images are read correctly and were searched\n", report.searched.of);
-    let (width, last) = (report.histogram.len().div_ceil(BINS), report.histogram.last().map_or(0.0, |bin| bin.eps));
+    let width = if input.grid.is_some() { 20 } else { 10 };
+    let (bins_of, last) = (report.histogram.len().div_ceil(BINS), report.histogram.last().map_or(0.0, |bin| bin.eps));
     let bins: Vec<(f32, usize)> = report
         .histogram
-        .chunks(width)
+        .chunks(bins_of)
         .map(|bins| (bins.last().map_or(0.0, |bin| bin.eps), bins.iter().map(|bin| bin.images).sum()))
         .collect();
     let largest = bins.iter().map(|(_, images)| *images).chain([report.not_found.count]).max().unwrap_or(0).max(1);
     let line = |what: String, images: usize| {
         let bar = "#".repeat(images * BAR / largest);
         let share = percent(Share::new(images, searched).fraction);
-        println!("{}", format!("{what:>10}{images:>8}{share:>10}  {bar}").trim_end());
+        println!("{}", format!("{what:>width$}{images:>8}{share:>10}  {bar}").trim_end());
     };
-    println!("{:>10}{:>8}", "eps up to", "images");
-    bins.iter().for_each(|(eps, images)| line(eps.to_string(), *images));
+    println!("{:>width$}{:>8}", "eps up to", "images");
+    bins.iter().for_each(|(eps, images)| line(input.shown(*eps), *images));
     line("not found".into(), report.not_found.count);
-    let words = report.quartiles.map(|eps| eps.map_or(format!("above {last}"), |eps| eps.to_string()));
+    let words = report.quartiles.map(|eps| eps.map_or(format!("above {}", input.shown(last)), |eps| input.shown(eps)));
     println!("\na quarter is fooled at eps {}, half at {}, three quarters at {}", words[0], words[1], words[2]);
 }
 

@@ -26,14 +26,14 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser, ValueParserFactory};
 
+use crate::any_weights::AnyWeights;
 use crate::bundled;
-use crate::classifier::Classifier;
-use crate::data::{self, Dataset, Input, Loaded, Part, Source, Split};
+use crate::data::{self, Input, Loaded, Part, Source, Split};
+use crate::evaluation::classifier::Classifier as _;
 use crate::names;
-use crate::weights::Weights;
 pub use command_line::{command, run};
 use json::print_json;
 
@@ -101,45 +101,66 @@ impl ModelName {
     }
 
     /// A bundled model by name, standard input for `-`, or a file; a file of such a name is read with `./` before it.
-    pub(crate) fn load(&self) -> Result<Weights> {
+    pub(crate) fn load(&self) -> Result<AnyWeights> {
         let weights = self.read()?;
-        detail!("model: {}, {}, {}", self.shown, weights.dtype, weights.network);
+        detail!("model: {}, {}, {}", self.shown, weights.dtype(), weights.network());
         Ok(weights)
     }
 
-    fn read(&self) -> Result<Weights> {
-        if let Some(weights) = self.path.to_str().and_then(bundled::model) {
+    /// [`Self::load`] of a model that tells classes apart.
+    ///
+    /// # Errors
+    /// Also if the outputs are no classes.
+    pub(crate) fn load_classifier(&self) -> Result<AnyWeights> {
+        let weights = self.load()?;
+        check_classes(&weights).with_context(|| self.shown.clone())?;
+        Ok(weights)
+    }
+
+    fn read(&self) -> Result<AnyWeights> {
+        if let Some(weights) = self.path.to_str().and_then(bundled::any_model) {
             return weights;
         }
         let missing = self.shown != "-" && self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
         if missing {
-            let known = bundled::MODELS.map(|(name, _)| name);
-            let hint = names::hint(&self.shown, known);
+            let known: Vec<&str> = bundled::names().collect();
+            let hint = names::hint(&self.shown, known.iter().copied());
             bail!("{}: no such file, nor one of the bundled models {}{hint}", self.shown, known.join(", "));
         }
-        Weights::load(&self.path)
+        AnyWeights::load(&self.path)
     }
+}
+
+/// Outputs from which on a network that has as many as inputs is taken for one that restores its input.
+const AUTOENCODER: usize = 32;
+
+/// An autoencoder has no classes.
+fn check_classes(weights: &AnyWeights) -> Result<()> {
+    let (inputs, outputs) = (weights.input().len(), weights.network().classes());
+    ensure!(
+        outputs != inputs || outputs < AUTOENCODER,
+        "the model has as many outputs as inputs, {outputs}: it restores its input and tells no classes apart, which this \
+         command needs"
+    );
+    Ok(())
 }
 
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArguments {
-    /// Model file, - for standard input, or the name of a bundled model: plain, robust
+    /// Model file of midge's (f32, f16, i8) or .tflite file, - for standard input, or the name of a bundled model: plain, robust,
+    /// plain-int8, robust-int8
     #[arg(long, default_value = "plain", value_name = "MODEL")]
     model: ModelName,
 }
 
 impl ModelArguments {
-    pub(crate) fn load(&self) -> Result<Weights> {
+    pub(crate) fn load(&self) -> Result<AnyWeights> {
         self.model.load()
     }
 
-    /// A model of any kind.
-    pub(crate) fn load_any(&self) -> Result<Classifier> {
-        match Classifier::read_int8(&self.model.path)? {
-            Some(classifier) => Ok(classifier),
-            None => Ok(Classifier::Float(self.model.load()?)),
-        }
+    pub(crate) fn load_classifier(&self) -> Result<AnyWeights> {
+        self.model.load_classifier()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -168,20 +189,13 @@ pub(crate) fn from_one(text: &str) -> Result<usize, String> {
 }
 
 impl TestArguments {
-    /// The model, and images with labels that fit it.
-    pub(crate) fn load(&self) -> Result<(Weights, Dataset)> {
-        let weights = self.model.load()?;
-        let data = self.images(&weights)?.labelled()?;
-        Ok((weights, data))
+    /// The model, which tells classes apart.
+    pub(crate) fn model(&self) -> Result<AnyWeights> {
+        self.model.load_classifier()
     }
 
-    /// Images that fit the model, and labels if there are any.
-    pub(crate) fn images(&self, weights: &Weights) -> Result<Loaded> {
-        self.images_for(&weights.input())
-    }
-
-    /// The images for a model that takes `input`.
-    pub(crate) fn images_for(&self, input: &Input) -> Result<Loaded> {
+    /// Images for a model that takes `input`, and labels if there are any.
+    pub(crate) fn images(&self, input: &Input) -> Result<Loaded> {
         self.data.load(Split::Test, input, Part { offset: self.offset, limit: self.limit })
     }
 

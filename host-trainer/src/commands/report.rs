@@ -5,19 +5,29 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{DataArguments, ModelName, eps, print_json};
+use super::eps::{self, Eps};
+use super::{DataArguments, ModelName, print_json};
+use crate::any_weights::AnyWeights;
 use crate::bundled;
-use crate::data::{Part, Split};
-use crate::evaluation::check_fit;
+use crate::data::{Input, Part, Split};
+use crate::evaluation::classifier::Classifier as _;
 use crate::report::folder::Folder;
-use crate::report::{Report, Settings, Subject, measure, page};
+use crate::report::settings::{default_curve, default_grid};
+use crate::report::{Report, Settings, Subject, gradients, measure, page};
+use crate::training::history::Entry;
 use crate::training::{checkpoint, history};
+use crate::twin::float_twin;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Model file, or the name of a bundled model: plain, robust; given twice, both stand side by side
+    /// Model file of midge's or .tflite file, or the name of a bundled model: plain, robust, plain-int8, robust-int8; given twice, both
+    /// stand side by side; beside a single model of integers stands its float twin
     #[arg(long, default_value = "plain", value_name = "MODEL")]
     model: Vec<ModelName>,
+    /// The model of floating-point numbers from which the model of integers was made [default: the network whose weights the
+    /// integers stand for]
+    #[arg(long, value_name = "MODEL")]
+    twin: Option<ModelName>,
     /// Folder to write: index.html, every plot as SVG and PNG, the images as PNG; a report that is there is replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -26,18 +36,13 @@ pub(crate) struct Arguments {
     /// Number of images, the first of the test set
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: usize,
-    /// Largest changes of a pixel, in units of [0, 1], of the accuracy curves
-    #[arg(
-        long,
-        value_parser = eps::parse_list,
-        default_value = "0.05,0.1,0.15,0.2,0.25,0.3,0.35,0.4",
-        value_name = "E",
-        allow_negative_numbers = true
-    )]
+    /// Largest changes of a pixel, in the units of the model's input or in steps such as 2q, of the accuracy curves [default:
+    /// 0.05 to 0.4; 1q to 16q if the input is not [0, 1]]
+    #[arg(long, value_parser = eps::parse_list, value_name = "E", allow_negative_numbers = true)]
     eps: Vec<eps::List>,
-    /// eps of the robust evaluation, the examples and the targeted attacks
-    #[arg(long, value_parser = eps::parse, default_value = "0.3", value_name = "E", allow_negative_numbers = true)]
-    robust_eps: f32,
+    /// eps of the robust evaluation, the examples and the targeted attacks [default: 0.3; 2q if the input is not [0, 1]]
+    #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true)]
+    robust_eps: Option<Eps>,
     /// Steps of PGD
     #[arg(long, default_value_t = 100, value_name = "T")]
     steps: usize,
@@ -49,22 +54,39 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// A model before its images are there.
+struct Candidate {
+    name: String,
+    source: String,
+    weights: AnyWeights,
+    training: Vec<Entry>,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let eps = arguments.check()?;
-    let subjects = arguments.subjects()?;
-    let input = subjects.first().context("--model")?.weights.input();
-    let part = Part { offset: 0, limit: Some(arguments.limit) };
-    let data = arguments.data.load(Split::Test, &input, part)?.labelled()?;
-    for subject in &subjects {
-        check_fit(&subject.weights, &data).with_context(|| subject.source.clone())?;
-    }
+    arguments.check()?;
+    let candidates = arguments.candidates()?;
+    let input = common_input(&candidates).context("--model")?;
+    let (eps, robust_eps) = arguments.eps(&input)?;
+    let subjects = candidates.into_iter().map(|candidate| arguments.subject(candidate, &input));
+    let subjects = subjects.collect::<Result<Vec<_>>>()?;
     let folder = Folder::open(&arguments.out)?;
-    let &Arguments { robust_eps, steps, restarts, .. } = arguments;
-    let (images, seed) = (data.len(), arguments.data.seed);
-    let settings = Settings { data: data.name.clone(), images, seed, eps, robust_eps, steps, restarts };
-    let models = measure::all(&subjects, &data, &settings)?;
+    let &Arguments { steps, restarts, .. } = arguments;
+    let data = &subjects.first().context("--model")?.data;
+    let settings = Settings {
+        data: data.name.clone(),
+        images: data.len(),
+        seed: arguments.data.seed,
+        eps,
+        robust_eps,
+        steps,
+        restarts,
+        grid: default_grid(&input),
+        quantisation_step: input.grid.map(|grid| grid.scale),
+    };
+    let models = measure::all(&subjects, &settings)?;
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let report = Report { version: env!("CARGO_PKG_VERSION"), date, settings, models };
+    let gradients = gradients::compare(&subjects)?;
+    let report = Report { version: env!("CARGO_PKG_VERSION"), date, settings, models, gradients };
     let page = page::layout(&report)?;
     let path = folder.write(&page.html, &page.files)?;
     if arguments.json {
@@ -74,26 +96,41 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// What the models take, on the grid of the first that has one.
+fn common_input(candidates: &[Candidate]) -> Option<Input> {
+    let mut inputs = candidates.iter().map(|candidate| candidate.weights.input());
+    inputs.clone().find(|input| input.grid.is_some()).or_else(|| inputs.next())
+}
+
 impl Arguments {
-    /// Before anything is loaded. The eps of the curves, ascending.
-    fn check(&self) -> Result<Vec<f32>> {
+    /// Before anything is loaded.
+    fn check(&self) -> Result<()> {
         ensure!(self.model.len() <= 2, "--model is given {} times: expected one or two models", self.model.len());
-        ensure!(self.robust_eps > 0.0, "--robust-eps is 0: expected a number above 0");
         ensure!(self.steps > 0, "--steps must be at least 1");
         ensure!(self.restarts > 0, "--restarts must be at least 1");
         ensure!(self.limit > 0, "--limit must be at least 1");
-        let mut eps = eps::List::flatten(&self.eps);
+        Ok(())
+    }
+
+    /// The eps of the curves, ascending, and that of the robust evaluation.
+    fn eps(&self, input: &Input) -> Result<(Vec<f32>, f32)> {
+        let robust = self.robust_eps.map_or(Ok(eps::default_of(input)), |eps| eps.of("--robust-eps", input))?;
+        ensure!(robust > 0.0, "--robust-eps is 0: expected a number above 0");
+        let mut eps = match &self.eps[..] {
+            [] => default_curve(input),
+            lists => eps::List::flatten(lists, "--eps", input)?,
+        };
         eps.retain(|eps| *eps > 0.0);
         ensure!(!eps.is_empty(), "--eps needs a number above 0");
         eps.sort_by(f32::total_cmp);
         eps.dedup();
-        Ok(eps)
+        Ok((eps, robust))
     }
 
     /// The models, with names that differ.
-    fn subjects(&self) -> Result<Vec<Subject>> {
-        let mut subjects = self.model.iter().map(subject).collect::<Result<Vec<_>>>()?;
-        if let [a, b] = &mut subjects[..]
+    fn candidates(&self) -> Result<Vec<Candidate>> {
+        let mut all = self.model.iter().map(candidate).collect::<Result<Vec<_>>>()?;
+        if let [a, b] = &mut all[..]
             && a.name == b.name
         {
             (a.name, b.name) = if a.source == b.source {
@@ -102,16 +139,54 @@ impl Arguments {
                 (a.source.clone(), b.source.clone())
             };
         }
-        Ok(subjects)
+        let twin = match &all[..] {
+            [only] => self.twin(only)?,
+            _ => None,
+        };
+        ensure!(
+            self.twin.is_none() || twin.is_some(),
+            "--twin stands beside a single model of integers: expected one --model of 8-bit integers"
+        );
+        all.extend(twin);
+        Ok(all)
+    }
+
+    /// What stands beside a single model of integers.
+    fn twin(&self, only: &Candidate) -> Result<Option<Candidate>> {
+        let AnyWeights::Int8(weights) = &only.weights else { return Ok(None) };
+        let name = format!("{} in f32", only.name);
+        let Some(twin) = &self.twin else {
+            let source = format!("float twin of {}", only.source);
+            let weights = AnyWeights::Float(float_twin(weights)?);
+            return Ok(Some(Candidate { name, source, weights, training: Vec::new() }));
+        };
+        let twin = candidate(twin).context("--twin")?;
+        let fits = twin.weights.input().has_shape_of(&weights.input());
+        ensure!(fits, "--twin {}: other images or classes than the model's", twin.source);
+        Ok(Some(Candidate { name, ..twin }))
+    }
+
+    /// The model with the images that it sees: a model of floats beside one of integers sees the integers.
+    fn subject(&self, candidate: Candidate, common: &Input) -> Result<Subject> {
+        let Candidate { name, source, weights, training } = candidate;
+        let weights = if common.grid.is_some() { weights.taking_pixels_of(common) } else { weights };
+        let own = weights.input();
+        let input = match common.grid {
+            Some(_) if own.grid.is_none() => Input { shape: own.shape, classes: own.classes, ..*common },
+            _ => own,
+        };
+        let part = Part { offset: 0, limit: Some(self.limit) };
+        let data = self.data.load(Split::Test, &input, part).with_context(|| source.clone())?.labelled()?;
+        Ok(Subject { name, source, weights, data, training })
     }
 }
 
-fn subject(model: &ModelName) -> Result<Subject> {
-    let weights = model.load()?;
+fn candidate(model: &ModelName) -> Result<Candidate> {
+    let weights = model.load_classifier()?;
     let (path, source) = (model.path(), model.shown());
-    let bundled = bundled::MODELS.iter().any(|(name, _)| *name == source);
+    let bundled = bundled::names().any(|name| name == source);
     let beside = (!bundled).then(|| checkpoint::path(path));
-    let training = history::of_run(&weights, beside.as_deref()).with_context(|| source.to_string())?;
+    let training = history::of_run(weights.metadata(), beside.as_deref()).with_context(|| source.to_string())?;
     let name = path.file_stem().map_or(source.into(), |stem| stem.to_string_lossy());
-    Ok(Subject { name: name.into_owned(), source: source.to_string(), weights, training })
+    Ok(Candidate { name: name.into_owned(), source: source.to_string(), weights, training })
 }

@@ -3,15 +3,18 @@
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
+use super::eps::{self, Eps};
 use super::exit::CheckFailed;
-use super::{ModelName, TestArguments, eps, percent};
+use super::{ModelName, TestArguments, percent};
+use crate::any_weights::AnyWeights;
 use crate::bundled;
-use crate::data::Dataset;
+use crate::data::{Dataset, Input};
+use crate::evaluation::classifier::Classifier;
 use crate::evaluation::gates::{Gate, Point, Verdict};
 use crate::evaluation::robust::{Options, ProbeResult, Suite, WorstCase, count};
 use crate::evaluation::{Evaluation, Share};
 use crate::progress;
-use crate::weights::Weights;
+use crate::twin::float_twin;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RobustArguments {
@@ -19,23 +22,18 @@ pub(crate) struct RobustArguments {
     /// worst case of each image, and checks of whether to believe it
     #[arg(long)]
     robust: bool,
-    /// Largest change of a pixel, in units of [0, 1], also as a fraction such as 8/255
-    #[arg(
-        long,
-        value_parser = eps::parse,
-        default_value = "0.3",
-        value_name = "E",
-        allow_negative_numbers = true,
-        requires = "robust"
-    )]
-    eps: f32,
+    /// Largest change of a pixel, in the units of the model's input, [0, 1] unless it says otherwise; also as a fraction such as
+    /// 8/255, and of a model of integers in steps of its grid, such as 2q [default: 0.3; 2q if the input is not [0, 1]]
+    #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true, requires = "robust")]
+    eps: Option<Eps>,
     /// Steps of PGD
     #[arg(long, default_value_t = 100, value_name = "T", requires = "robust")]
     steps: usize,
     /// Random starts of PGD; at every target there is one
     #[arg(long, default_value_t = 10, value_name = "N", requires = "robust")]
     restarts: usize,
-    /// Also try images made with this model [default: another bundled model, if there is one]
+    /// Also try images made with this model [default: another bundled model, if there is one; of a model of integers, the
+    /// network of the floating-point numbers that they stand for]
     #[arg(long, value_name = "MODEL", requires = "robust")]
     transfer_from: Option<ModelName>,
     /// End with exit status 3 if a check fails
@@ -64,6 +62,8 @@ pub(crate) struct Report {
     data: String,
     seed: u64,
     eps: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eps_steps: Option<f32>,
     steps: usize,
     restarts: usize,
     transfer_from: Option<String>,
@@ -96,17 +96,22 @@ impl RobustArguments {
         Ok(())
     }
 
+    /// The eps for a model that takes `input`.
+    pub(crate) fn eps(&self, input: &Input) -> Result<f32> {
+        self.eps.map_or(Ok(eps::default_of(input)), |eps| eps.of("--eps", input))
+    }
+
     pub(crate) fn measure(
         &self,
         test: &TestArguments,
-        weights: &Weights,
+        (model, eps): (&AnyWeights, f32),
         data: &Dataset,
         clean: Evaluation,
     ) -> Result<Report> {
-        let source = self.source(weights)?;
-        let &Self { eps, steps, restarts, .. } = self;
+        let (source, input) = (self.source(model)?, model.input());
+        let &Self { steps, restarts, .. } = self;
         let options = Options { eps, steps, restarts, seed: test.seed() };
-        let mut suite = Suite::new(weights, data, source.as_ref().map(|(_, weights)| weights), options)?;
+        let mut suite = Suite::new(model, data, source.as_ref().map(|(_, other)| other as &dyn Classifier), options)?;
         suite.progress = progress::bar(suite.passes(&[]) as u64, "robust accuracy");
         let worst = suite.worst_case()?;
         let curve = suite.curve()?;
@@ -118,7 +123,8 @@ impl RobustArguments {
             model: test.model_name().to_string(),
             data: data.name.clone(),
             seed: test.seed(),
-            eps: self.eps,
+            eps,
+            eps_steps: input.steps(eps),
             steps: self.steps,
             restarts: self.restarts,
             transfer_from: source.as_ref().map(|(name, _)| name.clone()),
@@ -147,15 +153,18 @@ impl RobustArguments {
     }
 
     /// The model that transfer starts from, with its name.
-    fn source(&self, weights: &Weights) -> Result<Option<(String, Weights)>> {
+    fn source(&self, model: &AnyWeights) -> Result<Option<(String, AnyWeights)>> {
         let Some(name) = &self.transfer_from else {
-            return Ok(bundled::other_than(weights)?.map(|(name, other)| (name.to_string(), other)));
+            if let AnyWeights::Int8(weights) = model {
+                return Ok(Some(("its float twin".into(), AnyWeights::Float(float_twin(weights)?))));
+            }
+            return Ok(bundled::other_than(model)?.map(|(name, other)| (name.to_string(), other)));
         };
-        let other = name.load().context("--transfer-from")?;
-        let name = name.shown();
-        ensure!(other.has_shape_of(weights), "--transfer-from {name}: other images or classes than the model's");
-        ensure!(other.tensors != weights.tensors, "--transfer-from {name}: is the model itself");
-        Ok(Some((name.to_string(), other)))
+        let other = name.load_classifier().context("--transfer-from")?;
+        let (name, input) = (name.shown(), model.input());
+        ensure!(other.input().has_shape_of(&input), "--transfer-from {name}: other images or classes than the model's");
+        ensure!(!other.has_tensors_of(model), "--transfer-from {name}: is the model itself");
+        Ok(Some((name.to_string(), other.taking_pixels_of(&input))))
     }
 }
 
@@ -187,8 +196,8 @@ pub(crate) fn cell(share: Share) -> String {
 }
 
 impl Report {
-    pub(crate) fn print(&self) {
-        println!("model {}  {}  eps {}  seed {}", self.model, self.data, self.eps, self.seed);
+    pub(crate) fn print(&self, input: &Input) {
+        println!("model {}  {}  eps {}  seed {}", self.model, self.data, input.shown(self.eps), self.seed);
         if let Some(source) = &self.transfer_from {
             println!("transfer from {source}");
         }
@@ -209,7 +218,7 @@ impl Report {
         println!("shares are of all images.");
         header("PGD from one start, eps");
         for Point { eps, right } in &self.curve {
-            line(&eps.to_string(), cell(*right));
+            line(&input.shown(*eps), cell(*right));
         }
         println!();
         self.print_gates();

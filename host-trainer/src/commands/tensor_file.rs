@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use midge_core::METADATA_CHECKSUM;
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::files::write_atomically;
-use crate::weights::Weights;
 
 /// A tensor: its name, its dimensions and its elements.
 pub(super) type Tensor<'a> = (&'static str, Vec<usize>, Values<'a>);
@@ -44,17 +41,6 @@ pub(super) fn write(path: &Path, tensors: Vec<Tensor<'_>>, metadata: BTreeMap<&s
     let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
     let bytes = safetensors::serialize(views, Some(metadata)).context("the results do not fit a safetensors file")?;
     write_atomically(path, &sort_header(&bytes)?)
-}
-
-/// The checksum that a model file with these weights has.
-///
-/// # Errors
-/// None that a model that was read can have.
-pub(super) fn model_checksum(weights: &Weights) -> Result<String> {
-    let bytes = weights.to_bytes(weights.dtype)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes)?;
-    let checksum = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_CHECKSUM));
-    checksum.cloned().context("a model file without a checksum")
 }
 
 /// The safetensors crate writes metadata in the order of a hash map; sorted, the same model gives the same bytes.

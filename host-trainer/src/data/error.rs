@@ -51,8 +51,11 @@ pub enum DataError {
         "{0}: has no labels, which this command needs: expected a tensor labels; midge classify takes images without"
     )]
     NoLabels(String),
-    /// Pictures of 8 bits for a model whose input is not in [0, 1].
-    #[error("{name}: pixels are from 0 to 1, but the model takes {} to {}", range[0], range[1])]
+    /// Pictures of 8 bits for a model whose input is no picture.
+    #[error(
+        "{name}: holds pictures, but the model takes {} to {}, which is no range of pixels (0 to 1, 0 to 255 or -1 to 1)",
+        range[0], range[1]
+    )]
     Units {
         /// Name of the data set.
         name: String,

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 pub use dataset::{Dataset, Loaded, Part};
 pub use error::DataError;
-pub use input::{Grid, Input};
+pub use input::Input;
 
 /// The most synthetic images made for one split; beyond it the pixels would not fit a workstation.
 pub const MAX_SYNTHETIC: usize = 1_000_000;
@@ -109,11 +109,20 @@ pub fn load(source: &Source, split: Split, input: &Input, part: Part) -> Result<
             Split::Test => synthetic_part(seed, split, (test, synthetic::TEST_FIRST_INDEX), part)?,
         },
     };
+    Ok(pictures(set, input)?.into())
+}
+
+/// Pictures, with pixels from 0 to 1, as a model that takes `input` sees them.
+///
+/// # Errors
+/// [`DataError::Units`], and those of [`Dataset::check`].
+pub fn pictures(mut set: Dataset, input: &Input) -> Result<Dataset, DataError> {
     set.check(input)?;
-    if !input.takes_bytes() {
+    if !input.takes_pictures() {
         return Err(DataError::Units { name: set.name, range: input.range });
     }
-    Ok(set.into())
+    set.images.iter_mut().for_each(|pixel| *pixel = input.picture(*pixel));
+    Ok(set)
 }
 
 /// Draws no digit that is left out.
@@ -173,8 +182,10 @@ mod tests {
         let source = Source::Synthetic { seed: 5, train: 20, test: 10 };
         let load = |input: Input| load(&source, Split::Test, &input, Part { offset: 8, limit: Some(5) });
         assert_eq!(load(Input::pixels([28, 28, 1], 10)).unwrap().places, [8, 9]);
-        let grid = Grid { scale: 1.0, zero_point: -128 };
-        let message = load(Input::int8([28, 28, 1], 10, grid)).unwrap_err().to_string();
-        assert!(message.contains("the model takes 0 to 255"), "{message}");
+        let int8 = |scale, zero_point| load(Input::int8([28, 28, 1], 10, midge_core::Grid { scale, zero_point }));
+        let (unit, bytes) = (load(Input::pixels([28, 28, 1], 10)).unwrap(), int8(1.0, -128).unwrap());
+        assert!(unit.images.iter().zip(&bytes.images).all(|(unit, byte)| unit * 255.0 == *byte));
+        let message = int8(0.5, -128).unwrap_err().to_string();
+        assert!(message.contains("the model takes 0 to 127.5"), "{message}");
     }
 }

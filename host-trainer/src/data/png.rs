@@ -46,7 +46,7 @@ pub enum Problem {
     #[error("expected an opaque picture, found a transparent pixel at row {0}, column {1}")]
     Transparent(usize, usize),
     /// The model takes no pictures.
-    #[error("the model takes {} with values from {} to {}: expected 1 or 3 channels from 0 to 1; --data takes such images", dimensions(shape), range[0], range[1])]
+    #[error("the model takes {} with values from {} to {}: expected 1 or 3 channels from 0 to 1, 0 to 255 or -1 to 1; --data takes such images", dimensions(shape), range[0], range[1])]
     Model {
         /// Height, width and channels of the model's input.
         shape: [usize; 3],
@@ -68,14 +68,14 @@ pub fn load(files: &[PathBuf], input: &Input) -> Result<Loaded, DataError> {
     let mut images = Vec::new();
     for file in files {
         let pixels = read(file, input).map_err(|problem| PngError { file: file.clone(), problem })?;
-        images.extend(pixels);
+        images.extend(pixels.into_iter().map(|pixel| input.picture(pixel)));
     }
     Ok(Loaded { images, labels: None, shape: input.shape, name, places: (0..files.len()).collect() })
 }
 
 fn read(path: &Path, input: &Input) -> Result<Vec<f32>, Problem> {
     let [height, width, channels] = input.shape;
-    if !input.takes_bytes() || ![1, 3].contains(&channels) {
+    if !input.takes_pictures() || ![1, 3].contains(&channels) {
         return Err(Problem::Model { shape: input.shape, range: input.range });
     }
     let mut decoder = Decoder::new(BufReader::new(File::open(path)?));

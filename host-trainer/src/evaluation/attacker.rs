@@ -2,12 +2,14 @@
 
 use std::sync::atomic::AtomicBool;
 
+use midge_core::Error;
 use midge_core::attack::{Attack as _, Goal, Outcome, Target, Walk, perturb_len};
 use midge_core::batch::Batch;
 use midge_core::loss;
-use midge_core::{Error, Model};
 
 use super::attack::{Attack, Sample};
+use super::classifier::{AnyModel, with_model};
+use super::levels::Levels;
 use super::seeds::{Purpose, stream};
 
 /// Images that one thread takes together.
@@ -27,7 +29,7 @@ pub(crate) struct Passes {
 
 /// A model, and memory to attack up to [`PART`] images at a time.
 pub(crate) struct Attacker<'w, 'm> {
-    model: &'m Model<'w, f32>,
+    model: &'m AnyModel<'w>,
     /// Once it is set, attacks end with [`Error::Stopped`].
     stop: &'m AtomicBool,
     buffer: Vec<f32>,
@@ -43,15 +45,16 @@ pub(crate) struct Found {
 }
 
 impl<'w, 'm> Attacker<'w, 'm> {
-    pub(crate) fn new(model: &'m Model<'w, f32>) -> Self {
+    pub(crate) fn new(model: &'m AnyModel<'w>) -> Self {
         Self::until(&NEVER, model)
     }
 
     /// One that gives up when `stop` is set.
-    pub(super) fn until(stop: &'m AtomicBool, model: &'m Model<'w, f32>) -> Self {
+    pub(super) fn until(stop: &'m AtomicBool, model: &'m AnyModel<'w>) -> Self {
         let len = perturb_len(model.network(), PART)
             .max(Batch::inference(model.network(), PART).buffer_len())
-            .max(model.network().inference_len());
+            .max(model.network().inference_len())
+            .max(model.gradient_len());
         Self { model, stop, buffer: vec![0.0; len], passes: Passes::default() }
     }
 
@@ -65,6 +68,11 @@ impl<'w, 'm> Attacker<'w, 'm> {
         self.model.network().classes()
     }
 
+    /// The pixels that there are.
+    pub(super) fn levels(&self) -> Levels {
+        self.model.levels()
+    }
+
     /// The passes since the last call.
     pub(super) fn take_passes(&mut self) -> Passes {
         std::mem::take(&mut self.passes)
@@ -74,13 +82,19 @@ impl<'w, 'm> Attacker<'w, 'm> {
     pub(super) fn logits<'i>(&mut self, count: usize, image: impl Fn(usize) -> &'i [f32]) -> Result<&[f32], Error> {
         self.passes.forward += count;
         let batch = Batch::inference(self.model.network(), count);
-        Ok(batch.forward(self.model, count, image, &mut self.buffer)?.into_logits())
+        with_model!(self.model, model => Ok(batch.forward(model, count, image, &mut self.buffer)?.into_logits()))
     }
 
     /// The classes that the model reads in `count` images.
     pub(super) fn read<'i>(&mut self, count: usize, image: impl Fn(usize) -> &'i [f32]) -> Result<Vec<usize>, Error> {
         let classes = self.classes();
         Ok(self.logits(count, image)?.chunks(classes).map(loss::argmax).collect())
+    }
+
+    /// The gradient of the cross-entropy at a class with respect to an image.
+    pub(super) fn input_gradient(&mut self, image: &[f32], label: usize) -> Result<Vec<f32>, Error> {
+        self.passes.gradients += 1;
+        Ok(self.model.input_gradient(image, label, &mut self.buffer)?.gradient.to_vec())
     }
 
     /// What starts out from a sample's image.
@@ -97,7 +111,8 @@ impl<'w, 'm> Attacker<'w, 'm> {
             Some(Target::Random(seed)) => Target::Random(stream(seed, Purpose::Target, place, 0)),
             Some(target @ (Target::Class(_) | Target::Next)) => target,
         };
-        let goal = Goal::Toward(target.class(self.model, image, label, &mut self.buffer)?);
+        let class = with_model!(self.model, model => target.class(model, image, label, &mut self.buffer))?;
+        let goal = Goal::Toward(class);
         Ok(Walk::new(image, out, goal, seed))
     }
 
@@ -116,7 +131,8 @@ impl<'w, 'm> Attacker<'w, 'm> {
         let pairs = samples.iter().zip(out.chunks_exact_mut(pixels));
         let walks: Result<Vec<_>, Error> = pairs.map(|(sample, out)| self.walk(attack, sample, out)).collect();
         let mut walks = walks?;
-        attack.at(eps).attack_batch(self.model, &mut walks, self.stop, &mut self.buffer)?;
+        let attack_at = attack.at(eps);
+        with_model!(self.model, model => attack_at.attack_batch(model, &mut walks, self.stop, &mut self.buffer))?;
         let starts: usize = walks.iter().map(Walk::starts).sum();
         self.passes.gradients += starts * attack.steps();
         // A look at what each start came to, and at the clean image where no start stands there.
@@ -128,6 +144,7 @@ impl<'w, 'm> Attacker<'w, 'm> {
 #[cfg(test)]
 mod tests {
     use super::super::Method;
+    use super::super::classifier::Classifier as _;
     use super::*;
     use crate::bundled;
 
@@ -135,8 +152,8 @@ mod tests {
     #[test]
     fn no_pass_is_superfluous() {
         let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
-        let mut transposed = vec![0.0; weights.transposed_len()];
-        let model = weights.model(&mut transposed).unwrap();
+        let mut memory = vec![0.0; weights.memory_len()];
+        let model = weights.any_model(&mut memory).unwrap();
         let samples: Vec<_> = (0..5).map(|index| Sample::of(&data, index)).collect();
         let mut out = vec![0.0; 5 * 784];
         let fgsm = Attack::new(Method::Fgsm);
@@ -157,8 +174,8 @@ mod tests {
     #[test]
     fn a_class_that_does_not_exist_is_an_error() {
         let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
-        let mut transposed = vec![0.0; weights.transposed_len()];
-        let model = weights.model(&mut transposed).unwrap();
+        let mut memory = vec![0.0; weights.memory_len()];
+        let model = weights.any_model(&mut memory).unwrap();
         let sample = Sample { label: 10, ..Sample::of(&data, 0) };
         for attack in [Attack::new(Method::Fgsm), Attack::new(Method::Pgd).towards(Target::LeastLikely)] {
             let error = Attacker::new(&model).attack(&attack, 0.1, &[sample], &mut [0.0; 784]).unwrap_err();

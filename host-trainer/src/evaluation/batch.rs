@@ -5,35 +5,35 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use indicatif::ProgressBar;
 use midge_core::Error;
-use midge_core::attack::{Outcome, to_8_bits};
+use midge_core::attack::Outcome;
 use rayon::prelude::*;
 
 use super::attack::{Attack, Sample};
 use super::attacker::{Attacker, Found, NEVER, PART};
+use super::classifier::Classifier;
 use crate::data::Dataset;
-use crate::weights::Weights;
 
 /// Runs `work` on parts of the images `0..images` on all cores, each with an [`Attacker`] of the model; one result for
 /// each image, in order. `progress` counts images.
 pub(super) fn for_each_part<R: Send + Clone>(
-    weights: &Weights,
+    model: &dyn Classifier,
     images: usize,
     progress: &ProgressBar,
     work: impl Fn(&mut Attacker<'_, '_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
 ) -> Result<Vec<R>> {
-    for_each_part_until(&NEVER, weights, images, progress, work)
+    for_each_part_until(&NEVER, model, images, progress, work)
 }
 
 /// [`for_each_part`], with attackers that give up when `stop` is set: [`Error::Stopped`].
 fn for_each_part_until<R: Send + Clone>(
     stop: &AtomicBool,
-    weights: &Weights,
+    model: &dyn Classifier,
     images: usize,
     progress: &ProgressBar,
     work: impl Fn(&mut Attacker<'_, '_>, &[usize]) -> Result<Vec<R>, Error> + Sync + Send,
 ) -> Result<Vec<R>> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
+    let mut memory = vec![0.0; model.memory_len()];
+    let model = model.any_model(&mut memory)?;
     let all: Vec<usize> = (0..images).collect();
     in_parts(
         &all,
@@ -63,7 +63,7 @@ pub(super) fn in_parts<S, R: Send + Clone>(
 pub struct Attacked {
     /// The attack's own report.
     pub outcome: Outcome,
-    /// The class predicted for the adversarial image rounded to 8 bits.
+    /// The class predicted for the adversarial image rounded to 8 bits, which is that image itself on a model's grid.
     pub class_8_bits: usize,
     /// The adversarial image.
     pub adversarial: Vec<f32>,
@@ -73,7 +73,7 @@ pub struct Attacked {
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
     /// The model.
-    pub weights: &'a Weights,
+    pub model: &'a dyn Classifier,
     /// The images.
     pub data: &'a Dataset,
     /// The classes that the attack walks away from, one for each image.
@@ -91,7 +91,7 @@ impl Job<'_> {
     /// Those of the attack.
     pub fn run(&self, stop: &AtomicBool, progress: &ProgressBar) -> Result<Option<Vec<Attacked>>> {
         let work = |attacker: &mut Attacker<'_, '_>, part: &[usize]| self.attack(attacker, part);
-        match for_each_part_until(stop, self.weights, self.labels.len(), progress, work) {
+        match for_each_part_until(stop, self.model, self.labels.len(), progress, work) {
             Err(error) if error.downcast_ref() == Some(&Error::Stopped) => Ok(None),
             result => Ok(Some(result?)),
         }
@@ -103,15 +103,30 @@ impl Job<'_> {
         let pixels = attacker.pixels();
         let mut out = vec![0.0; part.len() * pixels];
         let found = attacker.attack(&self.attack, self.eps, &samples, &mut out)?;
-        let pairs = out.iter().zip(samples.iter().flat_map(|sample| sample.image));
-        let rounded: Vec<f32> = pairs.map(|(x, clean)| f32::from(to_8_bits(*x, *clean, self.eps)) / 255.0).collect();
-        let classes = attacker.read(part.len(), |i| &rounded[i * pixels..][..pixels])?;
+        let classes = if attacker.levels().are_integers() {
+            found.iter().map(|found| found.outcome.after.class).collect()
+        } else {
+            self.read_8_bits(attacker, &samples, &out)?
+        };
         let attacked = |((found, class_8_bits), out): ((Found, usize), &[f32])| Attacked {
             outcome: found.outcome,
             class_8_bits,
             adversarial: out.to_vec(),
         };
         Ok(found.into_iter().zip(classes).zip(out.chunks(pixels)).map(attacked).collect())
+    }
+
+    /// The classes read in the images `out` rounded to 8 bits.
+    fn read_8_bits(
+        &self,
+        attacker: &mut Attacker<'_, '_>,
+        samples: &[Sample<'_>],
+        out: &[f32],
+    ) -> Result<Vec<usize>, Error> {
+        let (levels, pixels) = (attacker.levels(), attacker.pixels());
+        let pairs = out.iter().zip(samples.iter().flat_map(|sample| sample.image));
+        let rounded: Vec<f32> = pairs.map(|(x, clean)| levels.to_8_bits(*x, *clean, self.eps)).collect();
+        attacker.read(samples.len(), |i| &rounded[i * pixels..][..pixels])
     }
 }
 
@@ -120,14 +135,14 @@ impl Job<'_> {
 /// # Errors
 /// Those of the attack.
 pub fn attack_all(
-    weights: &Weights,
+    model: &dyn Classifier,
     data: &Dataset,
     labels: &[usize],
     attack: Attack,
     eps: f32,
     progress: &ProgressBar,
 ) -> Result<Vec<Attacked>> {
-    let job = Job { weights, data, labels, attack, eps };
+    let job = Job { model, data, labels, attack, eps };
     Ok(job.run(&NEVER, progress)?.unwrap_or_default())
 }
 
@@ -135,8 +150,8 @@ pub fn attack_all(
 ///
 /// # Errors
 /// If logits overflow.
-pub fn read(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Vec<usize>> {
-    for_each_part(weights, data.len(), progress, |attacker, part| attacker.read(part.len(), |i| data.image(part[i])))
+pub fn read(model: &dyn Classifier, data: &Dataset, progress: &ProgressBar) -> Result<Vec<usize>> {
+    for_each_part(model, data.len(), progress, |attacker, part| attacker.read(part.len(), |i| data.image(part[i])))
 }
 
 /// The logits of `images` images, `[image][class]`.
@@ -144,17 +159,27 @@ pub fn read(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result
 /// # Errors
 /// If logits overflow.
 pub fn logits<'i>(
-    weights: &Weights,
+    model: &dyn Classifier,
     images: usize,
     image: impl Fn(usize) -> &'i [f32] + Sync + Send,
     progress: &ProgressBar,
 ) -> Result<Vec<f32>> {
-    let logits = for_each_part(weights, images, progress, |attacker, part| {
+    let logits = for_each_part(model, images, progress, |attacker, part| {
         let classes = attacker.classes();
         let logits = attacker.logits(part.len(), |i| image(part[i]))?;
         Ok(logits.chunks(classes).map(<[f32]>::to_vec).collect())
     })?;
     Ok(logits.concat())
+}
+
+/// The gradient of the cross-entropy at each image's label with respect to the image.
+///
+/// # Errors
+/// If logits or a gradient overflow.
+pub fn input_gradients(model: &dyn Classifier, data: &Dataset, progress: &ProgressBar) -> Result<Vec<Vec<f32>>> {
+    for_each_part(model, data.len(), progress, |attacker, part| {
+        part.iter().map(|index| attacker.input_gradient(data.image(*index), data.label(*index))).collect()
+    })
 }
 
 #[cfg(test)]
@@ -165,6 +190,7 @@ mod tests {
 
     use super::super::Method;
     use super::super::attacker::Passes;
+    use super::super::classifier::AnyModel;
     use super::super::seeds::{Purpose, stream};
     use super::*;
     use crate::bundled;
@@ -224,9 +250,10 @@ mod tests {
         let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
         let mut transposed = vec![0.0; weights.transposed_len()];
         let model = weights.model(&mut transposed).unwrap();
+        let model = AnyModel::Float(model);
         let mut attacker = Attacker::new(&model);
         let labels = [data.label(0), data.label(1)];
-        let job = Job { weights: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };
+        let job = Job { model: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };
         job.attack(&mut attacker, &[0, 1]).unwrap();
         assert_eq!(attacker.take_passes(), Passes { forward: 2 * 2, gradients: 2 });
     }
@@ -235,7 +262,7 @@ mod tests {
     fn an_attack_that_is_stopped_has_no_result() {
         let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
         let labels = [data.label(0)];
-        let job = Job { weights: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };
+        let job = Job { model: &weights, data: &data, labels: &labels, attack: Attack::new(Method::Fgsm), eps: 0.1 };
         assert!(job.run(&AtomicBool::new(true), &ProgressBar::hidden()).unwrap().is_none());
         assert_eq!(job.run(&NEVER, &ProgressBar::hidden()).unwrap().unwrap().len(), 1);
     }

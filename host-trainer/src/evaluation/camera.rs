@@ -6,21 +6,22 @@
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use midge_core::attack::to_8_bits;
 use midge_core::camera::Camera;
 use midge_core::{Error, Shape};
 
 use super::attack::is_fooled;
 use super::batch::{Attacked, for_each_part};
+use super::classifier::Classifier;
 use super::counts::Share;
+use super::levels::Levels;
 use super::seeds::{Purpose, stream};
 use crate::data::Dataset;
-use crate::weights::Weights;
 
 /// A change that knows nothing of the model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Transform {
-    /// Whether pixels are rounded to 8 bits first, as a file or a display does; adversarial images stay in their ball.
+    /// Whether pixels are rounded to 8 bits first, as a file or a display does; adversarial images stay in their ball. (Those of a
+    /// model of integers are.)
     pub display: bool,
     /// What happens to the image after that.
     pub camera: Camera,
@@ -39,15 +40,22 @@ struct Picture<'a> {
 }
 
 impl Transform {
-    fn apply(&self, shape: Shape, picture: &Picture<'_>, buffer: &mut [f32]) -> Result<Vec<f32>, Error> {
+    /// A camera sees 0 as the smallest pixel of the model and 1 as the largest.
+    fn apply(
+        &self,
+        (shape, levels): (Shape, Levels),
+        picture: &Picture<'_>,
+        buffer: &mut [f32],
+    ) -> Result<Vec<f32>, Error> {
         let Picture { pixels, clean, eps, seed } = *picture;
         let shown = |(x, clean): (&f32, &f32)| match self.display {
-            true => f32::from(to_8_bits(*x, *clean, eps)) / 255.0,
+            true => levels.to_8_bits(*x, *clean, eps),
             false => *x,
         };
-        let shown: Vec<f32> = pixels.iter().zip(clean).map(shown).collect();
+        let shown: Vec<f32> = pixels.iter().zip(clean).map(shown).map(|x| levels.to_unit(x)).collect();
         let mut result = vec![0.0; shown.len()];
         self.camera.apply(shape, &shown, seed, &mut result, buffer)?;
+        result.iter_mut().for_each(|x| *x = levels.of_unit(*x));
         Ok(result)
     }
 }
@@ -66,7 +74,7 @@ pub struct Transformed {
 /// # Errors
 /// If an option of the camera is out of range, or logits overflow.
 pub fn transformed(
-    weights: &Weights,
+    model: &dyn Classifier,
     data: &Dataset,
     (attacked, eps): (&[Attacked], f32),
     transform: &Transform,
@@ -74,12 +82,12 @@ pub fn transformed(
 ) -> Result<Transformed> {
     let [height, width, channels] = data.shape;
     let shape = Shape::hwc(height, width, channels);
-    let results = for_each_part(weights, data.len(), progress, |attacker, part| {
-        let mut buffer = vec![0.0; transform.camera.buffer_len(shape)];
+    let results = for_each_part(model, data.len(), progress, |attacker, part| {
+        let (mut buffer, levels) = (vec![0.0; transform.camera.buffer_len(shape)], attacker.levels());
         let mut read = |images: Vec<&[f32]>| -> Result<Vec<usize>, Error> {
             let transform = |(index, pixels): (&usize, &[f32])| {
                 let seed = stream(transform.seed, Purpose::Camera, data.places[*index], 0);
-                transform.apply(shape, &Picture { pixels, clean: data.image(*index), eps, seed }, &mut buffer)
+                transform.apply((shape, levels), &Picture { pixels, clean: data.image(*index), eps, seed }, &mut buffer)
             };
             let pictures = part.iter().zip(images).map(transform).collect::<Result<Vec<_>, Error>>()?;
             attacker.read(part.len(), |i| &pictures[i])
@@ -110,7 +118,8 @@ mod tests {
     fn apply(transform: Transform, pixels: &[f32], clean: &[f32], eps: f32) -> Vec<f32> {
         let shape = Shape::hwc(1, pixels.len(), 1);
         let mut buffer = vec![0.0; transform.camera.buffer_len(shape)];
-        transform.apply(shape, &Picture { pixels, clean, eps, seed: 3 }, &mut buffer).unwrap()
+        let levels = Levels::new([0.0, 1.0], None);
+        transform.apply((shape, levels), &Picture { pixels, clean, eps, seed: 3 }, &mut buffer).unwrap()
     }
 
     #[test]

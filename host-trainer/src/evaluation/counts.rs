@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::batch::Attacked;
-use crate::data::Dataset;
+use crate::data::{Dataset, Input};
 
 /// `part / whole`, of a whole that is not 0.
 pub fn fraction(part: usize, whole: usize) -> f64 {
@@ -50,8 +50,11 @@ fn wilson(count: usize, of: usize) -> [f64; 2] {
 /// Success of an attack at one eps. Each fraction stands beside its count and its denominator.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Robustness {
-    /// Largest change of a pixel, in units of [0, 1].
+    /// Largest change of a pixel, in the units of the model's input.
     pub eps: f32,
+    /// The same in steps of the grid of a model of integers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eps_steps: Option<f32>,
     /// Images.
     pub samples: usize,
     /// Fraction of clean images classified correctly.
@@ -72,7 +75,8 @@ pub struct Robustness {
     pub target_hits: Option<usize>,
     /// Number of images not at their target before.
     pub target_candidates: Option<usize>,
-    /// `robust_accuracy` with adversarial images rounded to 8 bits per pixel inside the eps ball.
+    /// `robust_accuracy` with adversarial images rounded to 8 bits per pixel inside the eps ball; those of a model of integers
+    /// are.
     pub robust_accuracy_8bit: Option<f64>,
     /// `success_rate` with those images.
     pub success_rate_8bit: Option<f64>,
@@ -83,8 +87,8 @@ pub struct Robustness {
 }
 
 impl Robustness {
-    /// Counts the results of [`attack_all`](super::attack_all).
-    pub fn count(eps: f32, data: &Dataset, attacked: &[Attacked]) -> Self {
+    /// Counts the results of [`attack_all`](super::attack_all) on a model that takes `input`.
+    pub fn count(eps: f32, input: &Input, data: &Dataset, attacked: &[Attacked]) -> Self {
         let samples = attacked.len();
         let was_right = || attacked.iter().enumerate().filter(|(i, a)| a.outcome.before.class == data.label(*i));
         let correct = was_right().count();
@@ -97,6 +101,7 @@ impl Robustness {
         let is_targeted = targeted().next().is_some();
         Self {
             eps,
+            eps_steps: input.steps(eps),
             samples,
             accuracy: Share::new(correct, samples).fraction,
             correct,
@@ -146,7 +151,7 @@ mod tests {
         };
         let data = Dataset::new(vec![0.0; 4], vec![0; 4], [1, 1, 1], String::new());
         let counts = |all: &[Attacked]| {
-            let r = Robustness::count(0.1, &data, all);
+            let r = Robustness::count(0.1, &Input::pixels([1, 1, 1], 2), &data, all);
             assert_eq!(r.robust_accuracy_8bit, r.robust_accuracy);
             (r.correct, r.robust_correct, r.successes, r.success_rate)
         };

@@ -18,8 +18,11 @@ use super::robust::{Suite, WorstCase, both, count};
 /// Share of the images by which two counts may differ and still be called equal; at least one image.
 pub const TOLERANCE: f64 = 0.005;
 
-/// eps of the curve, at whose end nothing of an image need be left.
+/// eps of the curve, in parts of the range of a pixel; at their end nothing of an image need be left.
 pub const CURVE: [f32; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
+
+/// The points of the curve but the last, in steps of a grid of other pixels than 0 to 1.
+const CURVE_STEPS: [f32; CURVE.len() - 1] = [1.0, 2.0, 4.0, 16.0];
 
 /// The verdict of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,7 +78,7 @@ impl Suite<'_> {
     /// The attacks of the curve and the gates.
     pub(super) fn gate_probes(&self) -> Vec<(Probe<'_>, f32)> {
         let [once, twice] = self.once_and_twice().map(Probe::WhiteBox);
-        CURVE.into_iter().map(|eps| (once, eps)).chain([(once, self.eps), (twice, self.eps)]).collect()
+        self.curve_eps().into_iter().map(|eps| (once, eps)).chain([(once, self.eps), (twice, self.eps)]).collect()
     }
 
     /// Accuracy at each eps of [`CURVE`] under PGD from one start.
@@ -85,7 +88,17 @@ impl Suite<'_> {
     pub fn curve(&self) -> Result<Vec<Point>> {
         let [once, _] = self.once_and_twice().map(Probe::WhiteBox);
         let point = |eps| Ok(Point { eps, right: Share::new(count(&self.survivors(once, eps)?), self.data.len()) });
-        CURVE.into_iter().map(point).collect()
+        self.curve_eps().into_iter().map(point).collect()
+    }
+
+    /// [`CURVE`] in the units of the model's input; on a grid of other pixels than 0 to 1 it starts with [`CURVE_STEPS`].
+    fn curve_eps(&self) -> [f32; CURVE.len()] {
+        let input = self.model.input();
+        let mut curve = CURVE.map(|part| part * input.width());
+        if let Some(grid) = input.grid.filter(|_| input.range != [0.0, 1.0]) {
+            curve.iter_mut().zip(CURVE_STEPS).for_each(|(eps, steps)| *eps = steps * grid.scale);
+        }
+        curve
     }
 
     /// All checks, in a fixed order.
@@ -102,7 +115,7 @@ impl Suite<'_> {
     fn eps_zero(&self) -> Result<Gate> {
         let pgd = Attack { steps: 2, restarts: 2, ..self.pgd(2, Loss::Margin) };
         let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd, pgd.towards(Target::Next)];
-        let same = for_each_part(self.weights, self.data.len(), &ProgressBar::hidden(), |attacker, part| {
+        let same = for_each_part(self.model, self.data.len(), &ProgressBar::hidden(), |attacker, part| {
             let samples: Vec<_> = part.iter().map(|index| Sample::of(self.data, *index)).collect();
             let mut out = vec![0.0; part.len() * attacker.pixels()];
             let mut same = vec![true; part.len()];
@@ -137,13 +150,16 @@ impl Suite<'_> {
             std::iter::once(count(&self.correct)).chain(curve.iter().map(|p| p.right.count)).collect();
         let falls = right.windows(2).all(|pair| pair[1] <= pair[0] + self.slack());
         let words: Vec<String> = right.iter().map(usize::to_string).collect();
-        let detail = format!("right at eps 0 and {CURVE:?}: {}; at most {} more", words.join(" "), self.slack());
+        let eps = self.curve_eps();
+        let detail = format!("right at eps 0 and {eps:?}: {}; at most {} more", words.join(" "), self.slack());
         let last = right.last().copied().unwrap_or(0);
-        let (all, classes) = (self.data.len(), self.weights.network.classes());
-        let at_chance = format!("{last} of {all} right at eps 0.5; chance is 1 in {classes}");
+        let (all, classes) = (self.data.len(), self.model.network().classes());
+        let most = eps[CURVE.len() - 1];
+        let at_chance = format!("{last} of {all} right at eps {most}; chance is 1 in {classes}");
+        let gate = if most == 0.5 { "at eps 0.5 it is at chance" } else { "at half of the range it is at chance" };
         [
             Gate { gate: "accuracy falls with eps", verdict: Verdict::of(falls), detail },
-            Gate { gate: "at eps 0.5 it is at chance", verdict: Verdict::of(last * classes <= all), detail: at_chance },
+            Gate { gate, verdict: Verdict::of(last * classes <= all), detail: at_chance },
         ]
     }
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::attack::{Attack, Sample, is_fooled};
 use super::attacker::{Attacker, Found};
 use super::batch::for_each_part;
+use super::classifier::Classifier;
 use crate::data::Dataset;
-use crate::weights::Weights;
 
 /// What the search found for one image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -41,13 +41,13 @@ impl MinimalEps {
 /// # Errors
 /// Those of the attack.
 pub fn minimal_eps(
-    weights: &Weights,
+    model: &dyn Classifier,
     data: &Dataset,
     attack: Attack,
     grid: &[f32],
     progress: &ProgressBar,
 ) -> Result<Vec<MinimalEps>> {
-    for_each_part(weights, data.len(), progress, |attacker, part| search(attacker, data, attack, grid, part))
+    for_each_part(model, data.len(), progress, |attacker, part| search(attacker, data, attack, grid, part))
 }
 
 fn search(

@@ -1,7 +1,8 @@
 //! Measurements over a data set: accuracy, and accuracy under attack. Images are spread over all cores; results are
 //! collected in the data set's order, so they do not depend on the number of threads.
 //!
-//! [`attack`] is an attack with its options, [`batch`] runs it on many images, [`seeds`] gives each image random numbers of
+//! [`classifier`] is a model whatever its weights are, [`levels`] the pixels that it can be shown; [`attack`] is an attack with
+//! its options, [`batch`] runs it on many images, [`seeds`] gives each image random numbers of
 //! its own, [`counts`] counts; [`robust`] is the worst case over many [`probe`]s with [`gates`] that tell whether to believe
 //! it, [`minimal`] the smallest eps of each image, [`camera`] what is left of an attack on its way through a display and a
 //! lens.
@@ -12,8 +13,10 @@ pub mod attack;
 pub(crate) mod attacker;
 pub mod batch;
 pub mod camera;
+pub mod classifier;
 pub mod counts;
 pub mod gates;
+pub mod levels;
 pub mod minimal;
 pub mod probe;
 pub mod robust;
@@ -25,11 +28,11 @@ use midge_core::loss;
 use serde::Serialize;
 
 use crate::data::Dataset;
-use crate::weights::Weights;
 
 pub use attack::{Attack, Method};
 use batch::for_each_part;
-pub use batch::{Attacked, Job, attack_all, logits, read};
+pub use batch::{Attacked, Job, attack_all, input_gradients, logits, read};
+use classifier::Classifier;
 pub use counts::{Robustness, Share, fraction};
 
 /// Accuracy and mean loss over a data set.
@@ -51,9 +54,9 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// If the images do not fit the model, or logits overflow.
-pub fn evaluate(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Evaluation> {
-    check_fit(weights, data)?;
-    let results = for_each_part(weights, data.len(), progress, |attacker, part| {
+pub fn evaluate(model: &dyn Classifier, data: &Dataset, progress: &ProgressBar) -> Result<Evaluation> {
+    check_fit(model, data)?;
+    let results = for_each_part(model, data.len(), progress, |attacker, part| {
         let classes = attacker.classes();
         let logits = attacker.logits(part.len(), |i| data.image(part[i]))?.chunks(classes);
         let result = |(index, logits): (&usize, &[f32])| {
@@ -94,8 +97,8 @@ fn others(classes: impl Iterator<Item = usize>) -> usize {
 ///
 /// # Errors
 /// Naming both sides.
-pub fn check_fit(weights: &Weights, data: &Dataset) -> Result<()> {
-    Ok(data.check(&weights.input())?)
+pub fn check_fit(model: &dyn Classifier, data: &Dataset) -> Result<()> {
+    Ok(data.check(&model.input())?)
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::attack::{Attack, Method, Sample};
 use super::attacker::Attacker;
+use super::classifier::Classifier;
+use super::levels::Levels;
 use super::seeds::{Purpose, stream};
 use crate::data::Dataset;
-use crate::weights::Weights;
 
 /// Images of noise tried on each image.
 pub const NOISE_DRAWS: usize = 10;
@@ -24,7 +25,7 @@ pub enum Probe<'a> {
     /// [`NOISE_DRAWS`] times plus or minus eps by chance at every pixel.
     Noise,
     /// Images made with the gradient of another model.
-    Transfer(&'a Weights, Attack),
+    Transfer(&'a dyn Classifier, Attack),
 }
 
 impl Probe<'_> {
@@ -104,7 +105,14 @@ impl<'a> Prober<'a, '_, '_> {
         let [own, source] = &mut *self.attackers;
         let pixels = own.pixels();
         let mut out = vec![0.0; part.len() * pixels];
-        source.attack(&attack, self.eps, &samples, &mut out)?;
+        // The other model's pixels may end elsewhere, and this one's may lie on a grid.
+        let (shown, there) = (own.levels(), source.levels());
+        let clean: Vec<f32> = samples.iter().flat_map(|sample| sample.image).map(|x| there.inside(*x)).collect();
+        let moved: Vec<Sample<'_>> =
+            samples.iter().zip(clean.chunks(pixels)).map(|(sample, image)| Sample { image, ..*sample }).collect();
+        source.attack(&attack, self.eps, &moved, &mut out)?;
+        let originals = samples.iter().flat_map(|sample| sample.image);
+        out.iter_mut().zip(originals).for_each(|(x, clean)| *x = shown.shown(*x, *clean, self.eps));
         let read = own.read(part.len(), |i| &out[i * pixels..][..pixels])?;
         Ok(samples.iter().zip(read).map(|(sample, class)| Standing::of(class == sample.label)).collect())
     }
@@ -135,7 +143,7 @@ impl<'a> Prober<'a, '_, '_> {
 
     fn noise(&mut self, part: &[usize]) -> Result<Vec<Standing>, Error> {
         let own = &mut self.attackers[0];
-        let pixels = own.pixels();
+        let (pixels, levels) = (own.pixels(), own.levels());
         let random = |index: usize| {
             let seed = stream(self.seed, Purpose::Signs, self.data.places[index], 0);
             Xoshiro128PlusPlus::seed_from_u64(seed)
@@ -144,7 +152,7 @@ impl<'a> Prober<'a, '_, '_> {
         let mut out = vec![0.0; part.len() * pixels];
         for _ in 0..NOISE_DRAWS {
             for ((index, random), out) in left.iter_mut().zip(out.chunks_exact_mut(pixels)) {
-                add_signs(random, self.eps, self.data.image(*index), out);
+                add_signs(random, (self.eps, levels), self.data.image(*index), out);
             }
             let mut read = own.read(left.len(), |i| &out[i * pixels..][..pixels])?.into_iter();
             left.retain(|(index, _)| read.next() == Some(self.data.label(*index)));
@@ -154,9 +162,9 @@ impl<'a> Prober<'a, '_, '_> {
 }
 
 /// `clip(image + eps * sign)` with random signs.
-fn add_signs(random: &mut impl Rng, eps: f32, image: &[f32], out: &mut [f32]) {
+fn add_signs(random: &mut impl Rng, (eps, levels): (f32, Levels), image: &[f32], out: &mut [f32]) {
     for (x, clean) in out.iter_mut().zip(image) {
         let sign = if random.next_u32() >> 31 == 0 { 1.0 } else { -1.0 };
-        *x = (clean + eps * sign).clamp(0.0, 1.0);
+        *x = levels.shown(clean + eps * sign, *clean, eps);
     }
 }

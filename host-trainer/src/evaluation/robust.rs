@@ -17,9 +17,9 @@ use midge_core::loss::Loss;
 use super::attack::{Attack, Method};
 use super::attacker::Attacker;
 use super::batch::{in_parts, read};
+use super::classifier::Classifier;
 use super::probe::{Probe, Prober, Standing};
 use crate::data::Dataset;
-use crate::weights::Weights;
 
 /// The options of a suite.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ pub struct Options {
 /// A model and images to measure it with.
 pub struct Suite<'a> {
     /// The model.
-    pub weights: &'a Weights,
+    pub model: &'a dyn Classifier,
     /// The images.
     pub data: &'a Dataset,
     /// Which of them are read correctly without an attack.
@@ -45,7 +45,7 @@ pub struct Suite<'a> {
     /// Largest change of a pixel.
     pub eps: f32,
     /// Another model, for transfer.
-    pub source: Option<&'a Weights>,
+    pub source: Option<&'a dyn Classifier>,
     /// Counts [`Self::passes`].
     pub progress: ProgressBar,
     options: Options,
@@ -65,11 +65,16 @@ impl<'a> Suite<'a> {
     ///
     /// # Errors
     /// If logits overflow.
-    pub fn new(weights: &'a Weights, data: &'a Dataset, source: Option<&'a Weights>, options: Options) -> Result<Self> {
+    pub fn new(
+        model: &'a dyn Classifier,
+        data: &'a Dataset,
+        source: Option<&'a dyn Classifier>,
+        options: Options,
+    ) -> Result<Self> {
         Ok(Self {
-            weights,
+            model,
             data,
-            correct: read_correctly(weights, data, &ProgressBar::hidden())?,
+            correct: read_correctly(model, data, &ProgressBar::hidden())?,
             eps: options.eps,
             source,
             progress: ProgressBar::hidden(),
@@ -112,7 +117,7 @@ impl<'a> Suite<'a> {
                 }
                 known.push((from_one_start(attack), eps));
             }
-            probe.passes(self.weights.network.classes())
+            probe.passes(self.model.network().classes())
         };
         count(&self.correct) * probes.map(passes).sum::<usize>()
     }
@@ -145,9 +150,9 @@ impl<'a> Suite<'a> {
     /// What is left of each image; one that is misread without an attack does not stand.
     fn measure(&self, probe: Probe<'_>, eps: f32) -> Result<Vec<Standing>> {
         self.progress.set_message(format!("eps {eps}: {}", probe.name()));
-        let source = if let Probe::Transfer(source, _) = probe { source } else { self.weights };
-        let (mut own, mut other) = (vec![0.0; self.weights.transposed_len()], vec![0.0; source.transposed_len()]);
-        let (model, source) = (self.weights.model(&mut own)?, source.model(&mut other)?);
+        let source = if let Probe::Transfer(source, _) = probe { source } else { self.model };
+        let (mut own, mut other) = (vec![0.0; self.model.memory_len()], vec![0.0; source.memory_len()]);
+        let (model, source) = (self.model.any_model(&mut own)?, source.any_model(&mut other)?);
         let passes = probe.passes(model.network().classes());
         let correct: Vec<usize> = (0..self.data.len()).filter(|index| self.correct[*index]).collect();
         let init = || [&model, &source].map(Attacker::new);
@@ -200,8 +205,8 @@ pub struct WorstCase<'a> {
 ///
 /// # Errors
 /// If logits overflow.
-pub fn read_correctly(weights: &Weights, data: &Dataset, progress: &ProgressBar) -> Result<Vec<bool>> {
-    let read = read(weights, data, progress)?;
+pub fn read_correctly(model: &dyn Classifier, data: &Dataset, progress: &ProgressBar) -> Result<Vec<bool>> {
+    let read = read(model, data, progress)?;
     Ok(read.iter().enumerate().map(|(i, class)| *class == data.label(i)).collect())
 }
 

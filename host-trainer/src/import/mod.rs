@@ -12,7 +12,6 @@ mod readings;
 mod state;
 pub mod tflite;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,7 +84,7 @@ pub fn from_bytes(bytes: &[u8], hints: &Hints) -> Result<Imported> {
             tensors.push(crate::weights::tensor(&data));
         }
     }
-    let weights = Weights { network, tensors, dtype: DType::F32, metadata: BTreeMap::new() };
+    let weights = Weights::new(network, tensors);
     // Written and read once, so that NaN and the like are found now.
     Ok(Imported { weights: weights.rounded(DType::F32)?, assumed })
 }

@@ -61,7 +61,7 @@ pub fn quantise(weights: &Weights, images: Images<'_>, ends: Ends, progress: &Pr
     }
     let mut numbers = numbers::Calibrated { weights, ranges };
     let graph = graph(&weights.network, &steps, &mut numbers)?;
-    let quantised = int8_network(&graph, None)?;
+    let quantised = Int8Weights { metadata: weights.metadata.clone(), ..int8_network(&graph, None)? };
     quantised.model()?;
     Ok(quantised)
 }

@@ -6,12 +6,11 @@ use anyhow::Result;
 use midge_core::attack::Target;
 use serde::Serialize;
 
-use super::settings::Settings;
-use crate::data::Dataset;
+use super::settings::{Settings, Subject};
 use crate::evaluation::attack::Sample;
 use crate::evaluation::attacker::Attacker;
+use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::{Attack, Method};
-use crate::weights::Weights;
 
 /// Images that are timed.
 const TIMED: usize = 20;
@@ -33,19 +32,19 @@ pub struct Cost {
 ///
 /// # Errors
 /// Those of the attacks.
-pub fn measure(weights: &Weights, data: &Dataset, settings: &Settings) -> Result<Vec<Cost>> {
+pub fn measure(subject: &Subject, settings: &Settings) -> Result<Vec<Cost>> {
     let pgd = settings.pgd();
     let mut attacks = vec![Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd];
-    if weights.network.classes() > 1 {
+    if subject.weights.network().classes() > 1 {
         attacks.push(pgd.towards(Target::Next));
     }
-    attacks.into_iter().map(|attack| cost(weights, data, attack, settings.robust_eps)).collect()
+    attacks.into_iter().map(|attack| cost(subject, attack, settings.robust_eps)).collect()
 }
 
-fn cost(weights: &Weights, data: &Dataset, attack: Attack, eps: f32) -> Result<Cost> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    let model = weights.model(&mut transposed)?;
-    let mut out = vec![0.0; weights.network.input().len()];
+fn cost(Subject { weights, data, .. }: &Subject, attack: Attack, eps: f32) -> Result<Cost> {
+    let mut memory = vec![0.0; weights.memory_len()];
+    let model = weights.any_model(&mut memory)?;
+    let mut out = vec![0.0; weights.network().input().len()];
     let mut attacker = Attacker::new(&model);
     let mut times = Vec::new();
     for index in 0..TIMED.min(data.len()) {

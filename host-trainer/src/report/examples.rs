@@ -8,10 +8,10 @@ use midge_core::attack::{Prediction, Target};
 
 use super::settings::{Settings, Subject};
 use crate::data::Dataset;
+use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::robust::read_correctly;
 use crate::evaluation::{Attack, Attacked, Method, attack_all};
 use crate::picture::{Example, View};
-use crate::weights::Weights;
 
 /// Images of each attack.
 const EACH: usize = 2;
@@ -31,10 +31,11 @@ fn attacks(settings: &Settings, classes: usize) -> Vec<Attack> {
 ///
 /// # Errors
 /// If logits overflow.
-pub fn choose(subjects: &[Subject], data: &Dataset) -> Result<Vec<usize>> {
+pub fn choose(subjects: &[Subject]) -> Result<Vec<usize>> {
+    let Some(Subject { data, .. }) = subjects.first() else { return Ok(Vec::new()) };
     let mut right = vec![true; data.len()];
     for subject in subjects {
-        let read = read_correctly(&subject.weights, data, &ProgressBar::hidden())?;
+        let read = read_correctly(&subject.weights, &subject.data, &ProgressBar::hidden())?;
         right.iter_mut().zip(read).for_each(|(all, this)| *all &= this);
     }
     // The n-th image of its class comes after the first n - 1 of all classes, and misread ones come last.
@@ -49,13 +50,17 @@ pub fn choose(subjects: &[Subject], data: &Dataset) -> Result<Vec<usize>> {
     Ok(ranks.into_iter().map(|(.., i)| i).take(4 * EACH).collect())
 }
 
-/// Attacks the chosen images, the first ones by the first attack.
+/// Attacks the chosen images, the first ones by the first attack. What is no picture is not shown.
 ///
 /// # Errors
 /// Those of the attacks.
-pub fn attack(weights: &Weights, data: &Dataset, chosen: &[usize], settings: &Settings) -> Result<Vec<Example>> {
+pub fn attack(subject: &Subject, chosen: &[usize], settings: &Settings) -> Result<Vec<Example>> {
+    let Subject { weights, data, .. } = subject;
     let mut examples = Vec::new();
-    for (attack, chosen) in attacks(settings, weights.network.classes()).into_iter().zip(chosen.chunks(EACH)) {
+    if !is_picture(picture_shape(data.shape)) {
+        return Ok(examples);
+    }
+    for (attack, chosen) in attacks(settings, weights.network().classes()).into_iter().zip(chosen.chunks(EACH)) {
         let data = data.subset(chosen.iter().copied());
         let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
         let eps = settings.robust_eps;
@@ -65,6 +70,19 @@ pub fn attack(weights: &Weights, data: &Dataset, chosen: &[usize], settings: &Se
     Ok(examples)
 }
 
+/// How images of a shape are drawn: a sequence of vectors, such as a sound, as a map of time and element.
+fn picture_shape(shape: [usize; 3]) -> [usize; 3] {
+    match shape {
+        [time, 1, elements] | [1, time, elements] if elements > 3 => [time, elements, 1],
+        _ => shape,
+    }
+}
+
+/// Whether there is something to see in both directions.
+fn is_picture([height, width, _]: [usize; 3]) -> bool {
+    height > 1 && width > 1
+}
+
 /// What an attack did to image `i` of `data`, to be shown.
 pub(crate) fn example(attack: &Attack, eps: f32, data: &Dataset, i: usize, attacked: &Attacked) -> Example {
     let view =
@@ -72,10 +90,30 @@ pub(crate) fn example(attack: &Attack, eps: f32, data: &Dataset, i: usize, attac
     Example {
         attack: attack.name().to_string(),
         eps,
-        shape: data.shape,
+        shape: picture_shape(data.shape),
         label: data.label(i),
         target: attacked.outcome.target,
         clean: view(data.image(i), attacked.outcome.before),
         adversarial: view(&attacked.adversarial, attacked.outcome.after),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sounds_are_drawn_as_maps_and_vectors_are_not() {
+        for (shape, drawn) in [
+            ([28, 28, 1], Some([28, 28, 1])),
+            ([49, 10, 1], Some([49, 10, 1])),
+            ([30, 1, 40], Some([30, 40, 1])),
+            ([1, 30, 40], Some([30, 40, 1])),
+            ([1, 1, 640], None),
+            ([640, 1, 1], None),
+        ] {
+            let found = picture_shape(shape);
+            assert_eq!(is_picture(found).then_some(found), drawn, "{shape:?}");
+        }
     }
 }

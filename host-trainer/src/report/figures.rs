@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::card::Card;
 use super::costs::Cost;
+use super::gradients::Gradients;
 use super::settings::Settings;
 use crate::evaluation::Share;
 use crate::evaluation::gates::{Gate, Point};
@@ -21,6 +22,9 @@ pub struct Report {
     pub settings: Settings,
     /// One or two.
     pub models: Vec<Figures>,
+    /// Of two models, one of them of integers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradients: Option<Gradients>,
 }
 
 /// The figures of one model.

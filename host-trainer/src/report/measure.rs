@@ -5,11 +5,12 @@ use indicatif::ProgressBar;
 use midge_core::attack::Target;
 
 use super::figures::{AttackRow, Bin, Curve, Figures, Matrix, Minimal, Robust};
-use super::settings::{Settings, Subject, grid};
+use super::settings::{Settings, Subject};
 use super::stages::Stages;
 use super::{card, costs, examples};
+use crate::any_weights::AnyWeights;
 use crate::bundled;
-use crate::data::Dataset;
+use crate::evaluation::classifier::Classifier;
 use crate::evaluation::gates::Point;
 use crate::evaluation::minimal::{minimal_eps, quantile};
 use crate::evaluation::probe::Probe;
@@ -17,24 +18,23 @@ use crate::evaluation::robust::{Options, ProbeResult, Suite, count};
 use crate::evaluation::{Attack, Method, Share, attack_all, evaluate};
 use crate::progress;
 use crate::training::history;
-use crate::weights::Weights;
 
 /// Measures every model. Transfer is from the other one, or from a bundled one if there is only one.
 ///
 /// # Errors
 /// If images do not fit, or an attack fails.
-pub fn all(subjects: &[Subject], data: &Dataset, settings: &Settings) -> Result<Vec<Figures>> {
-    let chosen = examples::choose(subjects, data)?;
-    let classes = subjects.iter().map(|subject| subject.weights.network.classes()).max().unwrap_or(0);
+pub fn all(subjects: &[Subject], settings: &Settings) -> Result<Vec<Figures>> {
+    let chosen = examples::choose(subjects)?;
+    let classes = subjects.iter().map(|subject| subject.weights.network().classes()).max().unwrap_or(0);
     let mut stages = Stages::new(subjects.len(), classes, settings);
     let bundled = if let [only] = subjects { bundled::other_than(&only.weights)? } else { None };
     let measure = |(i, subject): (usize, &Subject)| {
         // The other one of two.
         let other = subjects.get(1 - i).map(|other| (other.name.as_str(), &other.weights));
         let other = other.or(bundled.as_ref().map(|(name, weights)| (*name, weights)));
-        let source =
-            other.filter(|(_, other)| other.has_shape_of(&subject.weights) && other.tensors != subject.weights.tensors);
-        let measuring = Measuring { subject, source, data, settings };
+        let own = &subject.weights;
+        let source = other.filter(|(_, other)| other.input().has_shape_of(&own.input()) && !other.has_tensors_of(own));
+        let measuring = Measuring { subject, source, settings };
         measuring.run(&chosen, &mut stages)
     };
     subjects.iter().enumerate().map(measure).collect()
@@ -44,15 +44,14 @@ pub fn all(subjects: &[Subject], data: &Dataset, settings: &Settings) -> Result<
 struct Measuring<'a> {
     subject: &'a Subject,
     /// Another model, with its name, for transfer.
-    source: Option<(&'a str, &'a Weights)>,
-    data: &'a Dataset,
+    source: Option<(&'a str, &'a AnyWeights)>,
     settings: &'a Settings,
 }
 
 impl Measuring<'_> {
     fn run(&self, chosen: &[usize], stages: &mut Stages) -> Result<Figures> {
-        let Self { subject, data, settings, .. } = *self;
-        let weights = &subject.weights;
+        let Self { subject, settings, .. } = *self;
+        let Subject { weights, data, .. } = subject;
         let clean = evaluate(weights, data, &ProgressBar::hidden())?;
         let suite = self.suite()?;
         let mut next = |what: &str| stages.next(&format!("{}: {what}", subject.name));
@@ -75,18 +74,19 @@ impl Measuring<'_> {
             robust,
             minimal,
             matrix,
-            examples: examples::attack(weights, data, chosen, settings)?,
+            examples: examples::attack(subject, chosen, settings)?,
             training: subject.training.clone(),
-            best_epoch: history::best_epoch(weights),
-            costs: costs::measure(weights, data, settings)?,
+            best_epoch: history::best_epoch(weights.metadata()),
+            costs: costs::measure(subject, settings)?,
             card: card::of(subject)?,
         })
     }
 
     fn suite(&self) -> Result<Suite<'_>> {
         let &Settings { robust_eps: eps, steps, restarts, seed, .. } = self.settings;
-        let (source, options) = (self.source.map(|(_, weights)| weights), Options { eps, steps, restarts, seed });
-        let mut suite = Suite::new(&self.subject.weights, self.data, source, options)?;
+        let source = self.source.map(|(_, weights)| weights as &dyn Classifier);
+        let Subject { weights, data, .. } = self.subject;
+        let mut suite = Suite::new(weights, data, source, Options { eps, steps, restarts, seed })?;
         let eps = || self.settings.eps.iter();
         let curves: Vec<_> =
             self.curve_attacks().into_iter().flat_map(|attack| eps().map(move |eps| (attack, *eps))).collect();
@@ -99,12 +99,12 @@ impl Measuring<'_> {
     }
 
     fn curves(&self, suite: &Suite<'_>) -> Result<Vec<Curve>> {
-        let clean = Point { eps: 0.0, right: Share::new(count(&suite.correct), self.data.len()) };
+        let clean = Point { eps: 0.0, right: Share::new(count(&suite.correct), self.subject.data.len()) };
         let curve = |attack: Attack| {
             let mut points = vec![clean];
             for &eps in &self.settings.eps {
                 let right = count(&suite.survivors(Probe::WhiteBox(attack), eps)?);
-                points.push(Point { eps, right: Share::new(right, self.data.len()) });
+                points.push(Point { eps, right: Share::new(right, self.subject.data.len()) });
             }
             Ok(Curve { attack: attack.long_name(), points })
         };
@@ -113,8 +113,8 @@ impl Measuring<'_> {
 
     /// Only images that are read correctly walk: the others may be at a target already.
     fn matrix(&self, suite: &Suite<'_>) -> Result<Matrix> {
-        let classes = self.subject.weights.network.classes();
-        let right: Vec<usize> = (0..self.data.len()).filter(|i| suite.correct[*i]).collect();
+        let classes = self.subject.weights.network().classes();
+        let right: Vec<usize> = (0..self.subject.data.len()).filter(|i| suite.correct[*i]).collect();
         let bar = progress::bar((right.len() * (classes - 1)) as u64, "targeted attacks");
         let columns: Vec<Vec<(usize, usize)>> =
             (0..classes).map(|target| self.column(&right, target, &bar)).collect::<Result<_>>()?;
@@ -131,12 +131,12 @@ impl Measuring<'_> {
     /// For each true class, how many of the images `right` reach the target, and of how many.
     fn column(&self, right: &[usize], target: usize, bar: &ProgressBar) -> Result<Vec<(usize, usize)>> {
         let (weights, settings) = (&self.subject.weights, self.settings);
-        let walking: Vec<usize> = right.iter().copied().filter(|i| self.data.label(*i) != target).collect();
-        let data = self.data.subset(walking.iter().copied());
+        let walking: Vec<usize> = right.iter().copied().filter(|i| self.subject.data.label(*i) != target).collect();
+        let data = self.subject.data.subset(walking.iter().copied());
         let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
         let attack = settings.pgd().towards(Target::Class(target));
         let attacked = attack_all(weights, &data, &labels, attack, settings.robust_eps, bar)?;
-        let mut counts = vec![(0, 0); weights.network.classes()];
+        let mut counts = vec![(0, 0); weights.network().classes()];
         for (label, attacked) in labels.iter().zip(attacked) {
             let (hits, of) = &mut counts[*label];
             (*hits, *of) = (*hits + usize::from(attacked.outcome.after.class == target), *of + 1);
@@ -158,9 +158,9 @@ impl Measuring<'_> {
     }
 
     fn minimal(&self) -> Result<Minimal> {
-        let grid = grid();
-        let bar = progress::bar(self.data.len() as u64, "minimal eps");
-        let images = minimal_eps(&self.subject.weights, self.data, self.settings.pgd(), &grid, &bar)?;
+        let Self { subject: Subject { weights, data, .. }, settings: Settings { grid, .. }, .. } = self;
+        let bar = progress::bar(self.subject.data.len() as u64, "minimal eps");
+        let images = minimal_eps(weights, data, self.settings.pgd(), grid, &bar)?;
         bar.finish_and_clear();
         let searched = || images.iter().filter(|image| image.is_correct());
         let at = |eps| searched().filter(|image| image.eps == eps).count();

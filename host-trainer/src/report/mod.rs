@@ -1,6 +1,7 @@
 //! A report on one model or two, as one page that needs nothing else.
 //!
-//! Each file imports only from those before it: [`settings`] say what is measured, [`card`], [`costs`] and [`examples`] find
+//! Each file imports only from those before it: [`settings`] say what is measured, [`card`], [`costs`], [`examples`] and
+//! [`gradients`] find
 //! parts of the [`figures`], [`measure`] all of them; they are drawn, laid out ([`page`]) and written ([`folder`]).
 
 pub mod card;
@@ -8,6 +9,7 @@ pub mod costs;
 pub mod examples;
 pub mod figures;
 pub mod folder;
+pub mod gradients;
 pub mod measure;
 pub mod page;
 mod plots;

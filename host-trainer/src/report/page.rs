@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::figures::{Figures, Report};
 use super::plots::{self, PALETTE};
-use super::settings::GRID_END;
 use crate::drawing::Picture;
 use crate::picture::{self, Example, View};
 use crate::pixels::{Cells, Look, paint_change};
@@ -80,7 +79,7 @@ pub fn layout(report: &Report) -> Result<Page> {
         shown.push(show(figures, report, letter, &mut files)?);
     }
     let colours = PALETTE.map(|paint| Colour { name: paint.name, light: hex(paint.light), dark: hex(paint.dark) });
-    let environment = environment();
+    let environment = environment(report.settings.quantisation_step);
     let style = environment.render_named_str(
         "report.css",
         include_str!("report.css"),
@@ -92,7 +91,7 @@ pub fn layout(report: &Report) -> Result<Page> {
         report => Value::from(Serde(report)),
         shown => Value::from(Serde(shown)),
         files => names,
-        grid_end => GRID_END,
+        grid_end => report.settings.grid.last(),
     };
     let html = environment.render_named_str("report.html", include_str!("report.html"), context);
     Ok(Page { html: html.context("the page's template")?, files })
@@ -113,7 +112,9 @@ fn show(figures: &Figures, report: &Report, letter: &'static str, files: &mut Ve
     }
     shown.channels = figures.examples.first().map_or(1, |example| example.shape[2]);
     shown.examples = figures.examples.iter().map(equation).collect::<Result<_>>()?;
-    files.push((format!("examples-{letter}.png"), picture::draw(&figures.name, &figures.examples)?.png()?));
+    if !figures.examples.is_empty() {
+        files.push((format!("examples-{letter}.png"), picture::draw(&figures.name, &figures.examples)?.png()?));
+    }
     Ok(shown)
 }
 
@@ -157,7 +158,7 @@ fn hex(RGBColor(r, g, b): RGBColor) -> String {
 }
 
 /// A mistake in the template is an error, not an empty place; numbers are written as everywhere in the program.
-fn environment() -> Environment<'static> {
+fn environment(step: Option<f32>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("percent", |fraction: Option<f64>| match fraction {
@@ -169,6 +170,10 @@ fn environment() -> Environment<'static> {
     environment.add_filter("thousands", |n: u64| thousands(n));
     // An eps is an f32, whose shortest digits are those that the user typed.
     environment.add_filter("eps", |eps: f64| (eps as f32).to_string());
+    // In steps of the grid, and so behind an eps.
+    let in_steps = move |eps: f64| step.map(|step| format!("{}q", (1000.0 * eps as f32 / step).round() / 1000.0));
+    environment.add_filter("in_steps", move |eps: f64| in_steps(eps).unwrap_or_default());
+    environment.add_filter("steps", move |eps: f64| in_steps(eps).map_or(String::new(), |steps| format!(" ({steps})")));
     environment.add_filter("decimals", |x: f64, places: usize| format!("{x:.places$}"));
     environment.add_filter("passed", |gates: Vec<Value>, verdict: String| {
         let is = |gate: &&Value| gate.get_attr("verdict").is_ok_and(|found| found.as_str() == Some(&verdict));

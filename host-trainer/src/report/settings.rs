@@ -2,20 +2,40 @@
 
 use serde::Serialize;
 
+use crate::any_weights::AnyWeights;
+use crate::data::{Dataset, Input};
 use crate::evaluation::{Attack, Method};
 use crate::training::history::Entry;
-use crate::weights::Weights;
 
-/// Points of the grid of minimal eps, and their distance.
+/// Points of the grid of minimal eps.
 pub const GRID_POINTS: usize = 20;
+/// Their number in the range of a pixel, for a model that takes pixels from 0 to 1.
 const GRID_STEPS_PER_UNIT: f32 = 40.0;
 
-/// Largest eps of the grid.
-pub const GRID_END: f32 = GRID_POINTS as f32 / GRID_STEPS_PER_UNIT;
+/// eps of the curves where nobody gave others: of pixels from 0 to 1, and in steps of another grid.
+const CURVE: [f32; 8] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4];
+const CURVE_STEPS: [f32; 8] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0];
 
-/// The grid of minimal eps.
-pub(super) fn grid() -> Vec<f32> {
-    (1..=GRID_POINTS).map(|k| k as f32 / GRID_STEPS_PER_UNIT).collect()
+/// eps of the curves for a model that takes `input`, unless others are asked for.
+pub fn default_curve(input: &Input) -> Vec<f32> {
+    match other_grid(input) {
+        Some(step) => CURVE_STEPS.map(|steps| steps * step).to_vec(),
+        None => CURVE.map(|part| part * input.width()).to_vec(),
+    }
+}
+
+/// The grid of minimal eps for a model that takes `input`.
+pub fn default_grid(input: &Input) -> Vec<f32> {
+    let points = (1..=GRID_POINTS).map(|k| k as f32);
+    match other_grid(input) {
+        Some(step) => points.map(|k| k * step).collect(),
+        None => points.map(|k| k / GRID_STEPS_PER_UNIT * input.width()).collect(),
+    }
+}
+
+/// The step of a grid of other pixels than 0 to 1.
+fn other_grid(input: &Input) -> Option<f32> {
+    input.grid.filter(|_| input.range != [0.0, 1.0]).map(|grid| grid.scale)
 }
 
 /// What is measured, and on what.
@@ -35,6 +55,12 @@ pub struct Settings {
     pub steps: usize,
     /// Random starts of PGD in the robust evaluation; elsewhere there is one.
     pub restarts: usize,
+    /// The grid of minimal eps.
+    #[serde(skip)]
+    pub grid: Vec<f32>,
+    /// A step of the pixels' grid of the models of integers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantisation_step: Option<f32>,
 }
 
 impl Settings {
@@ -52,7 +78,9 @@ pub struct Subject {
     /// What the user typed: a file, or the name of a bundled model.
     pub source: String,
     /// The model.
-    pub weights: Weights,
+    pub weights: AnyWeights,
+    /// The images, as the model sees them.
+    pub data: Dataset,
     /// Every epoch of its training, as far as it is known.
     pub training: Vec<Entry>,
 }

@@ -14,7 +14,7 @@ use super::Training;
 use super::optimiser::{Optimiser, State};
 use crate::files::write_atomically;
 use crate::tensors;
-use crate::weights::{DType, TensorInfo, Weights, tensor, tensor_infos};
+use crate::weights::{TensorInfo, Weights, tensor, tensor_infos};
 
 const UPDATES: &str = "training.updates";
 
@@ -73,7 +73,7 @@ fn from_bytes(bytes: &[u8], optimiser: &Optimiser) -> Result<Training> {
             false => Vec::new(),
         });
     }
-    let weights = Weights { network, tensors, dtype: DType::F32, metadata: metadata.into_iter().collect() };
+    let weights = Weights { metadata: metadata.into_iter().collect(), ..Weights::new(network, tensors) };
     Ok(Training { weights, state: State { updates, moments } })
 }
 

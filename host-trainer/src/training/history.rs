@@ -6,7 +6,7 @@
 //!
 //! A model's header has a limit of 64 KiB, so a long run keeps every second, fourth, ... epoch: see [`push`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use super::Epoch;
 use crate::tensors;
-use crate::weights::Weights;
 
 /// Metadata key of the entries.
 pub const HISTORY: &str = "training.history";
@@ -103,17 +102,17 @@ pub fn parse(text: &str) -> Option<Vec<Entry>> {
     (first && entries.is_sorted_by(|a, b| a.epoch.epoch < b.epoch.epoch)).then_some(entries)
 }
 
-/// The epochs of the run that made a model, also those after the best one if the checkpoint at `checkpoint` is of the same
+/// The epochs of the run that made a model, by its metadata, also those after the best one if the checkpoint at `checkpoint` is of the same
 /// run. Empty if the model does not say.
 ///
 /// # Errors
 /// If the model has entries that midge did not write, or the checkpoint cannot be read.
-pub fn of_run(weights: &Weights, checkpoint: Option<&Path>) -> Result<Vec<Entry>> {
-    let Some(text) = weights.metadata.get(HISTORY) else { return Ok(Vec::new()) };
+pub fn of_run(model: &BTreeMap<String, String>, checkpoint: Option<&Path>) -> Result<Vec<Entry>> {
+    let Some(text) = model.get(HISTORY) else { return Ok(Vec::new()) };
     let entries = parse(text).context(FOREIGN)?;
     let Some(path) = checkpoint.filter(|path| path.exists()) else { return Ok(entries) };
     let later = metadata(path).with_context(|| format!("{}: not a checkpoint", path.display()))?;
-    let same = [RECIPE, DATA, IMAGES].iter().all(|key| later.get(*key) == weights.metadata.get(*key));
+    let same = [RECIPE, DATA, IMAGES].iter().all(|key| later.get(*key) == model.get(*key));
     let later = later.get(HISTORY).filter(|_| same).and_then(|text| parse(text)).unwrap_or_default();
     Ok(if goes_on(&entries, &later) { later } else { entries })
 }
@@ -125,9 +124,9 @@ fn goes_on(entries: &[Entry], later: &[Entry]) -> bool {
     end.epoch.epoch >= last.epoch.epoch && later.iter().take_while(known).all(|entry| entries.contains(entry))
 }
 
-/// The epoch of the weights, if the run kept the best.
-pub fn best_epoch(weights: &Weights) -> Option<usize> {
-    weights.metadata.get(BEST)?.split(' ').next()?.parse().ok()
+/// The epoch of a model, by its metadata, if the run kept the best.
+pub fn best_epoch(model: &BTreeMap<String, String>) -> Option<usize> {
+    model.get(BEST)?.split(' ').next()?.parse().ok()
 }
 
 fn metadata(path: &Path) -> Result<HashMap<String, String>> {
@@ -140,7 +139,7 @@ mod tests {
     use super::*;
     use crate::training::optimiser::Optimiser;
     use crate::training::{Training, checkpoint};
-    use crate::weights::DType;
+    use crate::weights::{DType, Weights};
 
     #[test]
     fn entries_are_read_as_they_were_written() {
@@ -198,7 +197,7 @@ mod tests {
     #[test]
     fn a_model_of_any_number_of_epochs_can_be_read() {
         let mut weights = run(MAX_ENTRIES - 3, 7);
-        assert_eq!(of_run(&weights, None).unwrap(), (1..=MAX_ENTRIES - 3).map(entry).collect::<Vec<_>>());
+        assert_eq!(of_run(&weights.metadata, None).unwrap(), (1..=MAX_ENTRIES - 3).map(entry).collect::<Vec<_>>());
         let mut text = weights.metadata[HISTORY].clone();
         for epoch in MAX_ENTRIES - 2..=1100 {
             text = push(&text, entry(epoch), Some(7)).unwrap();
@@ -208,7 +207,7 @@ mod tests {
         }
         weights.metadata.insert(HISTORY.into(), text);
         let read = Weights::from_bytes(&weights.to_bytes(DType::F32).unwrap()).unwrap();
-        let epochs: Vec<usize> = of_run(&read, None).unwrap().iter().map(|entry| entry.epoch.epoch).collect();
+        let epochs: Vec<usize> = of_run(&read.metadata, None).unwrap().iter().map(|entry| entry.epoch.epoch).collect();
         let multiples = (8..1100).step_by(8);
         assert_eq!(epochs, [1, 7].into_iter().chain(multiples).chain([1100]).collect::<Vec<_>>());
     }
@@ -220,7 +219,7 @@ mod tests {
         let epochs = |weights: &Weights, later: Weights| {
             let training = Training::new(later, &Optimiser::PLAIN);
             checkpoint::save(&training, &path).unwrap();
-            of_run(weights, Some(&path)).unwrap().len()
+            of_run(&weights.metadata, Some(&path)).unwrap().len()
         };
         let (first, best) = (run(2, 2), run(300, 300));
         assert_eq!(epochs(&first, run(5, 2)), 5);

@@ -6,7 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::random::{below, unit};
-use crate::weights::{DType, Weights, tensor, tensor_infos};
+use crate::weights::{Weights, tensor, tensor_infos};
 
 /// Where the streams of the epochs begin, behind those of the layers.
 const EPOCHS: u64 = 1 << 16;
@@ -50,7 +50,7 @@ pub fn initialise(network: Network, seed: u64) -> Weights {
         tensor(&values)
     });
     let tensors = tensors.collect();
-    Weights { network, tensors, dtype: DType::F32, metadata: Default::default() }
+    Weights::new(network, tensors)
 }
 
 /// The order of `samples` samples in an epoch: Fisher-Yates.

@@ -7,7 +7,7 @@ use midge_core::Network;
 use safetensors::SafeTensors;
 
 use super::*;
-use crate::weights::{DType, tensor, tensor_infos};
+use crate::weights::{tensor, tensor_infos};
 
 /// The weights of one file, its images, and the gradient of the sum of their losses, tensor by tensor.
 fn read(path: &Path) -> (Weights, Dataset, Vec<Vec<f32>>) {
@@ -24,7 +24,7 @@ fn read(path: &Path) -> (Weights, Dataset, Vec<Vec<f32>>) {
     let labels = labels.into_iter().map(|label| label as u16).collect();
     let shape = [input.height, input.width, input.channels];
     let data = Dataset::new(floats("images"), labels, shape, path.display().to_string());
-    (Weights { network, tensors, dtype: DType::F32, metadata: Default::default() }, data, gradients)
+    (Weights::new(network, tensors), data, gradients)
 }
 
 /// `w - lr * gradient / samples`, in f64, for every weight of every network.

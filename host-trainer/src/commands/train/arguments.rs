@@ -97,10 +97,10 @@ struct AttackArguments {
     #[arg(long, value_name = "METHOD")]
     adversarial: Option<Method>,
     /// Largest change of a pixel, in training and for the accuracy on --held-out [default: 0.3]
-    #[arg(long, value_parser = eps::parse, value_name = "EPS", allow_negative_numbers = true)]
+    #[arg(long, value_parser = eps::parse_pixels, value_name = "EPS", allow_negative_numbers = true)]
     eps: Option<f32>,
     /// Change of a pixel in one step [default: fast 1.25 eps; pgd, trades 2.5 eps / steps]
-    #[arg(long, value_parser = eps::parse_alpha, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_parser = eps::parse_pixels, value_name = "X", allow_negative_numbers = true)]
     alpha: Option<f32>,
     /// Steps of pgd and trades [default: 7]
     #[arg(long, value_name = "N")]

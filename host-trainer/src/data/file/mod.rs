@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! images       F32 in the units of the model's input,             [N, height, width, channels], or without a last
-//! input_int8   U8 pixels of which 255 is 1,                       dimension of 1, or flat: [N, elements]
+//! input_int8   U8 pixels of pictures,                             dimension of 1, or flat: [N, elements]
 //!              I8 on the grid of an int8 model's input
 //! labels       any integers; they may be missing                  [N]
 //! label
 //! ```
-//! An int8 model takes `input_int8` if both are there, others `images`. Other tensors are not looked at. Nothing is
+//! U8 are for models that take pictures: from 0 to 1, where 255 is 1, from 0 to 255 or from -1 to 1. An int8 model sees the byte
+//! less 128 then, and of F32 the nearest integer of its grid. It takes `input_int8` if both are there, others `images`. Other tensors are not looked at. Nothing is
 //! believed: the header has to fit the length of the file before anything is read that it promises.
 
 mod labels;

@@ -5,7 +5,9 @@ use std::ops::Range;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 
-use super::super::input::{Grid, Input, unit};
+use midge_core::Grid;
+
+use super::super::input::{Input, unit};
 use super::problem::Problem;
 use super::reader::Reader;
 
@@ -24,7 +26,7 @@ impl Element {
     fn of(tensor: &'static str, found: Dtype, input: &Input) -> Result<Self, Problem> {
         match found {
             Dtype::F32 => Ok(Self::Float),
-            Dtype::U8 if input.takes_bytes() => Ok(Self::Byte),
+            Dtype::U8 if input.takes_pictures() => Ok(Self::Byte),
             Dtype::U8 => Err(Problem::NoBytes { tensor, range: input.range, has_grid: input.grid.is_some() }),
             Dtype::I8 => input.grid.map(Self::Integer).ok_or(Problem::NoGrid(tensor)),
             _ => Err(Problem::DType { tensor, expected: "F32, U8 or I8", found }),
@@ -45,8 +47,8 @@ impl Element {
                 let (floats, _) = bytes.as_chunks();
                 values.extend(floats.iter().map(|float| f32::from_le_bytes(*float)));
             }
-            Self::Byte => values.extend(bytes.iter().map(|byte| unit(*byte))),
-            Self::Integer(grid) => values.extend(bytes.iter().map(|byte| input.integer(grid, byte.cast_signed()))),
+            Self::Byte => values.extend(bytes.iter().map(|byte| input.picture(unit(*byte)))),
+            Self::Integer(grid) => values.extend(bytes.iter().map(|byte| grid.value(byte.cast_signed()))),
         }
     }
 }
@@ -82,7 +84,10 @@ pub(super) fn read(
         let before = values.len();
         element.append(bytes, input, &mut values);
         match values[before..].iter().position(|value| !allowed.contains(value)) {
-            None => Ok(()),
+            None => {
+                values[before..].iter_mut().for_each(|value| *value = input.seen(*value));
+                Ok(())
+            }
             Some(index) => Err(bad_pixel(tensor, range.start, (before + index, values[before + index]), input)),
         }
     })?;

@@ -63,9 +63,10 @@ pub enum Problem {
         "tensor {0}: I8 elements are integers on an int8 model's input grid, but the model takes floats: expected F32 or U8"
     )]
     NoGrid(&'static str),
-    /// Bytes of pictures for a model whose input is not in [0, 1].
+    /// Bytes of pictures for a model whose input is no picture.
     #[error(
-        "tensor {tensor}: U8 elements are pixels, value / 255, but the model takes {} to {}: expected {}",
+        "tensor {tensor}: U8 elements are pixels of pictures, but the model takes {} to {}, which is no range of pixels (0 to 1, \
+         0 to 255 or -1 to 1): expected {}",
         range[0], range[1], if *has_grid { "F32 or I8" } else { "F32" }
     )]
     NoBytes {

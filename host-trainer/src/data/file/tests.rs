@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
+use midge_core::Grid;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
-use super::super::input::Grid;
 use super::*;
 
 /// Two classes, 2x3 pixels.
@@ -91,8 +91,15 @@ fn floats_are_values_and_integers_lie_on_the_grid() {
     }
     let loaded = load_tensors(&[("images", Dtype::F32, &[1, 2], floats(&[-63.5, 64.0]))], &int8).unwrap();
     assert_eq!(loaded.images, [-63.5, 64.0]);
+    // What the model sees of other numbers is the nearest integer.
+    let loaded = load_tensors(&[("images", Dtype::F32, &[1, 2], floats(&[0.3, 64.2]))], &int8).unwrap();
+    assert_eq!(loaded.images, [0.5, 64.0]);
     let message = message(load_tensors(&[("images", Dtype::U8, &[1, 2], vec![0; 2])], &int8));
-    assert!(message.contains("the model takes -63.5 to 64: expected F32 or I8"), "{message}");
+    assert!(message.contains("the model takes -63.5 to 64, which is no range of pixels"), "{message}");
+    assert!(message.ends_with("expected F32 or I8"), "{message}");
+    let bytes = Input::int8([1, 2, 1], 2, Grid { scale: 1.0, zero_point: -128 });
+    let loaded = load_tensors(&[("images", Dtype::U8, &[1, 2], vec![0, 200])], &bytes).unwrap();
+    assert_eq!(loaded.images, [0.0, 200.0]);
 }
 
 /// A model takes what is nearest to it.

@@ -5,7 +5,7 @@ use midge_core::{Layer, Network};
 
 use super::layers::{Lowered, lower};
 use crate::tflite::{Graph, Operator};
-use crate::weights::{DType, Tensor, Weights, tensor, tensor_infos};
+use crate::weights::{Tensor, Weights, tensor, tensor_infos};
 
 /// The network of a graph of floating-point numbers.
 ///
@@ -25,7 +25,7 @@ pub fn float_network(graph: &Graph<'_>) -> Result<Weights> {
         built.with_context(|| format!("operator {index} ({})", operator.kind.name()))
     });
     let tensors = tensors.collect::<Result<_>>()?;
-    Ok(Weights { network, tensors, dtype: DType::F32, metadata: Default::default() })
+    Ok(Weights::new(network, tensors))
 }
 
 /// The bias, of a layer that has one.

@@ -24,7 +24,7 @@ pub fn int8_network(graph: &Graph<'_>, end: Option<usize>) -> Result<Int8Weights
         let built = stage(graph, &lowered, (*first, next), passes_on);
         built.with_context(|| format!("operator {operator} ({})", graph.operators[operator].kind.name()))
     });
-    Ok(Int8Weights { network, stages: stages.collect::<Result<_>>()? })
+    Ok(Int8Weights::new(network, stages.collect::<Result<_>>()?))
 }
 
 /// The tensors of the layers `first .. next`: those of the operator that began with the first of them, and the ends of all.
