@@ -5,6 +5,7 @@ use midge_trainer::export::{float_tflite, int8_tflite};
 use midge_trainer::import::tflite::{Imported, from_bytes};
 use midge_trainer::quantise::Ends;
 use midge_trainer::quantised::{Int8Stage, Int8Weights};
+use midge_trainer::tflite::{Activation, Kind, Operator, read, write};
 
 use super::cases;
 use super::floats::float_logits;
@@ -30,12 +31,12 @@ fn floats_are_the_same_behind_a_tflite_file() {
     let (mut same, mut others) = (0, 0);
     for case in cases() {
         let Ok(file) = float_tflite(&case.weights) else { continue };
-        let read = |file: &[u8]| match from_bytes(file) {
+        let import = |file: &[u8]| match from_bytes(file) {
             Ok(Imported::Float(weights)) => weights,
             other => panic!("{}: {other:?}", case.name),
         };
-        let back = read(&file);
-        assert!(read(&float_tflite(&back).unwrap()) == back, "{}: a second time", case.name);
+        let back = import(&file);
+        assert!(import(&float_tflite(&back).unwrap()) == back, "{}: a second time", case.name);
         if back.network == case.weights.network {
             assert_eq!(back.tensors, case.weights.tensors, "{}", case.name);
             same += 1;
@@ -84,4 +85,32 @@ fn a_threshold_needs_a_bias_before_it() {
     let weights = midge_trainer::training::initialise(text.parse().unwrap(), 1);
     let message = format!("{:#}", float_tflite(&weights).unwrap_err());
     assert!(message.starts_with("layer 1 (avgpool2d") && message.contains("threshold"), "{message}");
+}
+
+/// The graph with an activation as an operator of its own behind the operator `index`, whose output has another scale by `factor`.
+fn with_relu_apart(file: &[u8], index: usize, factor: f32) -> Vec<u8> {
+    let mut graph = read(file).unwrap();
+    let output = graph.operators[index].outputs[0];
+    let mut before = graph.tensors[output].clone();
+    before.quantisation.scales[0] *= factor;
+    graph.tensors.push(before);
+    let between = graph.tensors.len() - 1;
+    let Kind::Conv2d(conv) = &mut graph.operators[index].kind else { panic!("expected a convolution") };
+    conv.activation = Activation::None;
+    graph.operators[index].outputs = vec![between];
+    let relu = Operator { kind: Kind::Relu, version: 2, inputs: vec![Some(between)], outputs: vec![output] };
+    graph.operators.insert(index + 1, relu);
+    write(&graph).unwrap()
+}
+
+#[test]
+fn a_relu_of_its_own_is_not_lost() {
+    let cases = cases();
+    let case = cases.iter().find(|case| case.name == "lecture").unwrap();
+    let quantised = case.quantised(Ends::All).unwrap();
+    let file = int8_tflite(&quantised).unwrap();
+    let Ok(Imported::Int8(back)) = from_bytes(&with_relu_apart(&file, 0, 1.0)) else { panic!("expected integers") };
+    assert!(back == quantised);
+    let message = format!("{:#}", from_bytes(&with_relu_apart(&file, 0, 2.0)).unwrap_err());
+    assert!(message.contains("(CONV_2D): the RELU behind it has an output of another scale"), "{message}");
 }

@@ -19,7 +19,7 @@ mod numbers;
 mod part;
 mod rounding;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
@@ -44,23 +44,43 @@ pub struct Images<'a> {
     pub image: &'a (dyn Fn(usize) -> &'a [f32] + Sync),
 }
 
-/// The network in integers. `progress` counts images, each once for each layer that has a range (twice with a percentile).
+/// Where the values of each layer end that has a range, by the layer's index.
+pub type Ranges = BTreeMap<usize, [f32; 2]>;
+
+/// The network in integers, calibrated with images. `progress` counts images, each once for each layer that has a range (twice with
+/// a percentile).
 ///
 /// # Errors
 /// No images; a threshold that no bias can hold; values that are not finite.
 pub fn quantise(weights: &Weights, images: Images<'_>, ends: Ends, progress: &ProgressBar) -> Result<Int8Weights> {
+    with_ranges(weights, &calibrate(weights, images, ends, progress)?)
+}
+
+/// The ranges of all layers on these images.
+///
+/// # Errors
+/// As [`quantise`].
+pub fn calibrate(weights: &Weights, images: Images<'_>, ends: Ends, progress: &ProgressBar) -> Result<Ranges> {
     ensure!(images.count > 0, "expected images to calibrate with, found none");
     let steps = steps(&weights.network)?;
     let measured: Vec<&Step> = steps.iter().filter(|step| step.computes()).collect();
     progress.set_length((measured.len() * images.count * ends.passes()) as u64);
-    let mut ranges = HashMap::new();
+    let mut ranges = Ranges::new();
     for step in measured {
         let layer = || format!("layer {} ({})", step.layer, weights.network.layers()[step.layer]);
         let range = range(weights, step, images, ends, progress).with_context(layer)?;
+        detail!("{}: {:?} to {:?}", layer(), range[0], range[1]);
         ranges.insert(step.layer, range);
     }
-    let mut numbers = numbers::Calibrated { weights, ranges };
-    let graph = graph(&weights.network, &steps, &mut numbers)?;
+    Ok(ranges)
+}
+
+/// The network in integers, with ranges that are known.
+///
+/// # Errors
+/// A range that is missing; a threshold that no bias can hold.
+pub fn with_ranges(weights: &Weights, ranges: &Ranges) -> Result<Int8Weights> {
+    let graph = graph(&weights.network, &steps(&weights.network)?, &mut numbers::Calibrated { weights, ranges })?;
     let quantised = Int8Weights { metadata: weights.metadata.clone(), ..int8_network(&graph, None)? };
     quantised.model()?;
     Ok(quantised)

@@ -1,9 +1,8 @@
 //! The numbers of the graph of integers.
 
-use std::collections::HashMap;
-
 use anyhow::{Context, Result};
 
+use super::Ranges;
 use super::rounding::{Integers, grid, integers};
 use crate::export::{Constants, Numbers, Parameters, Step};
 use crate::tflite::{ElementType, Quantisation};
@@ -13,7 +12,7 @@ use crate::weights::Weights;
 pub(super) struct Calibrated<'w> {
     pub weights: &'w Weights,
     /// By the layer that a step begins with.
-    pub ranges: HashMap<usize, [f32; 2]>,
+    pub ranges: &'w Ranges,
 }
 
 /// For a range.
