@@ -1,5 +1,5 @@
-//! What comes with the program: two models trained by `midge train` on MNIST, on clean and on adversarial images, and
-//! digits that midge drew.
+//! What comes with the program: two models trained by `midge train` on MNIST, on clean and on adversarial images, both also in
+//! integers, and digits that midge drew.
 
 use std::path::Path;
 
@@ -8,12 +8,32 @@ use anyhow::Result;
 use crate::any_weights::AnyWeights;
 use crate::data::{Dataset, idx, synthetic};
 use crate::evaluation::classifier::Classifier as _;
+use crate::quantise::with_ranges;
 use crate::weights::Weights;
 
-/// The bundled models: name and file.
+/// The bundled models of floating-point numbers: name and file.
 pub const MODELS: [(&str, &[u8]); 2] = [
     ("plain", include_bytes!("../assets/plain.safetensors")),
     ("robust", include_bytes!("../assets/robust.safetensors")),
+];
+
+/// A model of integers: its name, that of the model of floating-point numbers that it is made of, and where the values of each
+/// layer end.
+type Int8 = (&'static str, &'static str, [(usize, [f32; 2]); 4]);
+
+/// The same in integers of 8 bits, which take no place: all that calibration adds are ranges, here those that
+/// `midge export --model plain --dtype i8 --calibrate --verbose` prints for 1000 images of MNIST.
+const INT8_MODELS: [Int8; 2] = [
+    (
+        "plain-int8",
+        "plain",
+        [(0, [0.0, 2.505_920_4]), (3, [0.0, 6.648_137]), (7, [0.0, 12.406_919_5]), (9, [-18.367_786, 33.526_203])],
+    ),
+    (
+        "robust-int8",
+        "robust",
+        [(0, [0.0, 0.228_984]), (3, [0.0, 0.674_663_3]), (7, [0.0, 16.555_243]), (9, [-37.960_556, 26.367_834])],
+    ),
 ];
 
 /// The bundled digits, two of each class, as IDX files (28x28, u8).
@@ -23,7 +43,28 @@ const LABELS: &[u8] = include_bytes!("../assets/digits-labels.idx1-ubyte");
 /// Seed of the bundled digits; `examples/bundle.rs` draws them again.
 const DIGITS_SEED: u64 = 7;
 
-/// A bundled model by name.
+/// The names of all bundled models.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let floats = MODELS.into_iter().map(|(name, _)| name);
+    floats.chain(INT8_MODELS.into_iter().map(|(name, ..)| name))
+}
+
+/// A bundled model of any kind by name.
+pub fn any_model(name: &str) -> Option<Result<AnyWeights>> {
+    match INT8_MODELS.iter().find(|(known, ..)| *known == name) {
+        Some((_, float, ranges)) => {
+            let weights = model(float)?;
+            Some(
+                weights
+                    .and_then(|weights| with_ranges(&weights, &ranges.iter().copied().collect()))
+                    .map(AnyWeights::Int8),
+            )
+        }
+        None => model(name).map(|weights| weights.map(AnyWeights::Float)),
+    }
+}
+
+/// A bundled model of floating-point numbers by name.
 pub fn model(name: &str) -> Option<Result<Weights>> {
     MODELS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| Weights::from_bytes(bytes))
 }
@@ -76,10 +117,10 @@ mod tests {
 
     #[test]
     fn every_bundled_model_reads_every_bundled_digit() {
-        for (name, _) in MODELS {
-            let weights = model(name).unwrap().unwrap();
-            let expected = if name == "robust" { MNIST_CNN_SHIFTED } else { MNIST_CNN };
-            assert_eq!(weights.network, expected);
+        assert_eq!(model("plain").unwrap().unwrap().network, MNIST_CNN);
+        assert_eq!(model("robust").unwrap().unwrap().network, MNIST_CNN_SHIFTED);
+        for name in names() {
+            let weights = any_model(name).unwrap().unwrap();
             let result = evaluate(&weights, &digits().unwrap(), &indicatif::ProgressBar::hidden()).unwrap();
             assert_eq!(result.correct, result.samples, "{name}");
         }

@@ -6,6 +6,7 @@ mod files;
 mod import;
 mod int8;
 mod output;
+mod quantise;
 mod report;
 mod shapes;
 mod train;

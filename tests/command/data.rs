@@ -106,7 +106,7 @@ fn the_fault_comes_first_and_once() {
     let message = error(folder.path(), &["summary", "--model", "plian"]);
     assert_eq!(
         message,
-        "midge: plian: no such file, nor one of the bundled models plain, robust; did you mean \"plain\"?\n"
+        "midge: plian: no such file, nor one of the bundled models plain, robust, plain-int8, robust-int8; did you mean \"plain\"?\n"
     );
     let message = error(folder.path(), &["attack", "--attack", "fgms", "--eps", "0.1"]);
     assert!(message.contains("fgsm"), "{message}");

@@ -255,7 +255,7 @@ fn tflite(path: &Path, last: Kind) {
         peculiarity: None,
     };
     let bytes = |n: usize| Some((0..n).map(|i| i as u8).collect());
-    let words = |n: usize| Some(vec![0; 4 * n]);
+    let words = |n: usize| Some([1, 0, 0, 0].repeat(n));
     let tensors = vec![
         tensor(&[1, 4, 4, 1], ElementType::I8, (0.5, -128), None),
         tensor(&[3, 3, 3, 1], ElementType::I8, (0.25, 0), bytes(27)),

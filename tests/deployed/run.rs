@@ -1,6 +1,7 @@
 //! What midge computes with real files of integers against what TFLite Micro computed: bit for bit.
 
 use midge_core::Level;
+use midge_trainer::export::int8_tflite;
 use midge_trainer::import::tflite::{Imported, from_bytes, int8_network};
 use midge_trainer::tflite::read;
 use safetensors::SafeTensors;
@@ -88,6 +89,19 @@ fn every_layer_is_that_of_tflite_micro() {
         }
         println!("{name}: {compared} of {} operators", graph.operators.len());
         assert!(compared >= graph.operators.len() / 2, "{name}: only {compared}");
+    }
+}
+
+/// What is written for a board computes the same as what was read: the same numbers, multipliers and all.
+#[test]
+#[ignore = "needs MIDGE_DEPLOYED"]
+fn exported_files_are_the_same_models() {
+    for (_, name) in CASES {
+        let Imported::Int8(weights) = from_bytes(&model(name)).unwrap() else { panic!("{name}: expected i8") };
+        let file = int8_tflite(&weights).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let Imported::Int8(back) = from_bytes(&file).unwrap() else { panic!("{name}: expected i8 again") };
+        assert!(back == weights, "{name}");
+        println!("{name}: {} bytes, {} before", file.len(), model(name).len());
     }
 }
 

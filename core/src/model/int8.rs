@@ -12,7 +12,9 @@
 //!                                                           largest output
 //! n.scale          F32 [2]                                  of input and output: a value is scale * (integer - zero point)
 //! ```
-//! Those of bytes come last in the file, so that all are aligned. `n` is the layer that begins a stage; a stage without weights has range and scale too. The arithmetic is that of TensorFlow
+//! Those of bytes come last in the file, so that all are aligned. `n` is the layer that begins a stage; a stage without weights has
+//! range and scale too. Where an average reads a map that others read too, the stage that passes the map on has the average's
+//! tensors. The arithmetic is that of TensorFlow
 //! Lite for Microcontrollers, whose integers the multipliers are.
 
 use super::bound::Bound;

@@ -44,9 +44,12 @@ impl<'a, T: Weights> Model<'a, T> {
     /// Looks up all tensors.
     fn read(&mut self, header: &Header<'a>) -> Result<(), ModelError> {
         let mut expected = 0;
-        for stage in self.network.plan().all() {
+        let plan = self.network.plan();
+        for (index, stage) in plan.all().iter().enumerate() {
             T::push(&mut self.tensors, T::read(header, stage)?);
-            expected += T::bytes(stage);
+            if !(T::IS_INT8 && plan.passes_on(index)) {
+                expected += T::bytes(stage);
+            }
         }
         // All tensors fill the file, without overlaps, and none is empty: one too many, or one twice, is seen in their sum.
         let found = header.tensors.len();

@@ -40,8 +40,12 @@ impl<T: Weights> Model<'_, T> {
     /// Passes each tensor, with the layer it belongs to, on to `visit`, in the file's order: bytes come last, so that wider elements
     /// are aligned.
     fn each_view(&self, visit: &mut dyn FnMut(usize, &View<'_>) -> fmt::Result) {
+        let plan = self.network.plan();
         for are_bytes in [false, true] {
-            for (stage, tensors) in self.network.plan().all().iter().zip(self.tensors.iter()) {
+            for (index, (stage, tensors)) in plan.all().iter().zip(self.tensors.iter()).enumerate() {
+                if T::IS_INT8 && plan.passes_on(index) {
+                    continue;
+                }
                 for view in T::views(tensors, stage).iter().filter(|view| (view.dtype == i8::DTYPE) == are_bytes) {
                     // A sink takes everything.
                     let _ = visit(stage.layer(), view);

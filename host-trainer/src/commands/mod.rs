@@ -118,13 +118,13 @@ impl ModelName {
     }
 
     fn read(&self) -> Result<AnyWeights> {
-        if let Some(weights) = self.path.to_str().and_then(bundled::model) {
-            return weights.map(AnyWeights::Float);
+        if let Some(weights) = self.path.to_str().and_then(bundled::any_model) {
+            return weights;
         }
         let missing = self.shown != "-" && self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
         if missing {
-            let known = bundled::MODELS.map(|(name, _)| name);
-            let hint = names::hint(&self.shown, known);
+            let known: Vec<&str> = bundled::names().collect();
+            let hint = names::hint(&self.shown, known.iter().copied());
             bail!("{}: no such file, nor one of the bundled models {}{hint}", self.shown, known.join(", "));
         }
         AnyWeights::load(&self.path)
@@ -148,7 +148,8 @@ fn check_classes(weights: &AnyWeights) -> Result<()> {
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArguments {
-    /// Model file of midge's (f32, f16, i8) or .tflite file, - for standard input, or the name of a bundled model: plain, robust
+    /// Model file of midge's (f32, f16, i8) or .tflite file, - for standard input, or the name of a bundled model: plain, robust,
+    /// plain-int8, robust-int8
     #[arg(long, default_value = "plain", value_name = "MODEL")]
     model: ModelName,
 }

@@ -20,8 +20,8 @@ use crate::twin::float_twin;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Model file of midge's or .tflite file, or the name of a bundled model: plain, robust; given twice, both stand side by
-    /// side; beside a single model of integers stands its float twin
+    /// Model file of midge's or .tflite file, or the name of a bundled model: plain, robust, plain-int8, robust-int8; given twice, both
+    /// stand side by side; beside a single model of integers stands its float twin
     #[arg(long, default_value = "plain", value_name = "MODEL")]
     model: Vec<ModelName>,
     /// The model of floating-point numbers from which the model of integers was made [default: the network whose weights the
@@ -184,7 +184,7 @@ impl Arguments {
 fn candidate(model: &ModelName) -> Result<Candidate> {
     let weights = model.load_classifier()?;
     let (path, source) = (model.path(), model.shown());
-    let bundled = bundled::MODELS.iter().any(|(name, _)| *name == source);
+    let bundled = bundled::names().any(|name| name == source);
     let beside = (!bundled).then(|| checkpoint::path(path));
     let training = history::of_run(weights.metadata(), beside.as_deref()).with_context(|| source.to_string())?;
     let name = path.file_stem().map_or(source.into(), |stem| stem.to_string_lossy());

@@ -226,6 +226,19 @@ pub enum WeightsFormat {
 }
 
 impl Kind {
+    /// What is applied to the result.
+    pub fn activation(&self) -> Activation {
+        match self {
+            Self::Conv2d(conv) | Self::DepthwiseConv2d { conv, .. } => conv.activation,
+            Self::MaxPool2d(pool) | Self::AveragePool2d(pool) => pool.activation,
+            Self::Add(activation) | Self::Mul(activation) => *activation,
+            Self::FullyConnected { activation, .. } | Self::Concatenation { activation, .. } => *activation,
+            Self::Relu => Activation::Relu,
+            Self::Relu6 => Activation::Relu6,
+            _ => Activation::None,
+        }
+    }
+
     /// The schema's word for the operator, or the name of a custom one.
     pub fn name(&self) -> &str {
         match self {

@@ -4,7 +4,7 @@ use super::lengths::Lengths;
 use super::spatial::Spatial;
 use super::stage::{DenseStage, Stage};
 use crate::network::shape::Shape;
-use crate::span::{span, split};
+use crate::span::{reach, span, split};
 
 /// Most stages of a network.
 pub(crate) const MAX_STAGES: usize = 40;
@@ -79,6 +79,11 @@ impl Stages {
     pub(crate) const fn int8(self, input: Shape) -> Self {
         let lengths = Lengths::of(input, &self.stages, (self.count, self.spatial), true);
         Self { is_int8: true, is_chain: false, lengths, ..self }
+    }
+
+    /// Whether stage `index` begins with the layer of the next one: it passes on what that one averages, and has its tensors.
+    pub(crate) fn passes_on(&self, index: usize) -> bool {
+        matches!(reach(self.all(), index, 2), [stage, next] if stage.layer() == next.layer())
     }
 
     /// Number of stages.

@@ -18,7 +18,7 @@ pub fn float_network(graph: &Graph<'_>) -> Result<Weights> {
         let index = lowered.operators.get(&info.layer).context("a layer that no operator made")?;
         let operator = &graph.operators[*index];
         let built = if info.name.ends_with("bias") {
-            bias(graph, operator, info.shape[0])
+            bias(graph, operator)
         } else {
             weight(graph, operator, &info.shape, &lowered, info.layer)
         };
@@ -28,12 +28,10 @@ pub fn float_network(graph: &Graph<'_>) -> Result<Weights> {
     Ok(Weights::new(network, tensors))
 }
 
-/// The bias; zeros where there is none.
-fn bias(graph: &Graph<'_>, operator: &Operator, outputs: usize) -> Result<Tensor> {
-    match operator.inputs.get(2).copied().flatten() {
-        Some(bias) => Ok(tensor(&graph.tensors[bias].f32s()?)),
-        None => Ok(tensor(&vec![0.0; outputs])),
-    }
+/// The bias, of a layer that has one.
+fn bias(graph: &Graph<'_>, operator: &Operator) -> Result<Tensor> {
+    let bias = operator.inputs.get(2).copied().flatten().context("its bias is missing")?;
+    Ok(tensor(&graph.tensors[bias].f32s()?))
 }
 
 /// `[filter][row][column][channel]` to `[row][column][channel][filter]`, `[unit][input]` to `[input][unit]`; the weights of a

@@ -1,12 +1,13 @@
 //! Operators to layers. Each operator becomes a layer or two, in their order; where one reads what is not the last result, a
 //! branch starts. The layer at which an operator began is where its tensors belong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use midge_core::{Layer, Padding, Shape, Size};
 
-use crate::tflite::{self, Activation, Conv2d, Graph, Kind, Operator, Pool2d};
+use super::folds::{Pad, check_mean};
+use crate::tflite::{self, Activation, Conv2d, ElementType, Graph, Kind, Operator, Pool2d};
 
 /// A graph as layers.
 pub(super) struct Lowered {
@@ -14,6 +15,8 @@ pub(super) struct Lowered {
     pub layers: Vec<Layer>,
     /// The operator that each layer began with, by the layer's index.
     pub operators: BTreeMap<usize, usize>,
+    /// The operators that add to their second input, and not to their first.
+    pub swapped: BTreeSet<usize>,
 }
 
 /// The layers so far.
@@ -23,6 +26,9 @@ struct Lowering<'g> {
     operators: BTreeMap<usize, usize>,
     /// The layer whose output each tensor is; `None` for the image.
     tensors: BTreeMap<usize, Option<usize>>,
+    swapped: BTreeSet<usize>,
+    /// What a PAD puts out.
+    pads: BTreeMap<usize, Pad>,
     /// The tensor that the last layer put out.
     current: usize,
     input: Shape,
@@ -40,6 +46,8 @@ pub(super) fn lower(graph: &Graph<'_>, end: Option<usize>) -> Result<Lowered> {
         layers: Vec::new(),
         operators: BTreeMap::new(),
         tensors: BTreeMap::from([(image, None)]),
+        swapped: BTreeSet::new(),
+        pads: BTreeMap::new(),
         current: image,
         input: map(&graph.tensors[image].shape)?,
         is_flat: false,
@@ -53,8 +61,8 @@ pub(super) fn lower(graph: &Graph<'_>, end: Option<usize>) -> Result<Lowered> {
         }
     }
     lowering.flatten();
-    let Lowering { layers, operators, input, .. } = lowering;
-    Ok(Lowered { input, layers, operators })
+    let Lowering { layers, operators, input, swapped, .. } = lowering;
+    Ok(Lowered { input, layers, operators, swapped })
 }
 
 /// A tensor's dimensions as a map: those behind the batch.
@@ -95,7 +103,16 @@ impl Lowering<'_> {
     fn operator(&mut self, index: usize, operator: &Operator) -> Result<()> {
         let input = operator.inputs.first().copied().flatten().context("its input is missing")?;
         let output = *operator.outputs.first().context("its output is missing")?;
+        let reads_pad = operator.inputs.iter().flatten().any(|input| self.pads.contains_key(input));
+        ensure!(
+            !reads_pad || matches!(operator.kind, Kind::Conv2d(_) | Kind::DepthwiseConv2d { .. }),
+            "it reads what a PAD puts out, and midge pads in front of a convolution only"
+        );
         match &operator.kind {
+            Kind::Pad | Kind::PadV2 => {
+                self.pads.insert(output, Pad::of(self.graph, operator)?);
+                return Ok(());
+            }
             Kind::Reshape(_) => return self.reshape(input, output),
             Kind::Quantize => {
                 ensure!(self.layers.is_empty(), "expected it before the first layer, found it behind one");
@@ -117,6 +134,10 @@ impl Lowering<'_> {
                 let layer = self.average(input, output, pool)?;
                 self.push(index, input, layer, pool.activation)?;
             }
+            Kind::Mean { .. } => {
+                let layer = self.mean(input, operator)?;
+                self.push(index, input, layer, Activation::None)?;
+            }
             Kind::Add(activation) => self.add(index, operator, *activation)?,
             Kind::Relu => self.push(index, input, Layer::Relu, Activation::None)?,
             Kind::Relu6 => self.push(index, input, Layer::Relu6, Activation::None)?,
@@ -129,22 +150,29 @@ impl Lowering<'_> {
 
     /// A layer with weights.
     fn weighted(&mut self, index: usize, input: usize, operator: &Operator) -> Result<()> {
+        let bias = operator.inputs.get(2).copied().flatten().and_then(|bias| self.graph.tensors[bias].data.as_deref());
+        // TensorFlow Lite's convolutions have biases, of zeros if the network has none.
+        let is_needed =
+            |bias: &[u8]| matches!(operator.kind, Kind::FullyConnected { .. }) || bias.iter().any(|b| *b != 0);
+        let bias = bias.is_some_and(is_needed);
         match &operator.kind {
             Kind::Conv2d(conv) => {
                 let [filters, height, width, _] = self.weights(operator)?;
-                let layer = self.convolution(conv, [height, width], |kernel, stride, padding| Layer::Conv2d {
+                let (input, conv) = self.unpadded(input, *conv, [height, width])?;
+                let layer = self.convolution(&conv, [height, width], |kernel, stride, padding| Layer::Conv2d {
                     filters,
                     kernel,
                     stride,
                     padding,
-                    bias: true,
+                    bias,
                 })?;
                 self.push(index, input, layer, conv.activation)?;
             }
             Kind::DepthwiseConv2d { conv, multiplier } => {
                 let [_, height, width, _] = self.weights(operator)?;
-                let layer = self.convolution(conv, [height, width], |kernel, stride, padding| {
-                    Layer::DepthwiseConv2d { multiplier: *multiplier, kernel, stride, padding, bias: true }
+                let (input, conv) = self.unpadded(input, *conv, [height, width])?;
+                let layer = self.convolution(&conv, [height, width], |kernel, stride, padding| {
+                    Layer::DepthwiseConv2d { multiplier: *multiplier, kernel, stride, padding, bias }
                 })?;
                 self.push(index, input, layer, conv.activation)?;
             }
@@ -154,11 +182,19 @@ impl Lowering<'_> {
                 self.read(input)?;
                 self.flatten();
                 self.current = input;
-                self.push(index, input, Layer::Dense { units, bias: true }, *activation)?;
+                self.push(index, input, Layer::Dense { units, bias }, *activation)?;
             }
             other => bail!("{} has no weights", other.name()),
         }
         Ok(())
+    }
+
+    /// What a convolution reads if there is no PAD before it.
+    fn unpadded(&self, input: usize, conv: Conv2d, kernel: [usize; 2]) -> Result<(usize, Conv2d)> {
+        match self.pads.get(&input) {
+            Some(pad) => Ok((pad.source, pad.fold(self.graph, conv, kernel)?)),
+            None => Ok((input, conv)),
+        }
     }
 
     /// Dimensions of a convolution's weights.
@@ -197,9 +233,24 @@ impl Lowering<'_> {
         })
     }
 
+    fn mean(&self, input: usize, operator: &Operator) -> Result<Layer> {
+        let map = map(&self.graph.tensors[input].shape)?;
+        let whole = [map.height, map.width];
+        check_mean(self.graph, operator)?;
+        let (padding, bias) = (Padding::Valid, false);
+        if self.graph.tensors[input].element != ElementType::I8 {
+            return Ok(Layer::AvgPool2d { pool: size(whole)?, padding });
+        }
+        Ok(Layer::DepthwiseConv2d { multiplier: 1, kernel: size(whole)?, stride: Size::ONE, padding, bias })
+    }
+
     fn add(&mut self, index: usize, operator: &Operator, activation: Activation) -> Result<()> {
         let [Some(first), Some(second)] = operator.inputs[..] else { bail!("expected two inputs") };
-        let (main, other) = if second == self.current { (second, first) } else { (first, second) };
+        let is_swapped = second == self.current;
+        let (main, other) = if is_swapped { (second, first) } else { (first, second) };
+        if is_swapped {
+            self.swapped.insert(index);
+        }
         let other =
             self.tensors.get(&other).copied().context("what it adds is a constant, which midge does not add")?;
         let layer = other.context("it adds the image itself, which midge does not")?;

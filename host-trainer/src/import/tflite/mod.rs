@@ -1,15 +1,17 @@
 //! The graph of a `.tflite` file as a network of midge's: layers, and for each stage its tensors.
 //!
 //! ```text
-//! layers.rs     operators -> layers: branches, skips, what folds away      multiplier.rs   scales -> integers of Q31
-//! quantised.rs  the tensors of a graph of integers                float.rs       those of floating-point numbers
+//! layers.rs     operators -> layers: branches, skips          folds.rs        a PAD or a MEAN as a layer's part or other form
+//! quantised.rs  the tensors of a graph of integers            multiplier.rs   scales -> integers of Q31, and back
+//! float.rs      those of floating-point numbers
 //! ```
 //! A RESHAPE of the input, and into a vector, changes no byte; QUANTIZE and DEQUANTIZE at the ends change what the caller gives
 //! and gets; SOFTMAX at the end changes no class. They leave no layer.
 
 mod float;
+pub(crate) mod folds;
 mod layers;
-mod multiplier;
+pub(crate) mod multiplier;
 mod quantised;
 
 use anyhow::{Context, Result, bail};

@@ -35,13 +35,7 @@ pub(super) fn check(step: &Step<'_>) -> Result<(), Error> {
 }
 
 fn options(step: &Step<'_>) -> Result<(), Error> {
-    let activation = match step.kind() {
-        Kind::Conv2d(conv) | Kind::DepthwiseConv2d { conv, .. } => conv.activation,
-        Kind::MaxPool2d(pool) | Kind::AveragePool2d(pool) => pool.activation,
-        Kind::Add(activation) | Kind::Mul(activation) => *activation,
-        Kind::FullyConnected { activation, .. } | Kind::Concatenation { activation, .. } => *activation,
-        _ => Activation::None,
-    };
+    let activation = step.kind().activation();
     let refuse = |what, expected, found: String| Err(step.error(Problem::Option { what, expected, found }));
     if !matches!(activation, Activation::None | Activation::Relu | Activation::Relu6) {
         return refuse("fused activation", "none, ReLU or ReLU6", format!("{activation:?}"));
