@@ -23,6 +23,8 @@
 //!
 //! [`Simd::call`] is the way out: it begins a function of its own with the same instructions.
 
+#[cfg(feature = "std")]
+pub(crate) mod int8;
 mod level;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod neon;
@@ -72,6 +74,12 @@ pub(crate) trait Simd: Copy {
     }
     /// Runs `kernel` as a function of its own: one copy of it, however many places call it.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
+    /// Runs a kernel of integers with the best instructions for them that are there at this level.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    fn call_int8<K: int8::Int8Kernel>(self, kernel: K) {
+        int8::run_portable(kernel);
+    }
 }
 
 /// Work that can run with any vectors: the fields of the type are its arguments.

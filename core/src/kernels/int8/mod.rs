@@ -3,7 +3,7 @@
 //! ```text
 //! requantise.rs   from a sum of products to a byte              conv.rs      convolution + ReLU + max-pooling, depthwise
 //! average.rs      average pooling                               add.rs       sum of two maps
-//! dense.rs        dense layer
+//! dense.rs        dense layer                                   packed/      all of that with a host's vectors
 //! ```
 //! A value is `scale * (byte - zero point)`. Products are those of a byte less its zero point and a weight, so what is padded
 //! with the zero point adds nothing. What a ReLU does is in the smallest and the largest output. The weights' order is that of a
@@ -13,6 +13,8 @@ pub(crate) mod add;
 pub(crate) mod average;
 pub(crate) mod conv;
 pub(crate) mod dense;
+#[cfg(feature = "std")]
+pub(crate) mod packed;
 mod requantise;
 
 pub(crate) use requantise::requantise;
@@ -47,6 +49,9 @@ pub(crate) struct Int8Layer<'a> {
     pub range: Range,
     /// Of input and output.
     pub scales: [f32; 2],
+    /// The weights in the order of [`packed`], and what lies behind them; or empty.
+    #[cfg(feature = "std")]
+    pub packed: &'a [i32],
 }
 
 impl Int8Layer<'_> {
