@@ -40,7 +40,7 @@ impl Sink<i8> for Flat<'_, '_> {
     fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[i8]) {
         match self.dense {
             #[cfg(feature = "std")]
-            Some((stage, layer)) if S::LANES > 1 && !layer.packed.is_empty() => {
+            Some((stage, layer)) if S::HAS_INT8 && !layer.packed.is_empty() => {
                 simd.call_int8(PackedAccumulate { stage, layer, first, x, sums: self.sums });
             }
             Some((stage, layer)) => simd.call(Int8Accumulate { stage, layer, first, x, sums: self.sums }),

@@ -26,7 +26,7 @@ impl Int8Operands<'_, '_> {
     pub(super) fn run<S: Simd>(self, simd: S, out: &mut [i8], masks: &mut [u32]) {
         let Self { layer, stage, sources: Sources { window, own, first } } = self;
         #[cfg(feature = "std")]
-        if S::LANES > 1 && !layer.packed.is_empty() {
+        if S::HAS_INT8 && !layer.packed.is_empty() {
             if let Some(form) = Form::spatial(stage) {
                 return simd.call_int8(PackedColumns { stage, layer, form, window, first, out, masks });
             }

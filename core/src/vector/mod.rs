@@ -74,11 +74,15 @@ pub(crate) trait Simd: Copy {
     }
     /// Runs `kernel` as a function of its own: one copy of it, however many places call it.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
-    /// Runs a kernel of integers with the best instructions for them that are there at this level.
+    /// Whether there are instructions for integers.
+    #[cfg(feature = "std")]
+    const HAS_INT8: bool = false;
+    /// Runs a kernel of integers with the best instructions for them that are there at this level; none runs where there are
+    /// none.
     #[cfg(feature = "std")]
     #[inline(always)]
-    fn call_int8<K: int8::Int8Kernel>(self, kernel: K) {
-        int8::run_portable(kernel);
+    fn call_int8<K: int8::Int8Kernel>(self, _: K) {
+        debug_assert!(Self::HAS_INT8, "called where there are instructions");
     }
 }
 

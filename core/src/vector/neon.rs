@@ -93,6 +93,7 @@ impl Simd for Neon {
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
+    const HAS_INT8: bool = true;
     #[inline(always)]
     fn call_int8<K: Int8Kernel>(self, kernel: K) {
         match NeonInt8::<true>::detect() {

@@ -149,6 +149,7 @@ impl Simd for Avx2 {
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         run_avx2(self, kernel)
     }
+    const HAS_INT8: bool = true;
     #[inline(always)]
     fn call_int8<K: Int8Kernel>(self, kernel: K) {
         Avx2Int8::of(self).run(kernel);
@@ -238,6 +239,7 @@ impl Simd for Avx512 {
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         run_avx512(self, kernel)
     }
+    const HAS_INT8: bool = true;
     #[inline(always)]
     fn call_int8<K: Int8Kernel>(self, kernel: K) {
         match Avx512Int8::detect() {

@@ -13,6 +13,11 @@ pub(in crate::pass) fn forward(pass: Forward<'_, '_, '_, i8>) {
     if pass.model.has_transposed() {
         return packed::forward(pass);
     }
+    by_rows(pass);
+}
+
+/// Sample by sample.
+pub(super) fn by_rows(pass: Forward<'_, '_, '_, i8>) {
     let Forward { layout, model, count, image, parts } = pass;
     let (classes, mask_len) = (layout.network.classes(), parts.masks.len() / layout.samples.max(1));
     let logits = layout.logits(count);
@@ -22,6 +27,8 @@ pub(in crate::pass) fn forward(pass: Forward<'_, '_, '_, i8>) {
         let masks = span_mut(parts.masks, sample * mask_len, mask_len);
         int8::forward(model, image(sample), logits, masks, parts.rows);
     }
+    // A backward pass over whole maps skips features that are 0.
+    parts.features.fill(1.0);
 }
 
 /// From the gradient of the logits to that of the images. (No batch of integers is made for training.)

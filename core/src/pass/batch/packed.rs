@@ -7,6 +7,7 @@
 //! Bytes lie in parts that the backward pass does not read: features where their gradient will be, if there is to be one, and
 //! outputs of dense layers where other networks have f32.
 
+use super::int8::by_rows;
 use super::kernels::{self, Backward, Forward};
 use crate::kernels::int8::packed::{PackedDense, Target};
 use crate::model::Model;
@@ -43,6 +44,9 @@ impl Kernel for PackedForward<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        if !S::HAS_INT8 {
+            return by_rows(self.0);
+        }
         let Forward { layout, model, count, image, parts } = self.0;
         let plan = model.network().plan();
         let (features, mask_len) = (layout.features_len(), parts.masks.len() / layout.samples.max(1));

@@ -4,10 +4,13 @@
 //!
 //! | file | products | taken by |
 //! |---|---|---|
-//! | `portable.rs` | in plain Rust | [`Portable`](super::Level::Portable), and whatever is none of those below |
+//! | `portable.rs` | in plain Rust | tests, which compare the others with it |
 //! | `neon.rs` | `sdot` where the processor has it, else `smull` and `sadalp` | `Neon` |
 //! | `avx2.rs` | `vpmaddwd` on bytes that became 16 bits (`vpmaddubsw` would saturate) | `Avx2`, `Avx512` without VNNI |
 //! | `avx512.rs` | `vpdpbusd` | `Avx512` with VNNI |
+//!
+//! [`Portable`](super::Level::Portable) and [`Scalar`](super::Level::Scalar) take the loops of a device, which compilers make
+//! more of than of these.
 //!
 //! Weights lie in blocks of 16 filters: `[four inputs][filter][input]`, so that a block of 64 bytes meets four inputs.
 
@@ -17,6 +20,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(test)]
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
@@ -25,7 +29,6 @@ pub(super) use avx2::Avx2Int8;
 pub(super) use avx512::Avx512Int8;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::NeonInt8;
-pub(super) use portable::run_portable;
 
 /// Filters whose sums lie in a vector.
 pub(crate) const FILTERS: usize = 16;
@@ -112,4 +115,102 @@ pub(crate) fn filled_up<T: Copy + Default, const L: usize>(x: &[T]) -> [T; L] {
     let mut some = [T::default(); L];
     some.iter_mut().zip(x).for_each(|(target, x)| *target = *x);
     some
+}
+
+#[cfg(test)]
+mod tests {
+    use super::portable::PortableInt8;
+    use super::*;
+    use crate::vector::{Level, Simd};
+
+    /// Numbers that look random, with the ends of their range among them.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn next(&mut self) -> u32 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 32) as u32
+        }
+        fn bytes<const N: usize>(&mut self) -> [i8; N] {
+            core::array::from_fn(|_| match self.next() % 8 {
+                0 => i8::MIN,
+                1 => i8::MAX,
+                _ => self.next() as i8,
+            })
+        }
+        fn sums(&mut self) -> [i32; FILTERS] {
+            core::array::from_fn(|_| match self.next() % 8 {
+                0 => i32::MIN,
+                1 => i32::MAX,
+                2 => 0,
+                3 => self.next() as i32 % 100,
+                _ => self.next() as i32 >> (self.next() % 24),
+            })
+        }
+    }
+
+    /// Compares all operations with those in plain Rust.
+    struct Compare<'a>(&'a mut Numbers, &'a mut usize);
+
+    impl Int8Kernel for Compare<'_> {
+        #[inline(always)]
+        fn run<S: Int8Simd>(self, simd: S) {
+            let (Self(numbers, compared), plain) = (self, PortableInt8);
+            *compared += 1;
+            for _ in 0..2000 {
+                let (a, b) = (numbers.sums(), numbers.sums());
+                let (x, y) = (simd.load(&a), simd.load(&b));
+                assert_eq!(simd.store(x), a);
+                assert_eq!(simd.store(simd.add(x, y)), plain.add(a, b));
+                assert_eq!(simd.store(simd.max(x, y)), plain.max(a, b));
+                assert_eq!(simd.store(simd.min(x, y)), plain.min(a, b));
+                assert_eq!(simd.greater(x, y), plain.greater(a, b));
+                assert_eq!(simd.greater(x, x), 0);
+                assert_eq!(simd.store(simd.splat(a[0])), [a[0]; FILTERS]);
+                let (bytes, others) = (numbers.bytes(), numbers.bytes());
+                let (wide, wide_other) = (simd.widen(&bytes), simd.widen(&others));
+                assert_eq!(simd.store(wide), bytes.map(i32::from));
+                assert_eq!(simd.narrow(wide), bytes);
+                let expected = plain.mul_add(plain.widen(&bytes), plain.widen(&others), a);
+                assert_eq!(simd.store(simd.mul_add(wide, wide_other, x)), expected);
+                let (mut sums, mut expected) = (simd.zero(), plain.zero());
+                for _ in 0..5 {
+                    let (inputs, weights) = (numbers.bytes(), numbers.bytes());
+                    sums = simd.add_dots(sums, simd.inputs(inputs), simd.weights(&weights));
+                    expected = plain.add_dots(expected, inputs, weights);
+                    for (sum, weights) in expected.iter_mut().zip(weights.as_chunks::<4>().0) {
+                        *sum += weights.iter().map(|w| i32::from(*w) * S::OFFSET).sum::<i32>();
+                    }
+                }
+                assert_eq!(simd.store(simd.sums(sums)), expected);
+                // Multipliers of 0, shifts of 31 to either side, and by more than there are bits.
+                let multiplier = &numbers.sums().map(|m| m & i32::MAX);
+                let left = &numbers.sums().map(|n| if n % 4 == 0 { n & 63 } else { 0 });
+                let right = &numbers.sums().map(|n| if n % 4 == 0 { 31 } else { n & 31 });
+                let by = Multipliers { multiplier, left, right };
+                assert_eq!(simd.store(simd.requantise(x, by)), plain.requantise(a, by), "{a:?} {multiplier:?} {left:?} {right:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_instructions_compute_what_plain_rust_does() {
+        struct OfLevel<'a>(&'a mut Numbers, &'a mut usize);
+        impl crate::vector::Kernel for OfLevel<'_> {
+            type Output = ();
+            fn run<S: Simd>(self, simd: S) {
+                if S::HAS_INT8 {
+                    simd.call_int8(Compare(self.0, self.1));
+                }
+            }
+        }
+        let (mut numbers, mut compared) = (Numbers(1), 0);
+        for level in Level::all() {
+            level.run(OfLevel(&mut numbers, &mut compared));
+        }
+        #[cfg(target_arch = "aarch64")]
+        NeonInt8::<false>::BASE.run(Compare(&mut numbers, &mut compared));
+        std::println!("{compared} sets of instructions");
+        assert!(compared > 0 || Level::detect() == Level::Portable);
+    }
 }

@@ -1,16 +1,11 @@
-//! Vectors of integers in plain Rust, for the compiler to map to what the processor has.
+//! Vectors of integers in plain Rust, with which tests compare the others.
 
-use super::{FILTERS, Int8Kernel, Int8Simd, Multipliers};
+use super::{FILTERS, Int8Simd, Multipliers};
+use crate::kernels::int8::requantise;
 
 /// Arrays.
 #[derive(Clone, Copy)]
 pub(crate) struct PortableInt8;
-
-/// Runs `kernel` on any processor.
-#[inline(never)]
-pub(crate) fn run_portable<K: Int8Kernel>(kernel: K) {
-    kernel.run(PortableInt8);
-}
 
 type Lanes = [i32; FILTERS];
 
@@ -40,9 +35,9 @@ impl Int8Simd for PortableInt8 {
         let (w, _) = w.as_chunks::<4>();
         let mut sums = sums;
         for (sum, w) in sums.iter_mut().zip(w) {
-            // Pairs of products of 16 bits, for which most processors have an instruction.
-            let [a, b, c, d]: [i32; 4] = core::array::from_fn(|i| i32::from(i16::from(x[i])) * i32::from(i16::from(w[i])));
-            *sum = sum.wrapping_add((a + b) + (c + d));
+            for (x, w) in x.iter().zip(w) {
+                *sum = sum.wrapping_add(i32::from(*x) * i32::from(*w));
+            }
         }
         sums
     }
@@ -93,11 +88,8 @@ impl Int8Simd for PortableInt8 {
     #[inline(always)]
     fn requantise(self, x: Lanes, Multipliers { multiplier, left, right }: Multipliers<'_>) -> Lanes {
         core::array::from_fn(|i| {
-            // To the nearest, half up, which is what truncation makes of the nudge of either sign.
-            let product = i64::from(x[i].checked_shl(left[i] as u32).unwrap_or(0)) * i64::from(multiplier[i]);
-            let high = ((product + (1 << 30)) >> 31) as i32;
-            let mask = ((1u64 << right[i]) - 1) as i32;
-            (high >> right[i]) + i32::from((high & mask) > (mask >> 1) + i32::from(high < 0))
+            let x = x[i].checked_shl(left[i] as u32).unwrap_or(0);
+            requantise(x, multiplier[i], -right[i])
         })
     }
 }

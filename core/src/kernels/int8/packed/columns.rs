@@ -1,6 +1,6 @@
 //! Convolution, depthwise or not, + ReLU + max-pooling of integers with packed weights.
 
-use super::layout::Form;
+use super::layout::{Form, bases};
 use super::outputs::{Ends, existing, put_bits, put_bytes};
 use super::tile::{Operands, PLACES, Place};
 use crate::kernels::conv::Window;
@@ -60,7 +60,7 @@ impl PackedColumns<'_, '_> {
             channels: stage.input().channels,
         };
         let offset = if form.is_depthwise { 0 } else { S::OFFSET };
-        let bases = blocks.map(|block| simd.load(&block.base(layer.range.input, offset)));
+        let bases = bases(simd, &blocks, layer.range.input, offset);
         let ends = Ends::of(simd, &layer.range, stage.capped);
         let columns = self.out.len() / form.outputs.max(1);
         let at_once = (PLACES / (stage.pool() * stage.pool())).max(1);

@@ -1,6 +1,6 @@
 //! Dense layer of integers with packed weights: an input is the kernel's row, a sample is a position.
 
-use super::layout::Form;
+use super::layout::{Form, bases};
 use super::outputs::{Ends, existing, put_bits, put_bytes};
 use super::tile::{Operands, PLACES, Place};
 use crate::kernels::conv::Window;
@@ -104,7 +104,7 @@ impl PackedDense<'_, '_> {
         let blocks = core::array::from_fn(|b| form.block(layer.packed, block + b));
         let window = &Window { values: x, live: &[], lengths: [0; 3], slots: 1, first: 0, row: 0 };
         let operands = Operands { form, window, blocks, channel: 0, columns: 0, channels: 0 };
-        let bases = blocks.map(|block| simd.load(&block.base(layer.range.input, S::OFFSET)));
+        let bases = bases(simd, &blocks, layer.range.input, S::OFFSET);
         let ends = Ends::of(simd, &layer.range, stage.capped);
         let mut sums = [[simd.splat(0); B]; PLACES];
         for sample in (0..samples).step_by(PLACES) {

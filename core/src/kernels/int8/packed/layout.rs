@@ -12,7 +12,7 @@
 use crate::kernels::int8::Int8Layer;
 use crate::network::plan::{Operation, Spatial, Stage};
 use crate::span::{span, span_mut, split_mut};
-use crate::vector::int8::{FILTERS, Multipliers};
+use crate::vector::int8::{FILTERS, Int8Simd, Multipliers};
 
 /// Words before the weights of a block.
 const HEADER: usize = 5 * FILTERS;
@@ -123,6 +123,21 @@ impl Block<'_> {
     pub(super) fn base(&self, zero: i32, offset: i32) -> [i32; FILTERS] {
         core::array::from_fn(|o| self.bias[o].wrapping_sub(self.sums[o].wrapping_mul(zero + offset)))
     }
+}
+
+/// [`Block::base`] of several blocks.
+#[inline(always)]
+pub(super) fn bases<S: Int8Simd, const B: usize>(
+    simd: S,
+    blocks: &[Block<'_>; B],
+    zero: i32,
+    offset: i32,
+) -> [S::Sums; B] {
+    let mut bases = [simd.splat(0); B];
+    for (base, block) in bases.iter_mut().zip(blocks) {
+        *base = simd.load(&block.base(zero, offset));
+    }
+    bases
 }
 
 /// Writes the weights of a layer to `target`, of [`Form::packed_len`] words.

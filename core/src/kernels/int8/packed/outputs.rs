@@ -19,8 +19,8 @@ pub(super) struct Ends<V> {
 impl<V: Copy> Ends<V> {
     #[inline(always)]
     pub(super) fn of<S: Int8Simd<Sums = V>>(simd: S, range: &Range, capped: bool) -> Self {
-        let less = |end: i32| simd.splat(end - range.output);
-        Self { low: less(range.low), high: less(range.high), zero: simd.splat(range.output), capped }
+        let (low, high) = (simd.splat(range.low - range.output), simd.splat(range.high - range.output));
+        Self { low, high, zero: simd.splat(range.output), capped }
     }
 
     /// The bytes of what is left of a requantised sum, and a bit for each that is neither at the lower end nor at that of a

@@ -138,11 +138,17 @@ fn add_dots<S: Int8Simd, const P: usize, const B: usize>(
     inputs: [[i8; 4]; P],
     weights: [&[i8; 4 * FILTERS]; B],
 ) {
-    let weights = weights.map(|w| simd.weights(w));
-    for (sums, x) in sums.iter_mut().zip(inputs) {
-        let x = simd.inputs(x);
-        for (sum, w) in sums.iter_mut().zip(weights) {
-            *sum = simd.add_dots(*sum, x, w);
+    // Loops and no closures, which would be compiled for any processor.
+    let mut x = [simd.inputs([0; 4]); P];
+    for (x, inputs) in x.iter_mut().zip(inputs) {
+        *x = simd.inputs(inputs);
+    }
+    for (b, w) in weights.into_iter().enumerate() {
+        let w = simd.weights(w);
+        for (sums, x) in sums.iter_mut().zip(x) {
+            if let Some(sum) = sums.get_mut(b) {
+                *sum = simd.add_dots(*sum, x, w);
+            }
         }
     }
 }
