@@ -42,8 +42,14 @@ type Pair = [__m256i; 2];
 macro_rules! both {
     (|$a:ident, $b:ident| $instruction:expr) => {{
         let ([a0, a1], [b0, b1]) = ($a, $b);
-        let low = { let ($a, $b) = (a0, b0); proven!($instruction) };
-        let high = { let ($a, $b) = (a1, b1); proven!($instruction) };
+        let low = {
+            let ($a, $b) = (a0, b0);
+            proven!($instruction)
+        };
+        let high = {
+            let ($a, $b) = (a1, b1);
+            proven!($instruction)
+        };
         [low, high]
     }};
 }
@@ -115,8 +121,7 @@ impl Int8Simd for Avx2Int8 {
     #[inline(always)]
     fn mul_add(self, a: Pair, b: Pair, c: Pair) -> Pair {
         // Pairs of 16 bits: the upper half of `b` is cleared, so that only the lower halves have a product.
-        let product =
-            both!(|a, b| _mm256_madd_epi16(a, _mm256_blend_epi16::<0b1010_1010>(b, _mm256_setzero_si256())));
+        let product = both!(|a, b| _mm256_madd_epi16(a, _mm256_blend_epi16::<0b1010_1010>(b, _mm256_setzero_si256())));
         self.add(product, c)
     }
     #[inline(always)]

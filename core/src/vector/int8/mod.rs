@@ -188,7 +188,11 @@ mod tests {
                 let left = &numbers.sums().map(|n| if n % 4 == 0 { n & 63 } else { 0 });
                 let right = &numbers.sums().map(|n| if n % 4 == 0 { 31 } else { n & 31 });
                 let by = Multipliers { multiplier, left, right };
-                assert_eq!(simd.store(simd.requantise(x, by)), plain.requantise(a, by), "{a:?} {multiplier:?} {left:?} {right:?}");
+                assert_eq!(
+                    simd.store(simd.requantise(x, by)),
+                    plain.requantise(a, by),
+                    "{a:?} {multiplier:?} {left:?} {right:?}"
+                );
             }
         }
     }

@@ -112,11 +112,7 @@ impl<const DOT: bool> Int8Simd for NeonInt8<DOT> {
     }
     #[inline(always)]
     fn sums(self, [a, b, c, d, e, f, g, h]: Partial) -> Lanes {
-        if DOT {
-            [a, b, c, d]
-        } else {
-            neon!([vpaddq_s32(a, b), vpaddq_s32(c, d), vpaddq_s32(e, f), vpaddq_s32(g, h)])
-        }
+        if DOT { [a, b, c, d] } else { neon!([vpaddq_s32(a, b), vpaddq_s32(c, d), vpaddq_s32(e, f), vpaddq_s32(g, h)]) }
     }
     #[inline(always)]
     fn load(self, x: &[i32; FILTERS]) -> Lanes {

@@ -54,7 +54,11 @@ impl Int8Kernel for PackedAdd<'_, '_> {
                 put_bytes(out, first, &bytes);
                 if stage.relu {
                     // None where no bits are kept.
-                    put_bits(reach_mut(masks, column * stage.words(), stage.words()), first, alive & existing(channels, first));
+                    put_bits(
+                        reach_mut(masks, column * stage.words(), stage.words()),
+                        first,
+                        alive & existing(channels, first),
+                    );
                 }
             }
         }

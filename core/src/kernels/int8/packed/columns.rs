@@ -98,14 +98,16 @@ impl PackedColumns<'_, '_> {
                 for wx in 0..stage.pool() {
                     // Counted from the padded border, so that nothing is negative.
                     let (y, x) = (window.row * stage.pool() + wy, q * stage.pool() + wx);
-                    let inside = |at: usize, pad: u8, size: usize| at >= usize::from(pad) && at < size + usize::from(pad);
+                    let inside =
+                        |at: usize, pad: u8, size: usize| at >= usize::from(pad) && at < size + usize::from(pad);
                     if !inside(y, stage.pool_pad.0, stage.conv_height())
                         || !inside(x, stage.pool_pad.1, stage.conv_width())
                     {
                         continue;
                     }
                     let start = (q * stage.column_step() + wx * stage.column_stride()) * stage.input().channels;
-                    if let (Some(place), Some(inside)) = (all.places.get_mut(all.count), all.inside.get_mut(all.count)) {
+                    if let (Some(place), Some(inside)) = (all.places.get_mut(all.count), all.inside.get_mut(all.count))
+                    {
                         *place = Place { row: wy * stage.row_stride(), start };
                         *inside = (wy, wx);
                         all.count += 1;
@@ -129,7 +131,9 @@ impl PackedColumns<'_, '_> {
         let masks = span_mut(self.masks, column * stage.planes() * words, stage.planes() * words);
         let mut planes = masks.chunks_exact_mut(words.max(1));
         let all = existing(filters, first);
-        if stage.relu && let Some(plane) = planes.next() {
+        if stage.relu
+            && let Some(plane) = planes.next()
+        {
             put_bits(plane, first, alive & all);
         }
         let bits = stage.winner_bits();
@@ -150,6 +154,16 @@ fn pooled<S: Int8Simd, const B: usize>(
     b: usize,
     inside: &[(usize, usize)],
 ) -> (S::Sums, [u32; 4]) {
+    if let ([w, x, y, z], [.., (1, 1)]) = (sums, inside)
+        && let (Some(w), Some(x), Some(y), Some(z)) = (w.get(b), x.get(b), y.get(b), z.get(b))
+    {
+        // A whole window of 2x2, the usual case: the winners of its rows, then of both.
+        let (right_above, right_below) = (simd.greater(*x, *w), simd.greater(*z, *y));
+        let (above, below) = (simd.max(*w, *x), simd.max(*y, *z));
+        let is_below = simd.greater(below, above);
+        let is_right = (right_above & !is_below) | (right_below & is_below);
+        return (simd.max(above, below), [is_below, 0, is_right, 0]);
+    }
     let planes = |(wy, wx): (usize, usize)| [wy, wy >> 1, wx, wx >> 1].map(|bit| (bit as u32 & 1).wrapping_neg());
     let mut all = sums.iter().filter_map(|sums| sums.get(b)).zip(inside);
     let Some((first, place)) = all.next() else { return (simd.splat(0), [0; 4]) };
