@@ -343,6 +343,28 @@ fn image(len: usize, seed: u64) -> Vec<i8> {
         .collect()
 }
 
+/// Compares bytes and gradient of a model with those of the slow network; whether enough of the gradient is not zero, and 1.
+fn compare(model: &Model<'_, i8>, bytes: &[i8], maps: &[Map], what: &str) -> (usize, usize) {
+    let expected = &maps.last().unwrap().values;
+    let (grid, logit) = (model.grid().unwrap(), model.logit_grid());
+    let pixels: Vec<f32> = bytes.iter().map(|byte| grid.value(*byte)).collect();
+    let mut buffer = vec![f32::NAN; model.gradient_len()];
+    let logits = model.logits(&pixels, &mut buffer).unwrap();
+    assert_eq!(&logits.iter().map(|x| logit.round(*x)).collect::<Vec<_>>(), expected, "{what}, logits only");
+    let found = model.input_gradient(&pixels, 1, &mut buffer).unwrap();
+    let found_bytes: Vec<i8> = found.logits.iter().map(|x| logit.round(*x)).collect();
+    assert_eq!(&found_bytes, expected, "{what}");
+    let mut logit_gradient = vec![0.0; found.logits.len()];
+    cross_entropy_gradient(found.logits, 1, &mut logit_gradient);
+    let expected = gradient(maps, &logit_gradient);
+    let largest = expected.iter().fold(0.0f64, |largest, g| largest.max(g.abs()));
+    for (place, (g, expected)) in found.gradient.iter().zip(&expected).enumerate() {
+        let difference = (f64::from(*g) - expected).abs();
+        assert!(difference <= 1e-5 * largest, "{what}, pixel {place}: {g} {expected}");
+    }
+    (usize::from(expected.iter().filter(|g| **g != 0.0).count() > expected.len() / 4), 1)
+}
+
 #[test]
 fn bytes_and_gradient_are_those_of_a_slow_and_obvious_network() {
     let (mut with_gradient, mut all) = (0, 0);
@@ -351,28 +373,13 @@ fn bytes_and_gradient_are_those_of_a_slow_and_obvious_network() {
             let weights = weights(text, 100 * number as u64 + seed);
             let bytes = image(weights.network.input().len(), seed);
             let maps = run(&weights, &bytes);
-            let expected = &maps.last().unwrap().values;
+            let mut memory = vec![f32::NAN; Model::<i8>::transposed_len(&weights.network)];
             for level in Level::all() {
-                let model = weights.model().unwrap().with_level(level);
-                let (grid, logit) = (model.grid().unwrap(), model.logit_grid());
-                let pixels: Vec<f32> = bytes.iter().map(|byte| grid.value(*byte)).collect();
-                let mut buffer = vec![f32::NAN; model.gradient_len()];
-                let found = model.input_gradient(&pixels, 1, &mut buffer).unwrap();
-                let found_bytes: Vec<i8> = found.logits.iter().map(|x| logit.round(*x)).collect();
-                assert_eq!(&found_bytes, expected, "{text}, seed {seed}, {level:?}");
-                let mut logit_gradient = vec![0.0; found.logits.len()];
-                cross_entropy_gradient(found.logits, 1, &mut logit_gradient);
-                let expected = gradient(&maps, &logit_gradient);
-                let largest = expected.iter().fold(0.0f64, |largest, g| largest.max(g.abs()));
-                with_gradient += usize::from(expected.iter().filter(|g| **g != 0.0).count() > expected.len() / 4);
-                all += 1;
-                for (place, (g, expected)) in found.gradient.iter().zip(&expected).enumerate() {
-                    let difference = (f64::from(*g) - expected).abs();
-                    assert!(
-                        difference <= 1e-5 * largest,
-                        "{text}, seed {seed}, {level:?}, pixel {place}: {g} {expected}"
-                    );
-                }
+                let stored = weights.model().unwrap().with_level(level);
+                let (enough, count) = compare(&stored, &bytes, &maps, &format!("{text}, seed {seed}, {level:?}"));
+                (with_gradient, all) = (with_gradient + enough, all + count);
+                let prepared = weights.model().unwrap().with_transposed(level, &mut memory).unwrap();
+                compare(&prepared, &bytes, &maps, &format!("{text}, seed {seed}, {level:?}, prepared"));
             }
         }
     }

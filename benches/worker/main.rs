@@ -1,7 +1,8 @@
 //! midge's worker for `benches/peers/run.py`: `worker FOLDER THREADS` answers its requests, and
 //! `worker prepare FOLDER DATA TRAIN TEST` first writes what all workers read. DATA is that of `midge --data`, or `default`;
-//! TRAIN and TEST are the numbers of training and of test images.
+//! TRAIN and TEST are the numbers of training and of test images. `worker int8 MODEL IMAGES` is that of `benches/peers/int8.py`.
 
+mod int8;
 mod prepare;
 mod protocol;
 
@@ -206,8 +207,12 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["prepare", folder, data, train, test] => prepare::prepare(Path::new(folder), data, train, test),
+        ["int8", model, images] => int8::serve(Path::new(model), Path::new(images), stdin().lock(), stdout()),
         [folder, threads] => rayon_threads(threads).and_then(|()| serve(Path::new(folder), stdin().lock(), stdout())),
-        _ => Err("usage: worker FOLDER THREADS, or worker prepare FOLDER DATA TRAIN TEST".into()),
+        _ => {
+            Err("usage: worker FOLDER THREADS, worker prepare FOLDER DATA TRAIN TEST, or worker int8 MODEL IMAGES"
+                .into())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

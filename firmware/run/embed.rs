@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use midge_core::Network;
+use midge_trainer::any_weights::AnyWeights;
+use midge_trainer::evaluation::classifier::Classifier as _;
 
 mod own_model;
 
@@ -15,9 +17,9 @@ const NAME: usize = 20;
 
 fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).context("expected the name of a folder to write to")?);
-    let model = own_model::chosen()?.context("MIDGE_MODEL names no file")?;
-    let (images, images_are) = model.images(std::env::var_os("MIDGE_DATA").as_deref())?;
-    let (pixels, pixel) = match model.int8()?.and_then(|model| model.grid()) {
+    let (name, model) = own_model::chosen()?.context("MIDGE_MODEL names no model")?;
+    let (images, images_are) = own_model::images(&model, std::env::var_os("MIDGE_DATA").as_deref())?;
+    let (pixels, pixel) = match model.input().grid {
         Some(grid) => (
             images.images.iter().map(|x| grid.round(*x) as u8).collect(),
             format!(
@@ -32,16 +34,16 @@ fn main() -> Result<()> {
                 .into(),
         ),
     };
-    let mut source = network(&model.network);
-    let weights = match (model.dtype, model.network.is_chain()) {
-        ("I8", _) => "i8",
-        ("F16", true) => "midge_core::Chain<midge_core::f16>",
-        ("F16", false) => "midge_core::f16",
+    let mut source = network(model.network());
+    let dtype = model.dtype();
+    let weights = match (&*dtype, model.network().is_chain()) {
+        ("i8", _) => "i8",
+        ("f16", true) => "midge_core::Chain<midge_core::f16>",
+        ("f16", false) => "midge_core::f16",
         (_, true) => "midge_core::Chain<f32>",
         (_, false) => "f32",
     };
-    let name: String = model.name.chars().take(NAME).collect();
-    let dtype = model.dtype.to_lowercase();
+    let name: String = name.chars().take(NAME).collect();
     let labels = &images.labels;
     write!(
         source,
@@ -61,7 +63,11 @@ type Pixel = {pixel}
 ",
         labels.len()
     )?;
-    save(&folder.join("own_model.safetensors"), model.bytes())?;
+    let file = match &model {
+        AnyWeights::Float(weights) => weights.to_bytes(weights.dtype)?,
+        AnyWeights::Int8(weights) => weights.to_bytes()?,
+    };
+    save(&folder.join("own_model.safetensors"), &file)?;
     save(&folder.join("own_images.bin"), &pixels)?;
     save(&folder.join("own_model.rs"), source.as_bytes())
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use midge_core::{Element, Model};
+use midge_trainer::any_weights::AnyWeights;
 use midge_trainer::bundled;
 use midge_trainer::data::{self, Dataset, Input, Part, Source, Split};
 use midge_trainer::weights::Weights;
@@ -28,8 +29,8 @@ const TEST_IMAGES: usize = 16;
 
 fn main() -> Result<()> {
     let path = PathBuf::from(std::env::args_os().nth(1).context("expected the name of a file to write")?);
-    let bytes = if let Some(own) = own_model::chosen()? {
-        of_own_model(&own)?
+    let bytes = if let Some((name, own)) = own_model::chosen()? {
+        of_own_model(&name, &own)?
     } else {
         let more = test_images(Source::from_option(None, 1))?;
         if more.is_none() {
@@ -41,13 +42,13 @@ fn main() -> Result<()> {
 }
 
 /// The images that are embedded with a model of the user's.
-fn of_own_model(own: &own_model::OwnModel) -> Result<Vec<u8>> {
-    let (images, images_are) = own.images(std::env::var_os("MIDGE_DATA").as_deref())?;
-    println!("{}: {} images, {images_are}", own.name, images.len());
+fn of_own_model(name: &str, own: &AnyWeights) -> Result<Vec<u8>> {
+    let (images, images_are) = own_model::images(own, std::env::var_os("MIDGE_DATA").as_deref())?;
+    println!("{name}: {} images, {images_are}", images.len());
     let mut bytes = Vec::new();
-    match own.int8()? {
-        Some(model) => cases(&model, &[&images], &mut bytes)?,
-        None => cases_of_floats(&Weights::from_bytes(own.bytes())?, &[&images], &mut bytes)?,
+    match own {
+        AnyWeights::Int8(weights) => cases(&weights.model()?, &[&images], &mut bytes)?,
+        AnyWeights::Float(weights) => cases_of_floats(weights, &[&images], &mut bytes)?,
     }
     Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! What midge computes with real files of integers against what TFLite Micro computed: bit for bit.
 
-use midge_core::Level;
+use midge_core::batch::Batch;
+use midge_core::{Level, Model};
 use midge_trainer::export::int8_tflite;
 use midge_trainer::import::tflite::{Imported, from_bytes, int8_network};
 use midge_trainer::tflite::read;
@@ -33,14 +34,24 @@ fn bytes(file: &SafeTensors<'_>, name: &str) -> Option<Vec<i8>> {
 /// The integers of `graph` up to `end`, for each image, at `level`.
 fn run(file: &[u8], end: Option<usize>, images: &[i8], level: Level) -> Vec<i8> {
     let weights = int8_network(&read(file).unwrap(), end).unwrap();
-    let model = weights.model().unwrap().with_level(level);
-    let (grid, logit) = (model.grid().unwrap(), model.logit_grid());
+    let mut memory = vec![0.0; Model::<i8>::transposed_len(&weights.network)];
+    let stored = weights.model().unwrap().with_level(level);
+    let prepared = weights.model().unwrap().with_transposed(level, &mut memory).unwrap();
+    let (grid, logit) = (stored.grid().unwrap(), stored.logit_grid());
+    let images: Vec<f32> = images.iter().map(|byte| grid.value(*byte)).collect();
+    let images: Vec<&[f32]> = images.chunks(weights.network.input().len()).collect();
     let mut buffer = vec![f32::NAN; weights.network.inference_len()];
+    let batch = Batch::inference(&weights.network, 7);
+    let mut memory = vec![f32::NAN; batch.buffer_len()];
     let mut found = Vec::new();
-    for image in images.chunks(weights.network.input().len()) {
-        let image: Vec<f32> = image.iter().map(|byte| grid.value(*byte)).collect();
-        let logits = model.logits(&image, &mut buffer).unwrap();
-        found.extend(logits.iter().map(|x| logit.round(*x)));
+    for images in images.chunks(7) {
+        let pass = batch.forward(&prepared, images.len(), |i| images[i], &mut memory).unwrap();
+        for (image, together) in images.iter().zip(pass.logits().chunks(weights.network.classes())) {
+            // With prepared weights and without, alone and with others.
+            assert_eq!(together, stored.logits(image, &mut buffer).unwrap(), "{level:?}");
+            assert_eq!(together, prepared.logits(image, &mut buffer).unwrap(), "{level:?}, prepared");
+        }
+        found.extend(pass.logits().iter().map(|x| logit.round(*x)));
     }
     found
 }

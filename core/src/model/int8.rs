@@ -20,9 +20,12 @@
 use super::bound::Bound;
 use super::error::ModelError;
 use super::header::Header;
+#[cfg(feature = "std")]
+use super::prepared;
 use super::weights::{View, Weights};
 use crate::kernels::int8::{Grid, Int8Layer, Range};
-use crate::network::plan::{MAX_STAGES, Operation, Stage};
+use crate::network::plan::{MAX_STAGES, Operation, Stage, Stages};
+use crate::vector::Level;
 
 /// The tensors of one stage of a network in integers of 8 bits.
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,7 +96,15 @@ impl<'a> Int8Tensors<'a> {
             _ => Range::default(),
         };
         let scales = self.scales.first_chunk().copied().unwrap_or([1.0; 2]);
-        Int8Layer { weights: self.weights, bias: self.bias, multipliers: self.multipliers, range, scales }
+        Int8Layer {
+            weights: self.weights,
+            bias: self.bias,
+            multipliers: self.multipliers,
+            range,
+            scales,
+            #[cfg(feature = "std")]
+            packed: &[],
+        }
     }
 
     /// Whether all are there, and in range: no sum of products can overflow.
@@ -178,6 +189,24 @@ impl Weights for i8 {
     fn weights<'a>(tensors: &Self::Tensors<'a>) -> (&'a [i8], &'a [i8]) {
         (tensors.weights, &[])
     }
+
+    #[cfg(feature = "std")]
+    fn transposed_len(plan: &Stages) -> usize {
+        prepared::len(plan)
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn transposed_len(_: &Stages) -> usize {
+        0
+    }
+
+    #[cfg(feature = "std")]
+    fn transpose(plan: &Stages, tensors: &[Int8Tensors<'_>], _: Level, target: &mut [f32]) {
+        prepared::prepare(plan, tensors, target);
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn transpose(_: &Stages, _: &[Int8Tensors<'_>], _: Level, _: &mut [f32]) {}
 
     fn check(tensors: &Int8Tensors<'_>, stage: &Stage, _: &mut Bound) -> Result<(), ModelError> {
         tensors.check(stage)

@@ -5,6 +5,7 @@
 //! safetensors.rs   from a file's bytes                         header.rs  the file's header, json.rs its JSON
 //! writer.rs        to a file's bytes                           error.rs   what can be wrong with them
 //! weights.rs       what the weights are, and for which networks    int8.rs    those of integers
+//! prepared.rs      those of integers in the orders that hosts read
 //! ```
 //! What a model computes is not here: `pass` adds the methods that run it.
 
@@ -13,6 +14,8 @@ mod error;
 mod header;
 mod int8;
 mod json;
+#[cfg(feature = "std")]
+mod prepared;
 mod safetensors;
 mod weights;
 mod writer;
@@ -28,7 +31,7 @@ use crate::kernels::dense::Dense;
 use crate::kernels::int8::{Grid, Int8Layer};
 use crate::network::Network;
 use crate::network::plan::Spatial;
-use crate::span::{CACHE_LINE, cache_line, rest, rest_mut, take};
+use crate::span::{CACHE_LINE, cache_line, rest, rest_mut};
 use crate::vector::Level;
 
 /// The pixels of a model of floating-point numbers, unless a host says otherwise.
@@ -179,7 +182,22 @@ impl<'a> Model<'a, i8> {
     /// Stage `index`, counted among all stages.
     pub(crate) fn quantised(&self, index: usize) -> Int8Layer<'a> {
         debug_assert!(index < self.network.plan().count(), "stage {index} of {}", self.network.plan().count());
-        self.tensors.get(index).map_or(Int8Layer::default(), Int8Tensors::layer)
+        let layer = self.tensors.get(index).map_or(Int8Layer::default(), Int8Tensors::layer);
+        #[cfg(feature = "std")]
+        let layer = Int8Layer { packed: prepared::packed(self.transposed, index), ..layer };
+        layer
+    }
+
+    /// The network of real numbers whose gradient is that of this one: at the bits of a pass in integers. (Its convolutions'
+    /// weights are the transposed ones only, and it has no biases.)
+    #[cfg(feature = "std")]
+    pub(crate) fn real_valued(&self) -> Model<'a, f32> {
+        let mut tensors = heapless::Vec::new();
+        for (index, stage) in self.network.plan().all().iter().enumerate() {
+            f32::push(&mut tensors, f32::tensors(prepared::weights(self.transposed, index, stage), &[]));
+        }
+        let transposed = prepared::transposed(self.network.plan(), self.transposed);
+        Model { network: self.network, tensors, level: self.level, transposed, range: self.range }
     }
 }
 
@@ -199,10 +217,9 @@ impl<'a, T: Weights> Model<'a, T> {
 
     /// Elements of the buffer for [`Self::with_transposed`].
     pub fn transposed_len(network: &Network) -> usize {
-        let stages = (0..network.plan().spatial_count()).filter_map(|i| network.plan().spatial(i));
-        match stages.map(conv::transposed_len).sum() {
+        match T::transposed_len(network.plan()) {
             0 => 0,
-            len => len + conv::SLACK + CACHE_LINE,
+            len => len + CACHE_LINE,
         }
     }
 
@@ -213,9 +230,10 @@ impl<'a, T: Weights> Model<'a, T> {
         self
     }
 
-    /// Runs at `level`, and writes the convolutions' weights to `buffer` in the orders that vectors read. With them the
-    /// backward pass of a convolution uses vectors; with the stored weights alone it takes one value at a time. The results
-    /// are the same up to rounding.
+    /// Runs at `level`, and writes the weights to `buffer` in the orders that vectors read: those of the convolutions, of a model
+    /// of integers all. With them the backward pass of a convolution uses vectors, and so does a forward pass in integers; with
+    /// the stored weights alone it takes one value at a time. The results are the same up to rounding, those of a forward pass
+    /// in integers to the bit.
     ///
     /// ```
     /// use midge_core::{Level, MNIST_CNN, Model, f16, include_model};
@@ -235,13 +253,7 @@ impl<'a, T: Weights> Model<'a, T> {
     pub fn with_transposed(mut self, level: Level, buffer: &'a mut [f32]) -> Result<Self, Error> {
         check_len("transposed weights", Self::transposed_len(self.network), buffer.len())?;
         let buffer = rest_mut(buffer, cache_line(buffer));
-        let mut rest = &mut *buffer;
-        for (i, tensors) in self.tensors.iter().enumerate() {
-            if let Some(stage) = self.network.plan().spatial(i) {
-                conv::transpose(level, stage, T::weights(tensors).0, take(&mut rest, conv::transposed_len(stage)));
-            }
-        }
-        rest.fill(0.0);
+        T::transpose(self.network.plan(), &self.tensors, level, buffer);
         self.level = level;
         self.transposed = buffer;
         Ok(self)
@@ -312,6 +324,7 @@ impl<'a, T: Weights> Model<'a, T> {
 
     /// Whether there are transposed weights, with which hosts go over whole maps.
     #[cfg(feature = "std")]
+    #[inline(always)]
     pub(crate) fn has_transposed(&self) -> bool {
         !self.transposed.is_empty()
     }

@@ -9,9 +9,12 @@ use half::f16;
 use super::bound::{Bound, check_stage};
 use super::error::ModelError;
 use super::header::Header;
+use crate::kernels::conv;
 use crate::kernels::int8::Grid;
 use crate::network::plan::{MAX_CHAIN, MAX_STAGES, Stage, Stages};
 use crate::number::{Number, Stored as _};
+use crate::span::take;
+use crate::vector::Level;
 
 mod sealed {
     /// Keeps [`Weights`](super::Weights) to the types that passes are compiled for.
@@ -91,6 +94,16 @@ pub trait Weights: sealed::Sealed + Sized + 'static {
     /// Weights and bias; a bias of another type is not among them.
     #[doc(hidden)]
     fn weights<'a>(tensors: &Self::Tensors<'a>) -> (&'a [Self::Number], &'a [Self::Number]);
+
+    /// Elements of the weights in the orders that only hosts read, without alignment.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn transposed_len(plan: &Stages) -> usize;
+
+    /// Writes them to `target`, of as many elements or more.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "only called in this crate")]
+    fn transpose(plan: &Stages, tensors: &[Self::Tensors<'_>], level: Level, target: &mut [f32]);
 
     /// Whether all values are in range; `most` is the bound of what the stage reads, and then of what it puts out.
     #[doc(hidden)]
@@ -175,6 +188,22 @@ macro_rules! float_tensors {
         #[inline(always)]
         fn weights<'a>(tensors: &Self::Tensors<'a>) -> (&'a [$number], &'a [$number]) {
             (tensors.weights, tensors.bias)
+        }
+
+        #[allow(private_interfaces, reason = "only called in this crate")]
+        fn transposed_len(plan: &Stages) -> usize {
+            conv::all_transposed_len(plan)
+        }
+
+        #[allow(private_interfaces, reason = "only called in this crate")]
+        fn transpose(plan: &Stages, tensors: &[Self::Tensors<'_>], level: Level, target: &mut [f32]) {
+            let mut rest = target;
+            for (i, tensors) in tensors.iter().enumerate() {
+                if let Some(stage) = plan.spatial(i) {
+                    conv::transpose(level, stage, tensors.weights, take(&mut rest, conv::transposed_len(stage)));
+                }
+            }
+            rest.fill(0.0);
         }
 
         #[inline(always)]

@@ -5,6 +5,8 @@ use super::keep::Keep;
 use super::rows::{ForwardRows, Sink};
 use crate::kernels::int8::Int8Layer;
 use crate::kernels::int8::dense::Int8Accumulate;
+#[cfg(feature = "std")]
+use crate::kernels::int8::packed::PackedAccumulate;
 use crate::model::Model;
 use crate::network::plan::{DenseStage, WORD_BITS};
 use crate::span::{reach_mut, span, span_mut, split_mut, take};
@@ -37,6 +39,10 @@ impl Sink<i8> for Flat<'_, '_> {
     #[inline(always)]
     fn accept<S: Simd>(&mut self, simd: S, first: usize, x: &[i8]) {
         match self.dense {
+            #[cfg(feature = "std")]
+            Some((stage, layer)) if S::HAS_INT8 && !layer.packed.is_empty() => {
+                simd.call_int8(PackedAccumulate { stage, layer, first, x, sums: self.sums });
+            }
             Some((stage, layer)) => simd.call(Int8Accumulate { stage, layer, first, x, sums: self.sums }),
             None => {
                 let logits = span_mut(self.logits, first, x.len());
@@ -71,7 +77,7 @@ impl Kernel for Int8Forward<'_, '_, '_> {
             Some(ForwardRows { model, image, keep: Keep::Window, places, rows, masks: spatial_masks, tail, scratch });
         let mut index = first;
         loop {
-            let dense = plan.dense(index).map(|stage| (*stage, model.quantised(index)));
+            let dense = plan.dense(index).map(|stage| (*stage, dense_layer(model, index)));
             index += 1;
             let units = dense.map_or(0, |(stage, _)| stage.units);
             let sums = span_mut(all_sums, 0, units);
@@ -101,6 +107,18 @@ impl Kernel for Int8Forward<'_, '_, '_> {
             core::mem::swap(&mut input, &mut output);
         }
     }
+}
+
+/// A dense layer; without packed weights where its inputs come in pieces that are no whole fours.
+#[inline(always)]
+fn dense_layer<'a>(model: &Model<'a, i8>, index: usize) -> Int8Layer<'a> {
+    let layer = model.quantised(index);
+    #[cfg(feature = "std")]
+    let layer = match index.checked_sub(1).and_then(|last| model.network().plan().spatial(last)) {
+        Some(stage) if !stage.output().channels.is_multiple_of(4) => Int8Layer { packed: &[], ..layer },
+        _ => layer,
+    };
+    layer
 }
 
 /// The bytes of a dense layer's sums, and the bits of its ReLU, unless `masks` is empty.

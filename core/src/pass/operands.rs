@@ -4,6 +4,8 @@ use super::sources::Sources;
 use crate::kernels::average;
 use crate::kernels::conv::{Columns, Conv, Window};
 use crate::kernels::depthwise::DepthwiseColumns;
+#[cfg(feature = "std")]
+use crate::kernels::int8::packed::{Form, PackedAdd, PackedColumns};
 use crate::kernels::int8::{self, Int8Layer};
 use crate::kernels::rectify::{cap, rectify};
 use crate::network::plan::{Operation, Spatial};
@@ -23,6 +25,17 @@ impl Int8Operands<'_, '_> {
     #[inline(always)]
     pub(super) fn run<S: Simd>(self, simd: S, out: &mut [i8], masks: &mut [u32]) {
         let Self { layer, stage, sources: Sources { window, own, first, scratch } } = self;
+        #[cfg(feature = "std")]
+        if S::HAS_INT8 && !layer.packed.is_empty() {
+            if let Some(form) = Form::spatial(stage) {
+                return simd.call_int8(PackedColumns { stage, layer, form, window, first, out, masks });
+            }
+            if stage.operation == Operation::Add {
+                let start = first * stage.output().channels;
+                let (x, other) = (span(window.input_row(0).values, start, out.len()), span(own, start, out.len()));
+                return simd.call_int8(PackedAdd { stage, layer, x, other, out, masks });
+            }
+        }
         match stage.operation {
             Operation::Conv | Operation::Identity | Operation::Depthwise => {
                 return simd.call(int8::conv::Int8Columns { stage, layer, window, first, out, masks, scratch });

@@ -23,6 +23,8 @@
 //!
 //! [`Simd::call`] is the way out: it begins a function of its own with the same instructions.
 
+#[cfg(feature = "std")]
+pub(crate) mod int8;
 mod level;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod neon;
@@ -72,6 +74,16 @@ pub(crate) trait Simd: Copy {
     }
     /// Runs `kernel` as a function of its own: one copy of it, however many places call it.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
+    /// Whether there are instructions for integers.
+    #[cfg(feature = "std")]
+    const HAS_INT8: bool = false;
+    /// Runs a kernel of integers with the best instructions for them that are there at this level; none runs where there are
+    /// none.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    fn call_int8<K: int8::Int8Kernel>(self, _: K) {
+        debug_assert!(Self::HAS_INT8, "called where there are instructions");
+    }
 }
 
 /// Work that can run with any vectors: the fields of the type are its arguments.

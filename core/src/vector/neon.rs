@@ -1,6 +1,7 @@
 //! NEON vectors, which every 64-bit Arm processor has: their instructions need no check. f16 are converted one lane after
 //! the other, by [`Number::to_f32`].
 
+use super::int8::{Int8Kernel, NeonInt8};
 use super::{Kernel, Simd};
 use crate::number::Number;
 use core::arch::aarch64::*;
@@ -91,6 +92,14 @@ impl Simd for Neon {
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
+    }
+    const HAS_INT8: bool = true;
+    #[inline(always)]
+    fn call_int8<K: Int8Kernel>(self, kernel: K) {
+        match NeonInt8::<true>::detect() {
+            Some(simd) => simd.run(kernel),
+            None => NeonInt8::<false>::BASE.run(kernel),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! the processor was asked for them. Loads and stores take slices whose lengths were checked, or mask what is not there.
 //! (Other `unsafe` code of the crate: `neon.rs`, and the assembly for Cortex-M in `kernels/sparse` and `number`.)
 
+use super::int8::{Avx2Int8, Avx512Int8, Int8Kernel};
 use super::{Kernel, Simd};
 use crate::number::{Kind, Number};
 use core::arch::x86_64::*;
@@ -68,6 +69,7 @@ macro_rules! proven {
         }
     }};
 }
+pub(super) use proven;
 
 impl Simd for Avx2 {
     type Vector = __m256;
@@ -146,6 +148,11 @@ impl Simd for Avx2 {
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         run_avx2(self, kernel)
+    }
+    const HAS_INT8: bool = true;
+    #[inline(always)]
+    fn call_int8<K: Int8Kernel>(self, kernel: K) {
+        Avx2Int8::of(self).run(kernel);
     }
     #[inline(always)]
     fn sum(self, x: __m256) -> f32 {
@@ -231,6 +238,14 @@ impl Simd for Avx512 {
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         run_avx512(self, kernel)
+    }
+    const HAS_INT8: bool = true;
+    #[inline(always)]
+    fn call_int8<K: Int8Kernel>(self, kernel: K) {
+        match Avx512Int8::detect() {
+            Some(simd) => simd.run(kernel),
+            None => Avx2Int8::of_wider(self).run(kernel),
+        }
     }
     #[inline(always)]
     fn sum(self, x: __m512) -> f32 {

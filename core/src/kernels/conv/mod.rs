@@ -38,6 +38,6 @@ mod winograd;
 
 pub(crate) use gather::{InputGradientRow, WindowGradients};
 pub(crate) use scatter::InputGradientMap;
-pub(crate) use transposed::{SLACK, transpose, transposed_len};
+pub(crate) use transposed::{all_transposed_len, transpose, transposed_len};
 pub(crate) use views::{Columns, Conv, GradientMap, GradientRow, Window};
 pub(crate) use weight_gradient::WeightGradientMap;

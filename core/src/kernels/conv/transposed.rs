@@ -14,17 +14,25 @@
 
 use super::scatter::SMALL;
 use super::winograd::{self, TransformWeights};
-use crate::network::plan::Spatial;
+use crate::network::plan::{Spatial, Stages};
 use crate::number::Number;
 use crate::span::take;
 use crate::vector::Level;
 
 /// Elements behind all transposed weights: the vectors of the last filter may reach so far.
-pub(crate) const SLACK: usize = SMALL;
+const SLACK: usize = SMALL;
 
 /// Elements of a stage's transposed and transformed weights; a depthwise convolution reads the stored ones.
 pub(crate) const fn transposed_len(stage: &Spatial) -> usize {
     if stage.convolves() { stage.weight_len() + winograd::weights_len(stage) } else { 0 }
+}
+
+/// Elements of those of all stages, and what lies behind them.
+pub(crate) fn all_transposed_len(plan: &Stages) -> usize {
+    match (0..plan.spatial_count()).filter_map(|i| plan.spatial(i)).map(transposed_len).sum() {
+        0 => 0,
+        len => len + SLACK,
+    }
 }
 
 /// Stored weights `[ky][kx][i][o]` to `[o][ky][kx][i]`, and behind them those of [`winograd`].

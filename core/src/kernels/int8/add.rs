@@ -4,7 +4,7 @@
 use super::{Int8Layer, requantise};
 
 /// Bits that the operands get for the time of the sum.
-const MORE_BITS: u32 = 20;
+pub(super) const MORE_BITS: u32 = 20;
 
 /// Adds two rows.
 pub(crate) fn add_rows(layer: &Int8Layer<'_>, x: &[i8], other: &[i8], out: &mut [i8]) {

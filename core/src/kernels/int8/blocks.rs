@@ -315,7 +315,8 @@ mod tests {
         let low = [-128, -5][(seed % 2) as usize];
         let range =
             Range { input: (seed % 256) as i32 - 128, output: -7, added: 0, low, high: 127 - (seed % 3) as i32 };
-        let layer = Int8Layer { weights: &weights, bias: &bias, multipliers: &multipliers, range, scales: [1.0; 2] };
+        let (scales, multipliers) = ([1.0; 2], &multipliers[..]);
+        let layer = Int8Layer { weights: &weights, bias: &bias, multipliers, range, scales, ..Int8Layer::default() };
         let rows = stage.padded_height();
         let values = numbers(generator, stage.values_len(rows), byte);
         let lengths = [stage.padded_row_len(), stage.padded_row_step(), 0];

@@ -5,6 +5,7 @@
 //! average.rs      average pooling                               add.rs       sum of two maps
 //! dense.rs        dense layer                                   blocks.rs    convolution by blocks of positions, with
 //! depthwise.rs    depthwise convolution                         dots.rs, unpack.rs, cortex_m.rs   what both multiply with
+//! packed/         all of that with a host's vectors
 //! ```
 //! A value is `scale * (byte - zero point)`. Products are those of a byte less its zero point and a weight, so what is padded
 //! with the zero point adds nothing. What a ReLU does is in the smallest and the largest output. The weights' order is that of a
@@ -20,6 +21,8 @@ mod cortex_m;
 pub(crate) mod dense;
 mod depthwise;
 mod dots;
+#[cfg(feature = "std")]
+pub(crate) mod packed;
 mod requantise;
 mod unpack;
 
@@ -55,6 +58,9 @@ pub(crate) struct Int8Layer<'a> {
     pub range: Range,
     /// Of input and output.
     pub scales: [f32; 2],
+    /// The weights in the order of [`packed`], and what lies behind them; or empty.
+    #[cfg(feature = "std")]
+    pub packed: &'a [i32],
 }
 
 impl Int8Layer<'_> {

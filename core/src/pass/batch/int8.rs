@@ -1,28 +1,49 @@
-//! The two passes over a batch of a network of integers: sample by sample, by rows as on a device.
+//! The two passes over a batch of a network of integers: with prepared weights those of [`packed`](super::packed), else sample by
+//! sample, by rows as on a device.
 
 use super::kernels::{Backward, Forward, Target};
+#[cfg(feature = "std")]
+use super::packed;
 use crate::pass::{backward, int8};
 use crate::span::{span, span_mut};
 
 /// Runs the network on a batch.
 pub(in crate::pass) fn forward(pass: Forward<'_, '_, '_, i8>) {
+    #[cfg(feature = "std")]
+    if pass.model.has_transposed() {
+        return packed::forward(pass);
+    }
+    by_rows(pass);
+}
+
+/// Sample by sample.
+pub(super) fn by_rows(pass: Forward<'_, '_, '_, i8>) {
     let Forward { layout, model, count, image, parts } = pass;
     let (classes, mask_len) = (layout.network.classes(), parts.masks.len() / layout.samples.max(1));
+    let logits = layout.logits(count);
+    let logits = span_mut(parts.outputs, logits.start, logits.len());
     for sample in 0..count {
-        let logits = span_mut(parts.outputs, sample * classes, classes);
+        let logits = span_mut(logits, sample * classes, classes);
         let masks = span_mut(parts.masks, sample * mask_len, mask_len);
         int8::forward(model, image(sample), logits, masks, parts.rows);
     }
+    // A backward pass over whole maps skips features that are 0.
+    parts.features.fill(1.0);
 }
 
 /// From the gradient of the logits to that of the images. (No batch of integers is made for training.)
 pub(in crate::pass) fn backward(pass: Backward<'_, '_, '_, i8>) {
+    #[cfg(feature = "std")]
+    if pass.model.has_transposed() {
+        return packed::backward(pass);
+    }
     let Backward { layout, model, count, parts, target } = pass;
     let Target::Images(images) = target else { return };
     let (classes, pixels) = (layout.network.classes(), layout.network.input().len());
-    let mask_len = layout.network.plan().lengths().masks;
+    let (mask_len, logits) = (layout.network.plan().lengths().masks, layout.logits(count));
+    let gradients = span(parts.gradients, logits.start, logits.len());
     for sample in 0..count {
-        let gradient = span(parts.gradients, sample * classes, classes);
+        let gradient = span(gradients, sample * classes, classes);
         let masks = span(parts.masks, sample * mask_len, mask_len);
         let image = span_mut(images, sample * pixels, pixels);
         backward::backward_from(model, gradient, masks, image, parts.maps);

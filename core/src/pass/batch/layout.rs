@@ -81,33 +81,25 @@ impl<'n> Layout<'n> {
     /// Elements of the parts, in their order.
     fn lengths(&self) -> [usize; 8] {
         let plan = self.network.plan();
-        if plan.is_int8() {
-            return self.int8_lengths();
-        }
         let rows = match self.kept {
+            // Bytes, as few as a device has.
+            _ if plan.is_int8() => self.network.inference_len() - self.network.classes(),
             Kept::WeightGradient => self.samples * self.keep().rows_len::<f32>(plan),
             _ => self.keep().rows_len::<f32>(plan),
         };
         let (features, outputs) = (self.samples * self.features_len(), self.samples * self.outputs_len());
         let last = plan.spatial_count().checked_sub(1).and_then(|last| plan.spatial(last));
         let tail = last.map_or(0, |stage| stage.output().row_len());
+        // A network of integers without spatial stages makes bytes of the image there; by rows its gradient needs less than maps,
+        // or more where there are none.
+        let tail = if plan.is_int8() { tail.max(plan.lengths().tail) } else { tail };
+        let maps = if plan.is_int8() { maps_len(plan).max(plan.lengths().backward) } else { maps_len(plan) };
         match self.kept {
             Kept::Logits => [rows, 0, features, 0, outputs, 0, 0, tail],
             _ => {
                 let masks = self.samples * plan.lengths().masks;
-                [rows, masks, features, features, outputs, outputs, maps_len(plan), tail]
+                [rows, masks, features, features, outputs, outputs, maps, tail]
             }
-        }
-    }
-
-    /// [`Self::lengths`] of a network of integers: `rows` and `maps` are the memory of a sample's forward and backward pass.
-    fn int8_lengths(&self) -> [usize; 8] {
-        let (plan, network) = (self.network.plan(), self.network);
-        let rows = network.inference_len() - network.classes();
-        let outputs = self.samples * self.outputs_len();
-        match self.kept {
-            Kept::Logits => [rows, 0, 0, 0, outputs, 0, 0, 0],
-            _ => [rows, self.samples * plan.lengths().masks, 0, 0, outputs, outputs, plan.lengths().backward, 0],
         }
     }
 
@@ -149,7 +141,7 @@ impl<'n> Layout<'n> {
     /// Elements of all dense outputs of one sample.
     fn outputs_len(&self) -> usize {
         let dense: usize = self.dense_stages().map(|stage| stage.units).sum();
-        if dense == 0 || self.network.is_int8() { self.network.classes() } else { dense }
+        if dense == 0 { self.network.classes() } else { dense }
     }
 
     /// Where the outputs of dense layer `layer` start.

@@ -70,6 +70,8 @@
 pub(in crate::pass) mod int8;
 pub(in crate::pass) mod kernels;
 mod layout;
+#[cfg(feature = "std")]
+mod packed;
 mod record;
 
 use core::marker::PhantomData;

@@ -1,0 +1,179 @@
+//! Convolution, depthwise or not, + ReLU + max-pooling of integers with packed weights.
+
+use super::layout::{Form, bases};
+use super::outputs::{Ends, existing, put_bits, put_bytes};
+use super::tile::{Operands, PLACES, Place};
+use crate::kernels::conv::Window;
+use crate::kernels::int8::Int8Layer;
+use crate::network::plan::Spatial;
+use crate::span::span_mut;
+use crate::vector::int8::{FILTERS, Int8Kernel, Int8Simd};
+
+/// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
+/// (`[columns][planes][words]`); if it is empty, none are kept.
+pub(crate) struct PackedColumns<'a, 'b> {
+    pub stage: &'a Spatial,
+    pub layer: Int8Layer<'a>,
+    pub form: Form,
+    pub window: &'b Window<'b, i8>,
+    pub first: usize,
+    pub out: &'b mut [i8],
+    pub masks: &'b mut [u32],
+}
+
+/// Positions of the windows of some columns.
+struct Places {
+    places: [Place; PLACES],
+    /// Row and column inside the pooling window.
+    inside: [(usize, usize); PLACES],
+    count: usize,
+}
+
+impl Int8Kernel for PackedColumns<'_, '_> {
+    #[inline(always)]
+    fn run<S: Int8Simd>(mut self, simd: S) {
+        self.masks.fill(0);
+        let (mut block, blocks) = (0, self.form.blocks());
+        while block < blocks {
+            let many = S::IS_ONE_REGISTER && !self.form.is_depthwise;
+            block += match blocks - block {
+                4.. if many => self.blocks::<S, 4>(simd, block),
+                2.. if many => self.blocks::<S, 2>(simd, block),
+                _ => self.blocks::<S, 1>(simd, block),
+            };
+        }
+    }
+}
+
+impl PackedColumns<'_, '_> {
+    /// All columns of `B` blocks of filters; returns `B`.
+    #[inline(always)]
+    fn blocks<S: Int8Simd, const B: usize>(&mut self, simd: S, block: usize) -> usize {
+        let Self { stage, layer, form, window, .. } = *self;
+        let blocks = core::array::from_fn(|b| form.block(layer.packed, block + b));
+        let operands = Operands {
+            form,
+            window,
+            blocks,
+            channel: block * FILTERS,
+            columns: stage.kernel_width(),
+            channels: stage.input().channels,
+        };
+        let offset = if form.is_depthwise { 0 } else { S::OFFSET };
+        let bases = bases(simd, &blocks, layer.range.input, offset);
+        let ends = Ends::of(simd, &layer.range, stage.capped);
+        let columns = self.out.len() / form.outputs.max(1);
+        let at_once = (PLACES / (stage.pool() * stage.pool())).max(1);
+        let mut sums = [[simd.splat(0); B]; PLACES];
+        let mut column = 0;
+        while column < columns {
+            let count = at_once.min(columns - column);
+            let (places, ends_of) = self.places(column, count);
+            operands.sums(simd, places.places.get(..places.count).unwrap_or(&[]), &mut sums);
+            let mut from = 0;
+            for (c, end) in ends_of.into_iter().take(count).enumerate() {
+                let own = sums.get(from..end).unwrap_or(&[]);
+                let inside = places.inside.get(from..end).unwrap_or(&[]);
+                for (b, (operands, base)) in blocks.iter().zip(bases).enumerate() {
+                    let (sum, winner) = pooled(simd, own, b, inside);
+                    let (bytes, alive) = ends.outputs(simd, operands, simd.add(sum, base));
+                    self.put(column + c, (block + b) * FILTERS, &bytes, (alive, winner));
+                }
+                from = end;
+            }
+            column += count;
+        }
+        B
+    }
+
+    /// The positions under `count` columns from column `column` on, and where those of each end.
+    #[inline(always)]
+    fn places(&self, column: usize, count: usize) -> (Places, [usize; PLACES]) {
+        let Self { stage, window, first, .. } = *self;
+        let mut all = Places { places: [Place::default(); PLACES], inside: [(0, 0); PLACES], count: 0 };
+        let mut ends = [0; PLACES];
+        for (c, end) in ends.iter_mut().take(count).enumerate() {
+            let q = first + column + c;
+            for wy in 0..stage.pool() {
+                for wx in 0..stage.pool() {
+                    // Counted from the padded border, so that nothing is negative.
+                    let (y, x) = (window.row * stage.pool() + wy, q * stage.pool() + wx);
+                    let inside =
+                        |at: usize, pad: u8, size: usize| at >= usize::from(pad) && at < size + usize::from(pad);
+                    if !inside(y, stage.pool_pad.0, stage.conv_height())
+                        || !inside(x, stage.pool_pad.1, stage.conv_width())
+                    {
+                        continue;
+                    }
+                    let start = (q * stage.column_step() + wx * stage.column_stride()) * stage.input().channels;
+                    if let (Some(place), Some(inside)) = (all.places.get_mut(all.count), all.inside.get_mut(all.count))
+                    {
+                        *place = Place { row: wy * stage.row_stride(), start };
+                        *inside = (wy, wx);
+                        all.count += 1;
+                    }
+                }
+            }
+            *end = all.count;
+        }
+        (all, ends)
+    }
+
+    /// Writes 16 outputs and their bits.
+    #[inline(always)]
+    fn put(&mut self, column: usize, first: usize, bytes: &[i8; FILTERS], (alive, winner): (u32, [u32; 4])) {
+        let (stage, filters) = (self.stage, self.form.outputs);
+        put_bytes(span_mut(self.out, column * filters, filters), first, bytes);
+        if self.masks.is_empty() {
+            return;
+        }
+        let words = stage.words();
+        let masks = span_mut(self.masks, column * stage.planes() * words, stage.planes() * words);
+        let mut planes = masks.chunks_exact_mut(words.max(1));
+        let all = existing(filters, first);
+        if stage.relu
+            && let Some(plane) = planes.next()
+        {
+            put_bits(plane, first, alive & all);
+        }
+        let bits = stage.winner_bits();
+        let [y, x] = [[winner[0], winner[1]], [winner[2], winner[3]]];
+        let winner = y.into_iter().take(bits).chain(x.into_iter().take(bits));
+        for (plane, bits) in planes.zip(winner) {
+            put_bits(plane, first, bits & all);
+        }
+    }
+}
+
+/// The largest sums of block `b`, and who they are from: two planes of the row inside the window, two of the column. Of equal
+/// sums the first wins.
+#[inline(always)]
+fn pooled<S: Int8Simd, const B: usize>(
+    simd: S,
+    sums: &[[S::Sums; B]],
+    b: usize,
+    inside: &[(usize, usize)],
+) -> (S::Sums, [u32; 4]) {
+    if let ([w, x, y, z], [.., (1, 1)]) = (sums, inside)
+        && let (Some(w), Some(x), Some(y), Some(z)) = (w.get(b), x.get(b), y.get(b), z.get(b))
+    {
+        // A whole window of 2x2, the usual case: the winners of its rows, then of both.
+        let (right_above, right_below) = (simd.greater(*x, *w), simd.greater(*z, *y));
+        let (above, below) = (simd.max(*w, *x), simd.max(*y, *z));
+        let is_below = simd.greater(below, above);
+        let is_right = (right_above & !is_below) | (right_below & is_below);
+        return (simd.max(above, below), [is_below, 0, is_right, 0]);
+    }
+    let planes = |(wy, wx): (usize, usize)| [wy, wy >> 1, wx, wx >> 1].map(|bit| (bit as u32 & 1).wrapping_neg());
+    let mut all = sums.iter().filter_map(|sums| sums.get(b)).zip(inside);
+    let Some((first, place)) = all.next() else { return (simd.splat(0), [0; 4]) };
+    let (mut best, mut winner) = (*first, planes(*place));
+    for (sum, place) in all {
+        let wins = simd.greater(*sum, best);
+        best = simd.max(*sum, best);
+        for (winner, plane) in winner.iter_mut().zip(planes(*place)) {
+            *winner = (*winner & !wins) | (plane & wins);
+        }
+    }
+    (best, winner)
+}

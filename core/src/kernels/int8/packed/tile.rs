@@ -1,0 +1,154 @@
+//! Sums of blocks of filters at several positions: every weight that is loaded meets all of them.
+
+use super::layout::{Block, Form};
+use crate::kernels::conv::Window;
+use crate::span::{rest, span};
+use crate::vector::int8::{FILTERS, Int8Simd, filled_up, sixteen};
+
+/// Most positions that are listed together.
+pub(super) const PLACES: usize = 16;
+
+/// A position of the kernel: the window's row under the kernel's first, and the element of a row under its first column.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    pub row: usize,
+    pub start: usize,
+}
+
+/// What the sums are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a, 'b, const B: usize> {
+    pub form: Form,
+    pub window: &'b Window<'b, i8>,
+    pub blocks: [Block<'a>; B],
+    /// Of a depthwise convolution: its first channel, and elements from one to the next row and column of the kernel.
+    pub channel: usize,
+    pub columns: usize,
+    pub channels: usize,
+}
+
+impl<const B: usize> Operands<'_, '_, B> {
+    /// The sums at all places.
+    #[inline(always)]
+    pub(super) fn sums<S: Int8Simd>(&self, simd: S, places: &[Place], sums: &mut [[S::Sums; B]; PLACES]) {
+        let mut at = 0;
+        while at < places.len() {
+            let (places, sums) = (places.get(at..).unwrap_or(&[]), sums.get_mut(at..).unwrap_or(&mut []));
+            if (S::MANY_REGISTERS || self.form.is_depthwise)
+                && let (Some(places), Some(sums)) = (places.first_chunk(), sums.first_chunk_mut())
+            {
+                self.tile::<S, 4>(simd, places, sums);
+                at += 4;
+            } else if let (Some(places), Some(sums)) = (places.first_chunk(), sums.first_chunk_mut()) {
+                self.tile::<S, 2>(simd, places, sums);
+                at += 2;
+            } else if let (Some(places), Some(sums)) = (places.first_chunk(), sums.first_chunk_mut()) {
+                self.tile::<S, 1>(simd, places, sums);
+                at += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Int8Simd, const P: usize>(&self, simd: S, places: &[Place; P], sums: &mut [[S::Sums; B]; P]) {
+        if B == 1 && self.form.is_depthwise {
+            self.depthwise(simd, places, sums);
+        } else {
+            self.dots(simd, places, sums);
+        }
+    }
+
+    /// The input from an element of a row of the window on, to the end of all rows: what lies behind the kernel's row meets
+    /// weights of zero.
+    #[inline(always)]
+    fn input(&self, row: usize, start: usize) -> &[i8] {
+        let Window { values, slots, first, lengths: [_, stride, _], .. } = *self.window;
+        let slot = first + row;
+        let slot = if slot < slots { slot } else { slot - slots };
+        rest(values, slot * stride + start)
+    }
+
+    #[inline(always)]
+    fn dots<S: Int8Simd, const P: usize>(&self, simd: S, places: &[Place; P], sums: &mut [[S::Sums; B]; P]) {
+        let (fours, whole) = (self.form.fours(), self.form.run / 4);
+        let mut own = [[simd.zero(); B]; P];
+        for ky in 0..self.form.rows {
+            let mut x = [&[][..]; P];
+            let mut inputs = [&[][..]; P];
+            for ((x, inputs), place) in x.iter_mut().zip(&mut inputs).zip(places) {
+                *x = self.input(place.row + ky, place.start);
+                *inputs = x.as_chunks::<4>().0.get(..whole).unwrap_or(&[]);
+            }
+            let mut weights = [&[][..]; B];
+            for (weights, block) in weights.iter_mut().zip(&self.blocks) {
+                let (all, _) = block.weights.as_chunks::<{ 4 * FILTERS }>();
+                *weights = span(all, ky * fours, fours);
+            }
+            // So that the compiler knows the lengths.
+            if inputs.iter().any(|inputs| inputs.len() != whole) || weights.iter().any(|w| w.len() != fours) {
+                debug_assert!(false, "the window and the weights are as long as the stage says");
+                return;
+            }
+            for k in 0..whole {
+                add_dots(simd, &mut own, inputs.map(|inputs| inputs[k]), weights.map(|weights| &weights[k]));
+            }
+            if whole < fours {
+                let last = x.map(|x| {
+                    let x = rest(x, 4 * whole);
+                    x.first_chunk().copied().unwrap_or_else(|| filled_up(x))
+                });
+                add_dots(simd, &mut own, last, weights.map(|weights| &weights[whole]));
+            }
+        }
+        for (sums, own) in sums.iter_mut().zip(own) {
+            for (sum, own) in sums.iter_mut().zip(own) {
+                *sum = simd.sums(own);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn depthwise<S: Int8Simd, const P: usize>(&self, simd: S, places: &[Place; P], sums: &mut [[S::Sums; B]; P]) {
+        let mut own = [simd.splat(0); P];
+        let (taps, _) = self.blocks.first().map_or(&[][..], |block| block.weights).as_chunks::<FILTERS>();
+        for (ky, taps) in taps.chunks(self.columns.max(1)).enumerate() {
+            let mut inputs = [&[][..]; P];
+            for (input, place) in inputs.iter_mut().zip(places) {
+                *input = self.input(place.row + ky, place.start + self.channel);
+            }
+            for (kx, w) in taps.iter().enumerate() {
+                let w = simd.widen(w);
+                for (own, input) in own.iter_mut().zip(inputs) {
+                    let x = simd.widen(&sixteen(rest(input, kx * self.channels)));
+                    *own = simd.mul_add(x, w, *own);
+                }
+            }
+        }
+        for (sums, own) in sums.iter_mut().zip(own) {
+            sums.fill(own);
+        }
+    }
+}
+
+/// Adds the products of four inputs at each position with their weights.
+#[inline(always)]
+fn add_dots<S: Int8Simd, const P: usize, const B: usize>(
+    simd: S,
+    sums: &mut [[S::Partial; B]; P],
+    inputs: [[i8; 4]; P],
+    weights: [&[i8; 4 * FILTERS]; B],
+) {
+    // Loops and no closures, which would be compiled for any processor.
+    let mut x = [simd.inputs([0; 4]); P];
+    for (x, inputs) in x.iter_mut().zip(inputs) {
+        *x = simd.inputs(inputs);
+    }
+    for (b, w) in weights.into_iter().enumerate() {
+        let w = simd.weights(w);
+        for (sums, x) in sums.iter_mut().zip(x) {
+            if let Some(sum) = sums.get_mut(b) {
+                *sum = simd.add_dots(*sum, x, w);
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The two passes over a batch of a network of integers, with the vectors of a host and prepared weights.
+//!
+//! ```text
+//! forward    each sample: ForwardRows -> features, in bytes       then all samples: dense layer after dense layer
+//! backward   that of the real-valued network, at the bits of the pass in integers
+//! ```
+//! Bytes lie in parts that the backward pass does not read: features where their gradient will be, if there is to be one, and
+//! outputs of dense layers where other networks have f32.
+
+use super::int8::by_rows;
+use super::kernels::{self, Backward, Forward};
+use crate::kernels::int8::packed::{PackedDense, Target};
+use crate::model::Model;
+use crate::network::plan::Stages;
+use crate::pass::keep::Keep;
+use crate::pass::rows::{ForwardRows, Sink};
+use crate::span::{reach_mut, span, span_mut, take};
+use crate::vector::{Kernel, Simd};
+
+/// Runs the network on a batch.
+#[inline(never)]
+pub(super) fn forward(pass: Forward<'_, '_, '_, i8>) {
+    pass.model.level().run(PackedForward(pass));
+}
+
+/// From the gradient of the logits to that of the images. (No batch of integers is made for training.)
+pub(super) fn backward(pass: Backward<'_, '_, '_, i8>) {
+    let Backward { layout, model, count, parts, target } = pass;
+    kernels::backward(Backward { layout, model: &model.real_valued(), count, parts, target });
+}
+
+struct PackedForward<'m, 'a, 'b>(Forward<'m, 'a, 'b, i8>);
+
+/// Keeps the bytes.
+impl Sink<i8> for &mut [i8] {
+    #[inline(always)]
+    fn accept<S: Simd>(&mut self, _: S, first: usize, x: &[i8]) {
+        span_mut(self, first, x.len()).iter_mut().zip(x).for_each(|(target, x)| *target = *x);
+    }
+}
+
+impl Kernel for PackedForward<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if !S::HAS_INT8 {
+            return by_rows(self.0);
+        }
+        let Forward { layout, model, count, image, parts } = self.0;
+        let plan = model.network().plan();
+        let (features, mask_len) = (layout.features_len(), parts.masks.len() / layout.samples.max(1));
+        let (bytes, live) = match parts.feature_gradient {
+            [] => (parts.features, &mut [][..]),
+            place => (place, parts.features),
+        };
+        let bytes: &mut [i8] = bytemuck::cast_slice_mut(bytes);
+        let places = &Keep::Window.places::<i8>(plan);
+        for sample in 0..count {
+            let masks = span_mut(parts.masks, sample * mask_len, mask_len);
+            let (rows, tail) = (bytemuck::cast_slice_mut(parts.rows), bytemuck::cast_slice_mut(parts.tail));
+            let (image, keep, scratch) = (image(sample), Keep::Window, &mut [][..]);
+            let spatial = ForwardRows { model, image, keep, places, rows, masks, tail, scratch };
+            spatial.run(simd, span_mut(bytes, sample * features, features));
+        }
+        let bytes = span(bytes, 0, count * features);
+        note_live(model, plan, bytes, live);
+        let first = plan.spatial_count();
+        let grid = model.logit_grid();
+        let mut x = (bytes, features);
+        let mut rest = &mut *parts.outputs;
+        if first == plan.count() {
+            return rest.iter_mut().zip(bytes).for_each(|(logit, byte)| *logit = grid.value(*byte));
+        }
+        for index in first..plan.count() {
+            let Some(stage) = plan.dense(index).copied() else { return };
+            let own = take(&mut rest, layout.samples * stage.units);
+            let at = plan.mask_range(index).start.min(mask_len);
+            let masks = (reach_mut(parts.masks, at, parts.masks.len() - at), mask_len);
+            let layer = model.quantised(index);
+            if index + 1 == plan.count() {
+                let target = Target::Logits(span_mut(own, 0, count * stage.units), grid);
+                return simd.call_int8(PackedDense { stage, layer, samples: count, x, target, masks });
+            }
+            let own: &mut [i8] = bytemuck::cast_slice_mut(own);
+            let target = Target::Bytes(&mut *own, stage.units);
+            simd.call_int8(PackedDense { stage, layer, samples: count, x, target, masks });
+            x = (own, stage.units);
+        }
+    }
+}
+
+/// Writes a number for each feature that is 0 where the ReLU before it is closed, as [`kernels`] asks for.
+fn note_live(model: &Model<'_, i8>, plan: &Stages, bytes: &[i8], live: &mut [f32]) {
+    let low = match plan.spatial_count().checked_sub(1) {
+        Some(last) if plan.spatial(last).is_some_and(|stage| stage.relu) => model.quantised(last).range.low,
+        _ => return,
+    };
+    live.iter_mut().zip(bytes).for_each(|(live, byte)| *live = (i32::from(*byte) - low) as f32);
+}
