@@ -8,7 +8,11 @@ use std::io::{self, Read, Write};
 
 use midge_core::{Element, Error, FloatWeights, Header, Model, ModelError, Network, Number as _, checksum, f16};
 use midge_trainer::data::{gzip::unpack, idx};
-use midge_trainer::import;
+use midge_trainer::export::int8_tflite;
+use midge_trainer::import::{
+    self,
+    tflite::{Imported, from_bytes},
+};
 use midge_trainer::tflite;
 use midge_trainer::weights::Weights;
 
@@ -239,6 +243,12 @@ pub(crate) fn tflite(bytes: &[u8]) {
     match tflite::check(&graph) {
         Ok(()) => assert!(graph.unsupported().is_empty() && graph.outputs.len().min(graph.operators.len()) > 0),
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    // What midge can compute is the same model again, if a file can say it.
+    if let Ok(Imported::Int8(weights)) = from_bytes(bytes)
+        && let Ok(written) = int8_tflite(&weights)
+    {
+        assert!(matches!(from_bytes(&written), Ok(Imported::Int8(again)) if again.stages == weights.stages));
     }
 }
 

@@ -75,49 +75,54 @@ impl Walk<'_> {
         }
         let is_own = |index: &usize| !matches!(self.network.layers()[*index], Layer::From { .. } | Layer::Flatten);
         let own: Vec<usize> = (first..next).filter(is_own).collect();
-        let tail = self.tail(&own);
-        let layer = self.network.layers()[first];
-        let has_bias = matches!(layer, Layer::Conv2d { .. } | Layer::DepthwiseConv2d { .. } | Layer::Dense { .. });
-        ensure!(
-            tail.threshold == 0 || has_bias,
-            "a ReLU with a threshold behind it: expected one behind a convolution or a dense layer, in whose bias the threshold goes"
-        );
+        let (layer, tail) = (self.network.layers()[first], self.tail(&own));
+        check_threshold(layer, &tail)?;
         let source = self.values.last().copied().flatten();
-        let shape = |index: usize| dimensions(self.network.output_shape(index).unwrap_or(Shape::hwc(1, 1, 1)), layer);
-        let threshold = tail.threshold as f32 / 100.0;
-        let step = |kind, layers: &[usize], inputs, shape, threshold| Step {
-            kind,
-            layer: first,
-            stage,
-            layers: layers.to_vec(),
-            inputs,
-            shape,
-            threshold,
-        };
         let (rest, pooling): (Vec<usize>, Vec<usize>) = own.iter().partition(|index| Some(**index) != tail.pool);
         match (self.main(first, layer, &tail), tail.pool) {
             (Some((kind, inputs)), pool) => {
-                let inputs = [vec![source], inputs].concat();
-                self.steps.push(step(kind, &rest, inputs, shape(first), threshold));
+                let threshold = tail.threshold as f32 / 100.0;
+                self.push((stage, first), kind, rest, ([vec![source], inputs].concat(), threshold));
                 if let Some(pool) = pool {
-                    let kind = max_pool(self.network.layers()[pool], Activation::None);
-                    let inputs = vec![Some(self.steps.len() - 1)];
-                    self.steps.push(step(kind, &pooling, inputs, shape(pool), 0.0));
+                    let (kind, source) = (self.max_pool(pool, Activation::None), self.steps.len() - 1);
+                    self.push((stage, first), kind, pooling, (vec![Some(source)], 0.0));
                 }
             }
             (None, Some(pool)) => {
-                let kind = max_pool(self.network.layers()[pool], tail.activation);
-                self.steps.push(step(kind, &own, vec![source], shape(pool), 0.0));
+                let kind = self.max_pool(pool, tail.activation);
+                self.push((stage, first), kind, own, (vec![source], 0.0));
             }
             (None, None) => {
                 let kind = if tail.activation == Activation::Relu6 { Kind::Relu6 } else { Kind::Relu };
-                self.steps.push(step(kind, &own, vec![source], shape(first), 0.0));
+                self.push((stage, first), kind, own, (vec![source], 0.0));
             }
         }
         while self.values.len() < next {
             self.lead_on();
         }
         Ok(())
+    }
+
+    /// An operator of a stage that begins with layer `first`, for these layers: what it reads, and its threshold.
+    fn push(
+        &mut self,
+        (stage, first): (usize, usize),
+        kind: Kind,
+        layers: Vec<usize>,
+        (inputs, threshold): (Vec<Option<usize>>, f32),
+    ) {
+        let is_pool = |index: &&usize| matches!(self.network.layers()[**index], Layer::MaxPool2d { .. });
+        let last = layers.iter().find(is_pool).copied().unwrap_or(first);
+        let shape = dimensions(self.network.output_shape(last).unwrap_or(Shape::hwc(1, 1, 1)), &kind);
+        self.steps.push(Step { kind, layer: first, stage, layers, inputs, shape, threshold });
+    }
+
+    fn max_pool(&self, index: usize, activation: Activation) -> Kind {
+        let (pool, padding) = match self.network.layers()[index] {
+            Layer::MaxPool2d { pool, padding } => (pool, padding),
+            _ => (1, Padding::Valid),
+        };
+        Kind::MaxPool2d(Pool2d { padding: to_tflite(padding), stride: [pool; 2], filter: [pool; 2], activation })
     }
 
     /// The value of the next layer.
@@ -185,9 +190,19 @@ impl Walk<'_> {
     }
 }
 
-fn dimensions(shape: Shape, layer: Layer) -> Vec<usize> {
-    match layer {
-        Layer::Dense { .. } => vec![1, shape.channels],
+/// A threshold goes into a bias.
+fn check_threshold(layer: Layer, tail: &Tail) -> Result<()> {
+    let has_bias = matches!(layer, Layer::Conv2d { .. } | Layer::DepthwiseConv2d { .. } | Layer::Dense { .. });
+    ensure!(
+        tail.threshold == 0 || has_bias,
+        "a ReLU with a threshold behind it: expected one behind a convolution or a dense layer, in whose bias the threshold goes"
+    );
+    Ok(())
+}
+
+fn dimensions(shape: Shape, kind: &Kind) -> Vec<usize> {
+    match kind {
+        Kind::FullyConnected { .. } => vec![1, shape.channels],
         _ => vec![1, shape.height, shape.width, shape.channels],
     }
 }
@@ -201,12 +216,4 @@ fn to_tflite(padding: Padding) -> tflite::Padding {
         Padding::Same => tflite::Padding::Same,
         Padding::Valid => tflite::Padding::Valid,
     }
-}
-
-fn max_pool(layer: Layer, activation: Activation) -> Kind {
-    let (pool, padding) = match layer {
-        Layer::MaxPool2d { pool, padding } => (pool, padding),
-        _ => (1, Padding::Valid),
-    };
-    Kind::MaxPool2d(Pool2d { padding: to_tflite(padding), stride: [pool; 2], filter: [pool; 2], activation })
 }

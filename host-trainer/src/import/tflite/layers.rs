@@ -123,6 +123,16 @@ impl Lowering<'_> {
                 self.is_over = true;
                 return self.pass(input, output);
             }
+            _ => self.layer(index, operator, (input, output))?,
+        }
+        self.current = output;
+        self.tensors.insert(output, self.layers.len().checked_sub(1));
+        Ok(())
+    }
+
+    /// An operator that computes something.
+    fn layer(&mut self, index: usize, operator: &Operator, (input, output): (usize, usize)) -> Result<()> {
+        match &operator.kind {
             Kind::Conv2d(_) | Kind::DepthwiseConv2d { .. } | Kind::FullyConnected { .. } => {
                 self.weighted(index, input, operator)?;
             }
@@ -143,8 +153,6 @@ impl Lowering<'_> {
             Kind::Relu6 => self.push(index, input, Layer::Relu6, Activation::None)?,
             other => bail!("midge has no layer that is {} there", other.name()),
         }
-        self.current = output;
-        self.tensors.insert(output, self.layers.len().checked_sub(1));
         Ok(())
     }
 
