@@ -209,7 +209,10 @@ fn main() -> ExitCode {
         ["prepare", folder, data, train, test] => prepare::prepare(Path::new(folder), data, train, test),
         ["int8", model, images] => int8::serve(Path::new(model), Path::new(images), stdin().lock(), stdout()),
         [folder, threads] => rayon_threads(threads).and_then(|()| serve(Path::new(folder), stdin().lock(), stdout())),
-        _ => Err("usage: worker FOLDER THREADS, worker prepare FOLDER DATA TRAIN TEST, or worker int8 MODEL IMAGES".into()),
+        _ => {
+            Err("usage: worker FOLDER THREADS, worker prepare FOLDER DATA TRAIN TEST, or worker int8 MODEL IMAGES"
+                .into())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

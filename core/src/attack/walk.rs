@@ -286,8 +286,8 @@ pub(super) fn nearest(grid: Grid, x: f32, (clean, eps): (f32, f32)) -> f32 {
     let toward_clean = if grid.value(byte) > clean { byte.saturating_sub(1) } else { byte.saturating_add(1) };
     // With room for the rounding of a difference.
     let is_inside = |value: f32| (value - clean).abs() <= eps + 1e-3 * grid.scale;
-    let inside = [byte, toward_clean].map(|byte| grid.value(byte)).into_iter().find(|value| is_inside(*value));
-    inside.unwrap_or(grid.value(grid.round(clean)))
+    let inside = [byte, toward_clean].into_iter().map(|byte| grid.value(byte)).find(|value| is_inside(*value));
+    inside.unwrap_or_else(|| grid.value(grid.round(clean)))
 }
 
 impl Walk<'_> {

@@ -67,8 +67,17 @@ impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
         // No bits are kept where there is no place for them.
         let spatial_masks_len = plan.mask_range(first).start.min(masks.len());
         let (spatial_masks, mut dense_masks) = split_mut(masks, spatial_masks_len);
-        let mut spatial =
-            Some(ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail: work });
+        let places = &Keep::Window.places::<T>(plan);
+        let mut spatial = Some(ForwardRows {
+            model,
+            image,
+            keep: Keep::Window,
+            places,
+            rows,
+            masks: spatial_masks,
+            tail: work,
+            scratch: &mut [],
+        });
         let mut index = first;
         loop {
             let dense = model.dense(index);

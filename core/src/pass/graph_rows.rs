@@ -20,7 +20,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
             let Some(stage) = plan.spatial(index) else { return };
             for _ in 0..stage.pad_top() {
                 self.keep
-                    .next_row::<T>(plan, self.rows, (index, stage), state.receive())
+                    .next_row::<T>((plan, self.places), self.rows, (index, stage), state.receive())
                     .1
                     .clear(T::zero(self.model, index));
             }
@@ -44,9 +44,9 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
             let (Some(state), Some(skipped)) = (progress.get_mut(reader), skipped.get_mut(reader)) else { return };
             let at = if is_skip {
                 *skipped += 1;
-                self.keep.own_row::<T>(plan, (reader, target), usize::from(*skipped - 1))
+                self.keep.own_row::<T>((plan, self.places), (reader, target), usize::from(*skipped - 1))
             } else {
-                self.keep.content::<T>(plan, (reader, target), state.receive())
+                self.keep.content::<T>((plan, self.places), (reader, target), state.receive())
             };
             match &made {
                 None => {
@@ -57,7 +57,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
             }
             if !is_skip {
                 let received = state.received() - 1;
-                let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (reader, target), received);
+                let (_, mut new) = self.keep.next_row::<T>((plan, self.places), self.rows, (reader, target), received);
                 // Clears the paddings.
                 new.content(T::zero(self.model, reader));
                 T::finish(simd, new);
@@ -73,11 +73,18 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let plan = self.model.network().plan();
         let (rows, target) = split_mut(self.rows, at.start);
         let out = span_mut(target, 0, at.len());
-        let window = &self.keep.window::<T>(plan, rows, (index, stage), row);
-        let own = self.keep.own_row::<T>(plan, (index, stage), row);
+        let window = &self.keep.window::<T>((plan, self.places), rows, (index, stage), row);
+        let own = self.keep.own_row::<T>((plan, self.places), (index, stage), row);
         let own = reach(rows, own.start, own.len());
         let masks = row_masks(plan, self.masks, index, stage, row);
-        T::make(simd, self.model, (index, stage), Sources { window, own, first: 0 }, out, masks);
+        T::make(
+            simd,
+            self.model,
+            (index, stage),
+            Sources { window, own, first: 0, scratch: &mut *self.scratch },
+            out,
+            masks,
+        );
     }
 
     /// Adds padded input row `row` of an average to its sums.
@@ -86,8 +93,8 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
             return;
         }
         let plan = self.model.network().plan();
-        let content = self.keep.content::<T>(plan, (index, stage), row);
-        let sums = self.keep.own_row::<T>(plan, (index, stage), 0);
+        let content = self.keep.content::<T>((plan, self.places), (index, stage), row);
+        let sums = self.keep.own_row::<T>((plan, self.places), (index, stage), 0);
         let (rows, behind) = split_mut(self.rows, sums.start);
         let sums = span_mut(behind, 0, sums.len());
         if row == stage.pad_top() {
@@ -99,7 +106,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     /// Begins an average's next row.
     pub(super) fn clear_sums(&mut self, (index, stage): (usize, &Spatial), row: usize) {
         if stage.operation == Operation::Average {
-            let own = self.keep.own_row::<T>(self.model.network().plan(), (index, stage), row);
+            let own = self.keep.own_row::<T>((self.model.network().plan(), self.places), (index, stage), row);
             span_mut(self.rows, own.start, own.len()).fill(T::Value::zeroed());
         }
     }

@@ -65,13 +65,16 @@ impl Kernel for Int8Forward<'_, '_, '_> {
         let mut output: &mut [i8] = bytemuck::cast_slice_mut(take(&mut work, lengths.hidden[0]));
         let mut input: &mut [i8] = bytemuck::cast_slice_mut(take(&mut work, lengths.hidden[1]));
         let all_sums: &mut [i32] = bytemuck::cast_slice_mut(take(&mut work, lengths.sums));
+        let scratch = bytemuck::cast_slice_mut(take(&mut work, lengths.scratch));
         let tail = bytemuck::cast_slice_mut(work);
         // No bits are kept where there is no place for them.
         let spatial_masks_len = plan.mask_range(first).start.min(masks.len());
         let (spatial_masks, mut dense_masks) = split_mut(masks, spatial_masks_len);
         let grid = model.logit_grid();
         let logit = &|byte: i8| grid.value(byte);
-        let mut spatial = Some(ForwardRows { model, image, keep: Keep::Window, rows, masks: spatial_masks, tail });
+        let places = &Keep::Window.places::<i8>(plan);
+        let mut spatial =
+            Some(ForwardRows { model, image, keep: Keep::Window, places, rows, masks: spatial_masks, tail, scratch });
         let mut index = first;
         loop {
             let dense = plan.dense(index).map(|stage| (*stage, dense_layer(model, index)));

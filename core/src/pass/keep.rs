@@ -10,8 +10,12 @@ use core::ops::Range;
 use super::arithmetic::Arithmetic;
 use super::sources::NewRow;
 use crate::kernels::conv::Window;
+use crate::model::Weights;
 use crate::network::plan::{Operation, Spatial, Stages};
 use crate::span::{CACHE_LINE, rest, rest_mut, span, span_mut, split_mut};
+
+/// Of each stage, where its rows start and how far they lie apart.
+pub(crate) type Places<T> = <T as Weights>::PerStage<[u32; 2]>;
 
 /// Which input rows stay in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,33 @@ impl Keep {
         self.offset::<T>(plan, plan.spatial_count())
     }
 
+    /// Where the rows of each stage start, and how far they lie apart: noted once for a graph, whose stages are many. In a chain
+    /// both are counted when they are asked for.
+    #[inline(always)]
+    pub(crate) fn places<T: Arithmetic>(self, plan: &Stages) -> Places<T> {
+        let mut places = Places::<T>::default();
+        if T::GRAPHS {
+            let mut start = 0;
+            for stage in (0..plan.spatial_count()).filter_map(|index| plan.spatial(index)) {
+                T::push(&mut places, [start, stage.padded_row_step() as u32]);
+                start += self.stage_len::<T>(stage) as u32;
+            }
+        }
+        places
+    }
+
+    /// Where the rows of a stage start.
+    #[inline(always)]
+    fn start<T: Arithmetic>(self, (plan, places): (&Stages, &Places<T>), index: usize) -> usize {
+        if T::GRAPHS { places.get(index).map_or(0, |place| place[0] as usize) } else { self.offset::<T>(plan, index) }
+    }
+
+    /// How far they lie apart.
+    #[inline(always)]
+    fn step<T: Arithmetic>(self, places: &Places<T>, (index, stage): (usize, &Spatial)) -> usize {
+        if T::GRAPHS { places.get(index).map_or(0, |place| place[1] as usize) } else { stage.padded_row_step() }
+    }
+
     /// Where the rows of stage `index` start: those of its input, then those of its output's size.
     #[inline(never)]
     fn offset<T: Arithmetic>(self, plan: &Stages, index: usize) -> usize {
@@ -60,12 +91,12 @@ impl Keep {
     /// Where row `row` of the output's size lies that stage `index` keeps: one that it adds, or sums.
     pub(super) fn own_row<T: Arithmetic>(
         self,
-        plan: &Stages,
+        (plan, places): (&Stages, &Places<T>),
         (index, stage): (usize, &Spatial),
         row: usize,
     ) -> Range<usize> {
         let (len, slot) = (T::own_row_len(stage), row % stage.skip_slots().max(1));
-        let start = self.offset::<T>(plan, index) + T::input_rows_len(stage, self.slots(stage)) + slot * len;
+        let start = self.start::<T>((plan, places), index) + T::input_rows_len(stage, self.slots(stage)) + slot * len;
         start..start + len
     }
 
@@ -73,15 +104,15 @@ impl Keep {
     #[inline(never)]
     pub(crate) fn window<'b, T: Arithmetic>(
         self,
-        plan: &Stages,
+        (plan, places): (&Stages, &Places<T>),
         rows: &'b [T::Value],
         (index, stage): (usize, &'b Spatial),
         row: usize,
     ) -> Window<'b, T::Value> {
         let slots = self.slots(stage).max(1);
-        let own = span(rows, self.offset::<T>(plan, index), T::input_rows_len(stage, slots));
+        let own = span(rows, self.start::<T>((plan, places), index), T::input_rows_len(stage, slots));
         let (values, live) = T::split(own, stage, slots);
-        let lengths = [stage.padded_row_len(), stage.padded_row_step(), T::row_words(stage)];
+        let lengths = [stage.padded_row_len(), self.step::<T>(places, (index, stage)), T::row_words(stage)];
         Window { values, live, lengths, slots, first: row * stage.row_step() % slots, row }
     }
 
@@ -93,13 +124,13 @@ impl Keep {
     /// Where the content of padded input row `row` of stage `index` lies.
     pub(super) fn content<T: Arithmetic>(
         self,
-        plan: &Stages,
+        (plan, places): (&Stages, &Places<T>),
         (index, stage): (usize, &Spatial),
         row: usize,
     ) -> Range<usize> {
         let slot = row % self.slots(stage).max(1);
         let left = stage.pad_left() * stage.input().channels;
-        let start = self.offset::<T>(plan, index) + slot * stage.padded_row_step() + left;
+        let start = self.start::<T>((plan, places), index) + slot * self.step::<T>(places, (index, stage)) + left;
         start..start + stage.input().row_len()
     }
 
@@ -107,16 +138,16 @@ impl Keep {
     #[inline(never)]
     pub(super) fn next_row<'b, T: Arithmetic>(
         self,
-        plan: &Stages,
+        (plan, places): (&Stages, &Places<T>),
         rows: &'b mut [T::Value],
         (index, stage): (usize, &'b Spatial),
         row: usize,
     ) -> (&'b [T::Value], NewRow<'b, T::Value>) {
-        let (before, own) = split_mut(rows, self.offset::<T>(plan, index));
+        let (before, own) = split_mut(rows, self.start::<T>((plan, places), index));
         let slots = self.slots(stage);
         let slot = row % slots.max(1);
         let (values, live) = T::split_mut(own, stage, slots);
-        let values = span_mut(values, slot * stage.padded_row_step(), stage.padded_row_len());
+        let values = span_mut(values, slot * self.step::<T>(places, (index, stage)), stage.padded_row_len());
         let words = T::row_words(stage);
         (before, NewRow { stage, values, live: span_mut(live, slot * words, words) })
     }

@@ -24,7 +24,7 @@ impl Int8Operands<'_, '_> {
     /// Makes as many columns as `out` takes, and their bits unless `masks` is empty.
     #[inline(always)]
     pub(super) fn run<S: Simd>(self, simd: S, out: &mut [i8], masks: &mut [u32]) {
-        let Self { layer, stage, sources: Sources { window, own, first } } = self;
+        let Self { layer, stage, sources: Sources { window, own, first, scratch } } = self;
         #[cfg(feature = "std")]
         if S::HAS_INT8 && !layer.packed.is_empty() {
             if let Some(form) = Form::spatial(stage) {
@@ -38,7 +38,7 @@ impl Int8Operands<'_, '_> {
         }
         match stage.operation {
             Operation::Conv | Operation::Identity | Operation::Depthwise => {
-                return simd.call(int8::conv::Int8Columns { stage, layer, window, first, out, masks });
+                return simd.call(int8::conv::Int8Columns { stage, layer, window, first, out, masks, scratch });
             }
             Operation::Average => int8::average::means(stage, &layer, (window.row, first), own, out),
             Operation::Add => {

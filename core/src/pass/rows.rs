@@ -19,7 +19,7 @@
 //! `keep.rs` says where the rows lie; `graph_rows.rs` has what only graphs need.
 
 use super::arithmetic::Arithmetic;
-use super::keep::Keep;
+use super::keep::{Keep, Places};
 use super::progress::Progress;
 use super::sources::Sources;
 use crate::model::Model;
@@ -32,12 +32,16 @@ pub(crate) struct ForwardRows<'m, 'a, 'b, T: Arithmetic> {
     pub model: &'a Model<'m, T>,
     pub image: &'a [f32],
     pub keep: Keep,
+    /// Where those rows lie, as [`Keep::places`] counts it.
+    pub places: &'a Places<T>,
     /// Input rows of all spatial stages.
     pub rows: &'b mut [T::Value],
     /// Bits of all stages, or empty to keep none.
     pub masks: &'b mut [u32],
     /// Takes some columns (at least one) of the last stage's output row at a time.
     pub tail: &'b mut [T::Value],
+    /// What a convolution of integers unpacks at a time; empty for others.
+    pub scratch: &'b mut [u32],
 }
 
 /// Takes the output of the spatial stages piece by piece. (A trait and not a closure, which would be compiled for
@@ -96,7 +100,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
                     }
                 }
             } else if received < stage.pad_top() || received >= stage.pad_top() + stage.input().height {
-                let (_, new) = self.keep.next_row::<T>(plan, self.rows, (index, stage), state.receive());
+                let (_, new) = self.keep.next_row::<T>((plan, self.places), self.rows, (index, stage), state.receive());
                 new.clear(T::zero(self.model, index));
             } else if if T::GRAPHS { stage.source() == 0 } else { index == 0 } {
                 self.image_row(simd, (index, stage), state.receive());
@@ -112,7 +116,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let plan = self.model.network().plan();
         let len = stage.input().row_len();
         let image = span(self.image, (row - stage.pad_top()) * len, len);
-        let (_, mut new) = self.keep.next_row::<T>(plan, self.rows, (index, stage), row);
+        let (_, mut new) = self.keep.next_row::<T>((plan, self.places), self.rows, (index, stage), row);
         T::read_image(self.model, image, new.content(T::zero(self.model, index)));
         T::finish(simd, new);
         if T::GRAPHS {
@@ -131,11 +135,18 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     ) {
         let plan = self.model.network().plan();
         let index = target.0 - 1;
-        let (rows, mut new) = self.keep.next_row::<T>(plan, self.rows, target, target_row);
-        let window = &self.keep.window::<T>(plan, rows, (index, stage), row);
+        let (rows, mut new) = self.keep.next_row::<T>((plan, self.places), self.rows, target, target_row);
+        let window = &self.keep.window::<T>((plan, self.places), rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let out = new.content(T::zero(self.model, target.0));
-        T::make(simd, self.model, (index, stage), Sources { window, own: &[], first: 0 }, out, masks);
+        T::make(
+            simd,
+            self.model,
+            (index, stage),
+            Sources { window, own: &[], first: 0, scratch: &mut *self.scratch },
+            out,
+            masks,
+        );
         T::finish(simd, new);
     }
 
@@ -150,7 +161,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         sink: &mut impl Sink<T::Value>,
     ) {
         let plan = self.model.network().plan();
-        let window = &self.keep.window::<T>(plan, self.rows, (index, stage), row);
+        let window = &self.keep.window::<T>((plan, self.places), self.rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let (channels, width) = (stage.output().channels, stage.output().width);
         let piece = (self.tail.len() / channels.max(1)).max(1).min(width);
@@ -162,10 +173,17 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
             let masks = reach_mut(masks, first * mask_len, count * mask_len);
             let mut own = &[][..];
             if T::GRAPHS {
-                let place = self.keep.own_row::<T>(plan, (index, stage), row);
+                let place = self.keep.own_row::<T>((plan, self.places), (index, stage), row);
                 own = reach(self.rows, place.start, place.len());
             }
-            T::make(simd, self.model, (index, stage), Sources { window, own, first }, out, masks);
+            T::make(
+                simd,
+                self.model,
+                (index, stage),
+                Sources { window, own, first, scratch: &mut *self.scratch },
+                out,
+                masks,
+            );
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
         }
@@ -197,7 +215,9 @@ mod tests {
     fn the_ring_is_the_one_that_is_drawn() {
         let plan = MNIST_CNN.plan();
         let (stage, rows) = (plan.spatial(0).unwrap(), std::vec![0.0; plan.lengths().forward_rows]);
-        let first = [0, 1, 2].map(|row| Keep::Window.window::<f32>(plan, &rows, (0, stage), row).first);
+        let first = [0, 1, 2].map(|row| {
+            Keep::Window.window::<f32>((plan, &Keep::Window.places::<f32>(plan)), &rows, (0, stage), row).first
+        });
         assert_eq!((Keep::Window.slots(stage), first), (4, [0, 2, 0]));
     }
 }

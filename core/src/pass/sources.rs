@@ -19,6 +19,8 @@ pub(super) struct Sources<'b, V> {
     pub own: &'b [V],
     /// The first column that is wanted.
     pub first: usize,
+    /// What a convolution of integers unpacks at a time.
+    pub scratch: &'b mut [u32],
 }
 
 /// A row of an input's gradient that is added to.

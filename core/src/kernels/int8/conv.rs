@@ -5,6 +5,8 @@
 //! are equal. Forward and backward read a filter's weights as they lie, `[ky][kx][i]`.
 
 use super::Int8Layer;
+#[cfg(cortex_m_dsp)]
+use super::blocks;
 use crate::kernels::conv::{GradientRow, Window};
 use crate::kernels::masks::take_bit;
 use crate::network::plan::{Operation, Spatial, WORD_BITS};
@@ -20,6 +22,8 @@ pub(crate) struct Int8Columns<'a, 'b> {
     pub first: usize,
     pub out: &'b mut [i8],
     pub masks: &'b mut [u32],
+    /// Memory for a patch and sums, as `network/plan/int8.rs` counts it.
+    pub scratch: &'b mut [u32],
 }
 
 impl Kernel for Int8Columns<'_, '_> {
@@ -27,7 +31,11 @@ impl Kernel for Int8Columns<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { stage, layer, window, first, out, masks } = self;
+        #[cfg(cortex_m_dsp)]
+        if blocks::suit(self.stage) {
+            return blocks::run(self);
+        }
+        let Self { stage, layer, window, first, out, masks, scratch: _ } = self;
         masks.fill(0);
         let filters = stage.output().channels;
         let mask_len = stage.planes() * stage.words();
@@ -52,13 +60,20 @@ fn is_alive(stage: &Spatial, layer: &Int8Layer<'_>, value: i8) -> bool {
 
 /// The bits of whole positions (`[column][channel]`) of a stage that does not pool.
 pub(crate) fn note_alive(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], masks: &mut [u32]) {
-    masks.fill(0);
     let words = stage.words();
-    for (column, out) in out.chunks_exact(stage.output().channels.max(1)).enumerate() {
-        for (o, value) in out.iter().enumerate() {
-            if let Some(word) = masks.get_mut(column * words + o / WORD_BITS) {
-                *word |= u32::from(is_alive(stage, layer, *value)) << (o % WORD_BITS);
-            }
+    if !stage.relu || masks.is_empty() {
+        return;
+    }
+    for (masks, out) in masks.chunks_exact_mut(words.max(1)).zip(out.chunks_exact(stage.output().channels.max(1))) {
+        note_alive_words(stage, layer, out, masks);
+    }
+}
+
+/// [`note_alive`] of one position, or of some channels from the first of a word on.
+pub(super) fn note_alive_words(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], masks: &mut [u32]) {
+    if stage.relu {
+        for (word, out) in masks.iter_mut().zip(out.chunks(WORD_BITS)) {
+            *word = out.iter().rev().fold(0, |bits, value| bits << 1 | u32::from(is_alive(stage, layer, *value)));
         }
     }
 }

@@ -3,7 +3,9 @@
 //! ```text
 //! requantise.rs   from a sum of products to a byte              conv.rs      convolution + ReLU + max-pooling, depthwise
 //! average.rs      average pooling                               add.rs       sum of two maps
-//! dense.rs        dense layer                                   packed/      all of that with a host's vectors
+//! dense.rs        dense layer                                   blocks.rs    convolution by blocks of positions, with
+//! depthwise.rs    depthwise convolution                         dots.rs, unpack.rs, cortex_m.rs   what both multiply with
+//! packed/         all of that with a host's vectors
 //! ```
 //! A value is `scale * (byte - zero point)`. Products are those of a byte less its zero point and a weight, so what is padded
 //! with the zero point adds nothing. What a ReLU does is in the smallest and the largest output. The weights' order is that of a
@@ -11,11 +13,18 @@
 
 pub(crate) mod add;
 pub(crate) mod average;
+#[cfg_attr(not(cortex_m_dsp), allow(dead_code, reason = "tests compare it with the other way"))]
+pub(crate) mod blocks;
 pub(crate) mod conv;
+#[cfg(cortex_m_dsp)]
+mod cortex_m;
 pub(crate) mod dense;
+mod depthwise;
+mod dots;
 #[cfg(feature = "std")]
 pub(crate) mod packed;
 mod requantise;
+mod unpack;
 
 pub(crate) use requantise::requantise;
 
@@ -58,8 +67,15 @@ impl Int8Layer<'_> {
     /// A sum of products of output channel `o` as an output.
     #[inline(always)]
     pub(crate) fn output(&self, o: usize, sum: i32) -> i8 {
+        let [output] = self.outputs(o, [sum]);
+        output
+    }
+
+    /// [`Self::output`] of several sums.
+    #[inline(always)]
+    pub(crate) fn outputs<const P: usize>(&self, o: usize, sums: [i32; P]) -> [i8; P] {
         let [multiplier, shift] = self.multipliers.get(o).copied().unwrap_or_default();
-        self.range.output(requantise(sum, multiplier, shift))
+        sums.map(|sum| self.range.output(requantise(sum, multiplier, shift)))
     }
 
     /// The real number that a weight of 1 of output channel `o` stands for.

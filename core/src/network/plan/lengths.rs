@@ -37,6 +37,8 @@ pub(crate) struct Lengths {
     pub tail: usize,
     /// The sums of a dense layer of integers.
     pub sums: usize,
+    /// What a convolution of integers unpacks at a time.
+    pub scratch: usize,
     /// Largest number of units among the dense stages number 0, 2, ... and 1, 3, ... without the last: two such buffers
     /// take turns as input and output of forward.
     pub hidden: [usize; 2],
@@ -59,6 +61,7 @@ impl Lengths {
         backward_rows: 0,
         tail: 0,
         sums: 0,
+        scratch: 0,
         hidden: [0; 2],
         dense: [0; 2],
         backward: 0,
@@ -87,7 +90,7 @@ impl Lengths {
                 lengths.tail = words(input.len(), true);
             }
         }
-        let dense = lengths.hidden[0] + lengths.hidden[1] + lengths.sums;
+        let dense = lengths.hidden[0] + lengths.hidden[1] + lengths.sums + lengths.scratch;
         let forward = lengths.forward_rows.saturating_add(lengths.tail + dense);
         lengths.inference = forward.saturating_add(lengths.classes);
         // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
@@ -104,6 +107,9 @@ impl Lengths {
         self.forward_rows = self.forward_rows.saturating_add(rows);
         let gradients = stage.gradient_slots() * stage.output().row_len();
         self.backward_rows = self.backward_rows.saturating_add(gradients);
+        if is_int8 {
+            self.scratch = max(self.scratch, stage.int8_scratch_len());
+        }
         self.classes = stage.output().len();
         self.tail = words(stage.output().channels, is_int8);
     }

@@ -13,6 +13,7 @@
 //! A stage is named by its first layer, whose weights it uses. A layer that fits no stage before it opens one: a ReLU at the
 //! start, a second pooling, a pooling without a convolution. Such a stage passes its input through a kernel of one element.
 
+mod int8;
 mod lengths;
 mod planner;
 mod schedule;
@@ -20,6 +21,7 @@ mod spatial;
 mod stage;
 mod stages;
 
+pub(crate) use int8::FILTERS;
 pub(crate) use spatial::{Operation, Spatial, WORD_BITS};
 pub(crate) use stage::{DenseStage, Stage};
 pub(crate) use stages::{MAX_CHAIN, MAX_STAGES, Stages};

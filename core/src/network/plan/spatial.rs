@@ -325,17 +325,6 @@ impl Spatial {
         self.rows_len(self.input_slots()).saturating_add(self.skip_slots() * self.output().row_len())
     }
 
-    /// Bytes of all rows that it keeps in a network of integers, which has no bits beside its input.
-    pub(crate) const fn int8_rows_len(&self) -> usize {
-        self.values_len(self.input_slots()).saturating_add(self.skip_slots() * self.int8_own_row_len())
-    }
-
-    /// Bytes of a row of its output's size in a network of integers; an average's sums have two each.
-    pub(crate) const fn int8_own_row_len(&self) -> usize {
-        let bytes = if matches!(self.operation, Operation::Average) { 2 } else { 1 };
-        bytes * self.output().row_len()
-    }
-
     /// Input rows that it keeps.
     #[inline(always)]
     pub(crate) const fn input_slots(&self) -> usize {

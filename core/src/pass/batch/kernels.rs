@@ -47,11 +47,13 @@ impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
         let (keep, features, mask_len) =
             (layout.keep(), layout.features_len(), parts.masks.len() / layout.samples.max(1));
         let rows_len = if keep == Keep::All { keep.rows_len::<T>(plan) } else { 0 };
+        let places = &keep.places::<T>(plan);
         for sample in 0..*count {
             let image = image(sample);
             let rows = rest_mut(parts.rows, sample * rows_len);
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
-            let spatial = ForwardRows { model, image, keep, rows, masks, tail: &mut *parts.tail };
+            let spatial =
+                ForwardRows { model, image, keep, places, rows, masks, tail: &mut *parts.tail, scratch: &mut [] };
             spatial.run(simd, span_mut(parts.features, sample * features, features));
         }
         let (first, count) = (plan.spatial_count(), *count);

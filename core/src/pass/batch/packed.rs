@@ -55,10 +55,12 @@ impl Kernel for PackedForward<'_, '_, '_> {
             place => (place, parts.features),
         };
         let bytes: &mut [i8] = bytemuck::cast_slice_mut(bytes);
+        let places = &Keep::Window.places::<i8>(plan);
         for sample in 0..count {
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let (rows, tail) = (bytemuck::cast_slice_mut(parts.rows), bytemuck::cast_slice_mut(parts.tail));
-            let spatial = ForwardRows { model, image: image(sample), keep: Keep::Window, rows, masks, tail };
+            let (image, keep, scratch) = (image(sample), Keep::Window, &mut [][..]);
+            let spatial = ForwardRows { model, image, keep, places, rows, masks, tail, scratch };
             spatial.run(simd, span_mut(bytes, sample * features, features));
         }
         let bytes = span(bytes, 0, count * features);
