@@ -2,13 +2,14 @@
 //! their rounding in f64.
 
 use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm};
+use midge_core::batch::Batch;
 use midge_core::loss::cross_entropy_gradient;
 use midge_core::{Grid, Layer, Level, Model, ModelError, Network, Padding, Shape, Size};
 use midge_trainer::quantised::{Int8Stage, Int8Weights};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-const NETWORKS: [&str; 11] = [
+const NETWORKS: [&str; 12] = [
     "input(9,8,3) conv2d(filters=5,kernel=3x2,stride=2x1) relu flatten dense(units=4)",
     "input(8,8,1) conv2d(filters=33,kernel=3) relu maxpool2d(pool=2) conv2d(filters=6,kernel=3,padding=valid) relu6 \
      maxpool2d(pool=3) flatten dense(units=7) relu dense(units=6) relu6 dense(units=3)",
@@ -25,6 +26,8 @@ const NETWORKS: [&str; 11] = [
      depthwise_conv2d(kernel=3) add(layer=2) relu6 flatten dense(units=3)",
     "input(4,5,1) flatten dense(units=9) relu dense(units=3)",
     "input(1,1,300) flatten dense(units=40) dense(units=2)",
+    "input(9,11,5) conv2d(filters=70,kernel=3) relu maxpool2d(pool=2) depthwise_conv2d(kernel=3) relu6 \
+     conv2d(filters=19,kernel=1) maxpool2d(pool=3) relu flatten dense(units=65) relu dense(units=18) relu dense(units=5)",
 ];
 
 /// Random tensors whose outputs use the whole range of a byte.
@@ -79,7 +82,11 @@ fn weights(text: &str, seed: u64) -> Int8Weights {
                 let size = 60.0 * 70.0 * (taps as f32).sqrt();
                 stage.multipliers = (0..outputs)
                     .map(|o| {
-                        if o % 11 == 10 { [0, 0] } else { multiplier(60.0 / size * (0.5 + below(100) as f32 / 100.0)) }
+                        if o % 11 == 10 {
+                            [[0, 0], [i32::MAX, -31]][o / 11 % 2]
+                        } else {
+                            multiplier(60.0 / size * (0.5 + below(100) as f32 / 100.0))
+                        }
                     })
                     .collect();
             }
@@ -365,6 +372,28 @@ fn compare(model: &Model<'_, i8>, bytes: &[i8], maps: &[Map], what: &str) -> (us
     (usize::from(expected.iter().filter(|g| **g != 0.0).count() > expected.len() / 4), 1)
 }
 
+/// Logits and gradients of a batch are those of its images alone, to the bit.
+fn compare_batch(model: &Model<'_, i8>, what: &str) {
+    let (network, grid) = (model.network(), model.grid().unwrap());
+    let images: Vec<Vec<f32>> =
+        (0..5).map(|seed| image(network.input().len(), seed).iter().map(|byte| grid.value(*byte)).collect()).collect();
+    let batch = Batch::gradient(network, 7);
+    let mut memory = vec![f32::NAN; batch.buffer_len()];
+    let mut pass = batch.forward(model, 5, |sample| &images[sample], &mut memory).unwrap();
+    let (logits, gradient) = pass.logit_gradient();
+    for (logits, gradient) in logits.chunks(network.classes()).zip(gradient.chunks_mut(network.classes())) {
+        cross_entropy_gradient(logits, 1, gradient);
+    }
+    let mut gradients = vec![f32::NAN; 5 * network.input().len()];
+    let logits = pass.input_gradient(&mut gradients).unwrap();
+    let mut buffer = vec![f32::NAN; model.gradient_len()];
+    let together = logits.chunks(network.classes()).zip(gradients.chunks(network.input().len()));
+    for (image, (logits, gradient)) in images.iter().zip(together) {
+        let alone = model.input_gradient(image, 1, &mut buffer).unwrap();
+        assert_eq!((&*alone.logits, &*alone.gradient), (logits, gradient), "{what}");
+    }
+}
+
 #[test]
 fn bytes_and_gradient_are_those_of_a_slow_and_obvious_network() {
     let (mut with_gradient, mut all) = (0, 0);
@@ -380,6 +409,7 @@ fn bytes_and_gradient_are_those_of_a_slow_and_obvious_network() {
                 (with_gradient, all) = (with_gradient + enough, all + count);
                 let prepared = weights.model().unwrap().with_transposed(level, &mut memory).unwrap();
                 compare(&prepared, &bytes, &maps, &format!("{text}, seed {seed}, {level:?}, prepared"));
+                compare_batch(&prepared, &format!("{text}, seed {seed}, {level:?}, batch"));
             }
         }
     }

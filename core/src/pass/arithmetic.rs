@@ -199,6 +199,8 @@ impl Arithmetic for i8 {
         Self::read_image(model, image, place);
         place
     }
+    // With a host's vectors.
+    #[cfg_attr(feature = "std", inline(always))]
     fn read_image(model: &Model<'_, Self>, image: &[f32], target: &mut [i8]) {
         let grid = model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 });
         target.iter_mut().zip(image).for_each(|(target, x)| *target = grid.round(*x));

@@ -6,7 +6,7 @@ use super::Int8Layer;
 use super::conv::{Int8Columns, note_alive, note_alive_words};
 use super::depthwise;
 use super::dots::{add_all_dots, begin, patch_words};
-use super::requantise::{requantise_all, requantise_rows};
+use super::outputs::{requantise_all, requantise_rows};
 use super::unpack::unpack;
 use crate::kernels::conv::Window;
 use crate::network::plan::{FILTERS, Operation, Spatial, WORD_BITS};

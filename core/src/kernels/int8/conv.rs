@@ -5,8 +5,6 @@
 //! are equal. Forward and backward read a filter's weights as they lie, `[ky][kx][i]`.
 
 use super::Int8Layer;
-#[cfg(cortex_m_dsp)]
-use super::blocks;
 use crate::kernels::conv::{GradientRow, Window};
 use crate::kernels::masks::take_bit;
 use crate::network::plan::{Operation, Spatial, WORD_BITS};
@@ -24,19 +22,6 @@ pub(crate) struct Int8Columns<'a, 'b> {
     pub masks: &'b mut [u32],
     /// Memory for a patch and sums, as `network/plan/int8.rs` counts it.
     pub scratch: &'b mut [u32],
-}
-
-impl Kernel for Int8Columns<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        #[cfg(cortex_m_dsp)]
-        if blocks::suit(self.stage) {
-            return blocks::run(self);
-        }
-        self.run_one_by_one();
-    }
 }
 
 impl Int8Columns<'_, '_> {

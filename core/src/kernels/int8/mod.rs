@@ -15,18 +15,21 @@ pub(crate) mod add;
 pub(crate) mod average;
 #[cfg_attr(not(cortex_m_dsp), allow(dead_code, reason = "tests compare it with the other way"))]
 pub(crate) mod blocks;
+mod columns;
 pub(crate) mod conv;
 #[cfg(cortex_m_dsp)]
 mod cortex_m;
 pub(crate) mod dense;
 mod depthwise;
 mod dots;
+#[cfg_attr(not(cortex_m_dsp), allow(dead_code, reason = "as above"))]
+mod outputs;
 #[cfg(feature = "std")]
 pub(crate) mod packed;
 mod requantise;
 mod unpack;
 
-pub(crate) use requantise::requantise;
+use requantise::requantise;
 
 /// Zero points of a layer, and where its outputs end.
 #[derive(Debug, Clone, Copy, Default)]

@@ -89,7 +89,7 @@ pub(crate) trait Int8Simd: Copy {
     fn min(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
     /// Bit `i` is set where lane `i` of `a` is greater than that of `b`.
     fn greater(self, a: Self::Sums, b: Self::Sums) -> u32;
-    /// Each lane times its multiplier, as [`requantise`](crate::kernels::int8::requantise) rounds.
+    /// Each lane times its multiplier, rounded twice, half away from zero: as `kernels/int8/requantise.rs` does.
     fn requantise(self, x: Self::Sums, by: Multipliers<'_>) -> Self::Sums;
 }
 

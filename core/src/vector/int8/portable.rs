@@ -1,7 +1,6 @@
 //! Vectors of integers in plain Rust, with which tests compare the others.
 
 use super::{FILTERS, Int8Simd, Multipliers};
-use crate::kernels::int8::requantise;
 
 /// Arrays.
 #[derive(Clone, Copy)]
@@ -88,8 +87,13 @@ impl Int8Simd for PortableInt8 {
     #[inline(always)]
     fn requantise(self, x: Lanes, Multipliers { multiplier, left, right }: Multipliers<'_>) -> Lanes {
         core::array::from_fn(|i| {
+            // Two roundings, each half away from zero; the first as gemmlowp writes it.
             let x = x[i].checked_shl(left[i] as u32).unwrap_or(0);
-            requantise(x, multiplier[i], -right[i])
+            let product = i64::from(x) * i64::from(multiplier[i]);
+            let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
+            let high = (product + nudge) / (1 << 31);
+            let half = (1i64 << right[i]) >> 1;
+            (if high >= 0 { (high + half) >> right[i] } else { -((half - high) >> right[i]) }) as i32
         })
     }
 }

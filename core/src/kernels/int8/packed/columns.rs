@@ -50,7 +50,7 @@ impl PackedColumns<'_, '_> {
     #[inline(always)]
     fn blocks<S: Int8Simd, const B: usize>(&mut self, simd: S, block: usize) -> usize {
         let Self { stage, layer, form, window, .. } = *self;
-        let blocks = core::array::from_fn(|b| form.block(layer.packed, block + b));
+        let blocks: [_; B] = core::array::from_fn(|b| form.block(layer.packed, block + b));
         let operands = Operands {
             form,
             window,
@@ -62,8 +62,71 @@ impl PackedColumns<'_, '_> {
         let offset = if form.is_depthwise { 0 } else { S::OFFSET };
         let bases = bases(simd, &blocks, layer.range.input, offset);
         let ends = Ends::of(simd, &layer.range, stage.capped);
-        let columns = self.out.len() / form.outputs.max(1);
-        let at_once = (PLACES / (stage.pool() * stage.pool())).max(1);
+        if stage.pool() == 1 {
+            self.unpooled(simd, &operands, (&bases, &ends), block);
+        } else {
+            self.pooled(simd, &operands, (&bases, &ends), block);
+        }
+        B
+    }
+
+    /// All columns of a stage that does not pool: a column is a position.
+    #[inline(always)]
+    fn unpooled<S: Int8Simd, const B: usize>(
+        &mut self,
+        simd: S,
+        operands: &Operands<'_, '_, B>,
+        ends: (&[S::Sums; B], &Ends<S::Sums>),
+        block: usize,
+    ) {
+        let columns = self.out.len() / self.form.outputs.max(1);
+        let is_wide = S::MANY_REGISTERS || self.form.is_depthwise;
+        let mut column = 0;
+        while column < columns {
+            column += match columns - column {
+                4.. if is_wide => self.tile::<S, 4, B>(simd, operands, ends, (block, column)),
+                2.. => self.tile::<S, 2, B>(simd, operands, ends, (block, column)),
+                _ => self.tile::<S, 1, B>(simd, operands, ends, (block, column)),
+            };
+        }
+    }
+
+    /// `P` columns from column `column` on; returns `P`.
+    #[inline(always)]
+    fn tile<S: Int8Simd, const P: usize, const B: usize>(
+        &mut self,
+        simd: S,
+        operands: &Operands<'_, '_, B>,
+        (bases, ends): (&[S::Sums; B], &Ends<S::Sums>),
+        (block, column): (usize, usize),
+    ) -> usize {
+        let step = self.stage.column_step() * self.stage.input().channels;
+        let mut places = [Place::default(); P];
+        for (place, q) in places.iter_mut().zip(self.first + column..) {
+            place.start = q * step;
+        }
+        let mut sums = [[simd.splat(0); B]; P];
+        operands.tile(simd, &places, &mut sums);
+        for (p, sums) in sums.iter().enumerate() {
+            for (b, ((sum, base), own)) in sums.iter().zip(bases).zip(&operands.blocks).enumerate() {
+                let (bytes, alive) = ends.outputs(simd, own, simd.add(*sum, *base));
+                self.put(column + p, (block + b) * FILTERS, &bytes, (alive, [0; 4]));
+            }
+        }
+        P
+    }
+
+    /// All columns of a stage that pools.
+    #[inline(always)]
+    fn pooled<S: Int8Simd, const B: usize>(
+        &mut self,
+        simd: S,
+        operands: &Operands<'_, '_, B>,
+        (bases, ends): (&[S::Sums; B], &Ends<S::Sums>),
+        block: usize,
+    ) {
+        let columns = self.out.len() / self.form.outputs.max(1);
+        let at_once = (PLACES / (self.stage.pool() * self.stage.pool())).max(1);
         let mut sums = [[simd.splat(0); B]; PLACES];
         let mut column = 0;
         while column < columns {
@@ -74,16 +137,15 @@ impl PackedColumns<'_, '_> {
             for (c, end) in ends_of.into_iter().take(count).enumerate() {
                 let own = sums.get(from..end).unwrap_or(&[]);
                 let inside = places.inside.get(from..end).unwrap_or(&[]);
-                for (b, (operands, base)) in blocks.iter().zip(bases).enumerate() {
-                    let (sum, winner) = pooled(simd, own, b, inside);
-                    let (bytes, alive) = ends.outputs(simd, operands, simd.add(sum, base));
+                for (b, (own_block, base)) in operands.blocks.iter().zip(bases).enumerate() {
+                    let (sum, winner) = largest(simd, own, b, inside);
+                    let (bytes, alive) = ends.outputs(simd, own_block, simd.add(sum, *base));
                     self.put(column + c, (block + b) * FILTERS, &bytes, (alive, winner));
                 }
                 from = end;
             }
             column += count;
         }
-        B
     }
 
     /// The positions under `count` columns from column `column` on, and where those of each end.
@@ -148,7 +210,7 @@ impl PackedColumns<'_, '_> {
 /// The largest sums of block `b`, and who they are from: two planes of the row inside the window, two of the column. Of equal
 /// sums the first wins.
 #[inline(always)]
-fn pooled<S: Int8Simd, const B: usize>(
+fn largest<S: Int8Simd, const B: usize>(
     simd: S,
     sums: &[[S::Sums; B]],
     b: usize,

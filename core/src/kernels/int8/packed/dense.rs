@@ -85,6 +85,11 @@ pub(crate) struct PackedDense<'a, 'b> {
 impl Int8Kernel for PackedDense<'_, '_> {
     #[inline(always)]
     fn run<S: Int8Simd>(mut self, simd: S) {
+        let (masks, stride) = &mut self.masks;
+        let samples = if masks.is_empty() { 0 } else { self.samples };
+        for sample in 0..samples {
+            span_mut(masks, sample * *stride, self.stage.mask_len()).fill(0);
+        }
         let (mut block, blocks) = (0, self.stage.units.div_ceil(FILTERS));
         while block < blocks {
             block += match blocks - block {

@@ -49,8 +49,9 @@ impl<const B: usize> Operands<'_, '_, B> {
         }
     }
 
+    /// The sums at `P` places.
     #[inline(always)]
-    fn tile<S: Int8Simd, const P: usize>(&self, simd: S, places: &[Place; P], sums: &mut [[S::Sums; B]; P]) {
+    pub(super) fn tile<S: Int8Simd, const P: usize>(&self, simd: S, places: &[Place; P], sums: &mut [[S::Sums; B]; P]) {
         if B == 1 && self.form.is_depthwise {
             self.depthwise(simd, places, sums);
         } else {
