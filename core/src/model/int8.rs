@@ -202,7 +202,7 @@ impl Weights for i8 {
 
     #[cfg(feature = "std")]
     fn transpose(plan: &Stages, tensors: &[Int8Tensors<'_>], _: Level, target: &mut [f32]) {
-        prepared::prepare(plan, tensors, target);
+        prepared::prepare(plan, tensors.iter().map(Int8Tensors::layer), target);
     }
 
     #[cfg(not(feature = "std"))]

@@ -10,7 +10,6 @@
 //! A real weight is `integer * scale of its output channel`. The transposed ones lie as a [`Model<f32>`](crate::Model) has them,
 //! with unused room for those of Winograd.
 
-use super::int8::Int8Tensors;
 use crate::kernels::conv;
 use crate::kernels::int8::Int8Layer;
 use crate::kernels::int8::packed::{Form, pack};
@@ -63,7 +62,7 @@ pub(super) fn packed(prepared: &[f32], index: usize) -> &[i32] {
 }
 
 /// Writes all of it to `target`, of [`len`] elements or more.
-pub(super) fn prepare(plan: &Stages, tensors: &[Int8Tensors<'_>], target: &mut [f32]) {
+pub(super) fn prepare<'a>(plan: &Stages, layers: impl Iterator<Item = Int8Layer<'a>>, target: &mut [f32]) {
     let mut start = starts_len(plan) + convolutions_len(plan);
     for (index, stage) in plan.all().iter().enumerate() {
         for (part, len) in lengths(stage).into_iter().enumerate() {
@@ -73,8 +72,7 @@ pub(super) fn prepare(plan: &Stages, tensors: &[Int8Tensors<'_>], target: &mut [
     }
     let mut rest = rest_mut(target, starts_len(plan));
     let mut convolutions = take(&mut rest, convolutions_len(plan));
-    for (stage, tensors) in plan.all().iter().zip(tensors) {
-        let layer = tensors.layer();
+    for (stage, layer) in plan.all().iter().zip(layers) {
         let [weights, packed] = lengths(stage).map(|len| take(&mut rest, len));
         match stage {
             Stage::Spatial(spatial) if spatial.operation != Operation::Depthwise => {

@@ -16,9 +16,9 @@ use super::neon;
 #[cfg(feature = "std")]
 use super::portable::Portable;
 use super::portable::Scalar;
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
-use super::x86;
 use super::{Kernel, Simd};
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use super::{x86, x86_token};
 
 /// The vectors to use. A model has one: [`Model::with_level`](crate::Model::with_level).
 ///
@@ -51,10 +51,10 @@ impl Level {
     pub fn detect() -> Self {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         {
-            if x86::Avx512::detect().is_some() {
+            if x86_token::Avx512::detect().is_some() {
                 return Self::Avx512;
             }
-            if x86::Avx2::detect().is_some() {
+            if x86_token::Avx2::detect().is_some() {
                 return Self::Avx2;
             }
         }
@@ -115,13 +115,13 @@ impl Level {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if self == Self::Avx512
-            && let Some(simd) = x86::Avx512::detect()
+            && let Some(simd) = x86_token::Avx512::detect()
         {
             return x86::run_avx512(simd, kernel);
         }
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if matches!(self, Self::Avx512 | Self::Avx2)
-            && let Some(simd) = x86::Avx2::detect()
+            && let Some(simd) = x86_token::Avx2::detect()
         {
             return x86::run_avx2(simd, kernel);
         }

@@ -31,6 +31,8 @@ mod neon;
 mod portable;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod x86;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod x86_token;
 
 use crate::number::Number;
 pub use level::Level;

@@ -1,37 +1,13 @@
 //! AVX2 and AVX-512 vectors.
 //!
-//! The processor's instructions are `unsafe` functions. A token, [`Avx2`] or [`Avx512`], allows them: it exists only after
-//! the processor was asked for them. Loads and stores take slices whose lengths were checked, or mask what is not there.
+//! Loads and stores take slices whose lengths were checked, or mask what is not there.
 //! (Other `unsafe` code of the crate: `neon.rs`, and the assembly for Cortex-M in `kernels/sparse` and `number`.)
 
 use super::int8::{Avx2Int8, Avx512Int8, Int8Kernel};
+use super::x86_token::{Avx2, Avx512, proven};
 use super::{Kernel, Simd};
 use crate::number::{Kind, Number};
 use core::arch::x86_64::*;
-
-/// Proof of AVX2, FMA and F16C.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
-
-/// Proof of AVX-512F, AVX2, FMA and F16C.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
-
-impl Avx2 {
-    pub(crate) fn detect() -> Option<Self> {
-        let found = std::is_x86_feature_detected!("avx2")
-            && std::is_x86_feature_detected!("fma")
-            && std::is_x86_feature_detected!("f16c");
-        found.then_some(Self(()))
-    }
-}
-
-impl Avx512 {
-    pub(crate) fn detect() -> Option<Self> {
-        let found = std::is_x86_feature_detected!("avx512f") && Avx2::detect().is_some();
-        found.then_some(Self(()))
-    }
-}
 
 /// Compiles `kernel` with AVX2 instructions.
 pub(crate) fn run_avx2<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
@@ -58,18 +34,6 @@ pub(crate) fn run_avx512<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
         inner(simd, kernel)
     }
 }
-
-/// One instruction whose feature the token `self` proves.
-macro_rules! proven {
-    ($instruction:expr) => {{
-        // SAFETY: `self` exists only if the processor has the feature; no memory is touched.
-        #[allow(unsafe_code, reason = "the features were detected")]
-        unsafe {
-            $instruction
-        }
-    }};
-}
-pub(super) use proven;
 
 impl Simd for Avx2 {
     type Vector = __m256;

@@ -4,7 +4,8 @@
 //! requantise.rs   from a sum of products to a byte              conv.rs      convolution + ReLU + max-pooling, depthwise
 //! average.rs      average pooling                               add.rs       sum of two maps
 //! dense.rs        dense layer                                   blocks.rs    convolution by blocks of positions, with
-//! depthwise.rs    depthwise convolution                         dots.rs, unpack.rs, cortex_m.rs   what both multiply with
+//! depthwise.rs    depthwise convolution                         dots.rs, unpack.rs, outputs.rs, cortex_m.rs   its loops
+//! columns.rs      which way is taken
 //! packed/         all of that with a host's vectors
 //! ```
 //! A value is `scale * (byte - zero point)`. Products are those of a byte less its zero point and a weight, so what is padded

@@ -4,7 +4,8 @@
 use super::kernels::{Backward, Forward, Target};
 #[cfg(feature = "std")]
 use super::packed;
-use crate::pass::{backward, int8};
+use super::samples::by_rows;
+use crate::pass::backward;
 use crate::span::{span, span_mut};
 
 /// Runs the network on a batch.
@@ -14,21 +15,6 @@ pub(in crate::pass) fn forward(pass: Forward<'_, '_, '_, i8>) {
         return packed::forward(pass);
     }
     by_rows(pass);
-}
-
-/// Sample by sample.
-pub(super) fn by_rows(pass: Forward<'_, '_, '_, i8>) {
-    let Forward { layout, model, count, image, parts } = pass;
-    let (classes, mask_len) = (layout.network.classes(), parts.masks.len() / layout.samples.max(1));
-    let logits = layout.logits(count);
-    let logits = span_mut(parts.outputs, logits.start, logits.len());
-    for sample in 0..count {
-        let logits = span_mut(logits, sample * classes, classes);
-        let masks = span_mut(parts.masks, sample * mask_len, mask_len);
-        int8::forward(model, image(sample), logits, masks, parts.rows);
-    }
-    // A backward pass over whole maps skips features that are 0.
-    parts.features.fill(1.0);
 }
 
 /// From the gradient of the logits to that of the images. (No batch of integers is made for training.)

@@ -73,6 +73,7 @@ mod layout;
 #[cfg(feature = "std")]
 mod packed;
 mod record;
+mod samples;
 
 use core::marker::PhantomData;
 

@@ -7,8 +7,8 @@
 //! Bytes lie in parts that the backward pass does not read: features where their gradient will be, if there is to be one, and
 //! outputs of dense layers where other networks have f32.
 
-use super::int8::by_rows;
 use super::kernels::{self, Backward, Forward};
+use super::samples::by_rows;
 use crate::kernels::int8::packed::{PackedDense, Target};
 use crate::model::Model;
 use crate::network::plan::Stages;

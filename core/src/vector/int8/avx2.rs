@@ -1,6 +1,6 @@
 //! AVX2: two registers hold 16 integers; sums of pairs of products take four.
 
-use super::super::x86::{Avx2, Avx512, proven};
+use super::super::x86_token::{Avx2, Avx512, proven};
 use super::{FILTERS, Int8Kernel, Int8Simd, Multipliers};
 use core::arch::x86_64::*;
 

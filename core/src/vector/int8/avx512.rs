@@ -1,6 +1,6 @@
 //! AVX-512 with VNNI: a register holds the sums of 16 filters.
 
-use super::super::x86::proven;
+use super::super::x86_token::proven;
 use super::{FILTERS, Int8Kernel, Int8Simd, Multipliers};
 use core::arch::x86_64::*;
 
