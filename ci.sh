@@ -103,9 +103,20 @@ arm() (
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
     cargo test --release --target aarch64-unknown-linux-gnu -p midge-core --features std --test reference
+    # Integers with the dot product of four bytes, and on a processor without it.
+    cargo test --release --target aarch64-unknown-linux-gnu -p midge-core --features std --lib int8
+    QEMU_CPU=cortex-a57 cargo test --release --target aarch64-unknown-linux-gnu -p midge-core --features std --lib int8
 )
 
 flip_link() { command -v flip-link > /dev/null || cargo install --locked flip-link; }
+
+# A program of the firmware with a model and images of `MIDGE_DEPLOYED`.
+deployed() {
+    local model=$1 images=$2 program=$3
+    shift 3
+    MIDGE_MODEL=$MIDGE_DEPLOYED/models/$model.tflite MIDGE_DATA=$MIDGE_DEPLOYED/reference/$images.safetensors \
+        cargo run --release --bin "$program" -- "$@"
+}
 
 # The firmware on emulated boards: the same results as on the host, no panic, no more code, RAM or instructions.
 firmware() (
@@ -126,11 +137,25 @@ firmware() (
     cargo run --release --bin selftest &
     cargo run --release --bin bench -- --check ../benches/device.txt
     wait $!
+    # Models of integers: their logits are the host's bytes, and it is noticed if they cost more.
+    if [ -d "${MIDGE_DEPLOYED:-}/models" ]; then
+        deployed kws_dscnn_int8 kws bench --check ../benches/device-kws_dscnn_int8.txt
+        deployed kws_dscnn_int8 kws demo
+        deployed kws_dscnn_int8 kws selftest
+        deployed mnist_cnn_int8 mnist_cnn selftest
+        deployed ic_resnet8_int8 ic_synthetic selftest
+        deployed vww_mobilenet_int8 vww_synthetic selftest
+        deployed sww_conv1d_int8 sww selftest
+    else
+        not_run "models of real microcontrollers on the board; MIDGE_DEPLOYED names no folder of their files"
+    fi
     # Other processors, on the bundled digits only.
     unset MIDGE_DATA
     cargo run --release --no-default-features --features qemu-an500 --bin selftest &
     cargo run --release --no-default-features --features qemu-an505 --target thumbv8m.main-none-eabihf --bin selftest
     wait $!
+    MIDGE_MODEL=plain-int8 \
+        cargo run --release --no-default-features --features qemu-an505 --target thumbv8m.main-none-eabihf --bin selftest
 )
 
 # The real boards: everything has to fit.
