@@ -105,7 +105,7 @@ impl Network {
     /// use midge_core::MNIST_CNN;
     ///
     /// const INT8: midge_core::Network = MNIST_CNN.int8();
-    /// assert!(INT8.is_int8() && 2 * INT8.inference_len() < MNIST_CNN.inference_len());
+    /// assert!(INT8.is_int8() && INT8.inference_len() < MNIST_CNN.inference_len());
     /// ```
     pub const fn int8(self) -> Self {
         Self { stages: self.stages.int8(self.input), ..self }

@@ -5,7 +5,7 @@ use bytemuck::Pod;
 
 use super::contribution::{contribute, contribute_int8};
 use super::operands::{Int8Operands, Operands};
-use super::sources::{InputRowGradient, NewRow, Sources};
+use super::sources::{InputRowGradient, Int8Image, NewRow, Sources};
 use crate::kernels::average;
 use crate::kernels::conv::{Columns, GradientRow};
 use crate::kernels::int8::dense::Int8InputGradient;
@@ -13,13 +13,15 @@ use crate::kernels::int8::{self, Grid};
 use crate::kernels::sparse::live_bits;
 use crate::model::{Chain, Model, Weights};
 use crate::network::plan::{Spatial, WORD_BITS};
-use crate::span::{span_mut, split, split_mut};
+use crate::span::{span, span_mut, split, split_mut};
 use crate::vector::Simd;
 
 /// The numbers of a pass.
 pub(crate) trait Arithmetic: Weights {
     /// What a row consists of.
     type Value: Pod;
+    /// What an image consists of.
+    type Image<'a>: Copy + From<&'a [f32]>;
 
     /// Elements of `slots` padded input rows with their bits.
     fn input_rows_len(stage: &Spatial, slots: usize) -> usize;
@@ -40,9 +42,13 @@ pub(crate) trait Arithmetic: Weights {
     /// Notes which values of a row are not zero.
     fn finish<S: Simd>(simd: S, row: NewRow<'_, Self::Value>);
     /// A whole image as a network without spatial stages reads it; `place` has room for it where it has to be converted.
-    fn whole_image<'b>(model: &Model<'_, Self>, image: &'b [f32], place: &'b mut [Self::Value]) -> &'b [Self::Value];
-    /// A part of an image as the first stage reads it.
-    fn read_image(model: &Model<'_, Self>, image: &[f32], target: &mut [Self::Value]);
+    fn whole_image<'i: 'b, 'b>(
+        model: &Model<'_, Self>,
+        image: Self::Image<'i>,
+        place: &'b mut [Self::Value],
+    ) -> &'b [Self::Value];
+    /// The pixels of an image from `first` on, as many as `target` takes, as the first stage reads them.
+    fn read_image(model: &Model<'_, Self>, image: Self::Image<'_>, first: usize, target: &mut [Self::Value]);
     /// Makes as many columns of stage `index` as `out` takes, and their bits unless `masks` is empty.
     fn make<S: Simd>(
         simd: S,
@@ -78,6 +84,7 @@ macro_rules! float {
     ($weights:ty) => {
         impl Arithmetic for $weights {
             type Value = f32;
+            type Image<'a> = &'a [f32];
 
             #[inline(always)]
             fn input_rows_len(stage: &Spatial, slots: usize) -> usize {
@@ -113,11 +120,12 @@ macro_rules! float {
                 }
             }
             #[inline(always)]
-            fn whole_image<'b>(_: &Model<'_, Self>, image: &'b [f32], _: &'b mut [f32]) -> &'b [f32] {
+            fn whole_image<'i: 'b, 'b>(_: &Model<'_, Self>, image: &'i [f32], _: &'b mut [f32]) -> &'b [f32] {
                 image
             }
             #[inline(always)]
-            fn read_image(_: &Model<'_, Self>, image: &[f32], target: &mut [f32]) {
+            fn read_image(_: &Model<'_, Self>, image: &[f32], first: usize, target: &mut [f32]) {
+                let image = span(image, first, target.len());
                 target.iter_mut().zip(image).for_each(|(target, x)| *target = *x);
             }
             #[inline(always)]
@@ -174,6 +182,7 @@ float!(Chain<half::f16>);
 
 impl Arithmetic for i8 {
     type Value = i8;
+    type Image<'a> = Int8Image<'a>;
 
     fn input_rows_len(stage: &Spatial, slots: usize) -> usize {
         stage.values_len(slots)
@@ -194,16 +203,25 @@ impl Arithmetic for i8 {
         model.quantised(index).range.input as i8
     }
     fn finish<S: Simd>(_: S, _: NewRow<'_, i8>) {}
-    fn whole_image<'b>(model: &Model<'_, Self>, image: &'b [f32], place: &'b mut [i8]) -> &'b [i8] {
+    fn whole_image<'i: 'b, 'b>(model: &Model<'_, Self>, image: Int8Image<'i>, place: &'b mut [i8]) -> &'b [i8] {
         let place = span_mut(place, 0, image.len());
-        Self::read_image(model, image, place);
+        Self::read_image(model, image, 0, place);
         place
     }
     // With a host's vectors.
     #[cfg_attr(feature = "std", inline(always))]
-    fn read_image(model: &Model<'_, Self>, image: &[f32], target: &mut [i8]) {
-        let grid = model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 });
-        target.iter_mut().zip(image).for_each(|(target, x)| *target = grid.round(*x));
+    fn read_image(model: &Model<'_, Self>, image: Int8Image<'_>, first: usize, target: &mut [i8]) {
+        match image {
+            Int8Image::Real(image) => {
+                let grid = model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 });
+                let image = span(image, first, target.len());
+                target.iter_mut().zip(image).for_each(|(target, x)| *target = grid.round(*x));
+            }
+            Int8Image::Integers(image) => {
+                let image = span(image, first, target.len());
+                target.iter_mut().zip(image).for_each(|(target, x)| *target = *x);
+            }
+        }
     }
     #[inline(always)]
     fn make<S: Simd>(

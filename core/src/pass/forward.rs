@@ -70,7 +70,7 @@ impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
         let places = &Keep::Window.places::<T>(plan);
         let mut spatial = Some(ForwardRows {
             model,
-            image,
+            image: image.into(),
             keep: Keep::Window,
             places,
             rows,

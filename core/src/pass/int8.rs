@@ -3,6 +3,7 @@
 
 use super::keep::Keep;
 use super::rows::{ForwardRows, Sink};
+use super::sources::Int8Image;
 use crate::kernels::int8::Int8Layer;
 use crate::kernels::int8::dense::Int8Accumulate;
 #[cfg(feature = "std")]
@@ -14,7 +15,7 @@ use crate::vector::{Kernel, Simd};
 
 struct Int8Forward<'m, 'a, 'b> {
     model: &'a Model<'m, i8>,
-    image: &'a [f32],
+    image: Int8Image<'a>,
     logits: &'b mut [f32],
     masks: &'b mut [u32],
     work: &'b mut [f32],
@@ -22,7 +23,13 @@ struct Int8Forward<'m, 'a, 'b> {
 
 /// Runs the network; the logits are real numbers. The arguments are those of [`forward`](super::forward::forward).
 #[inline(never)]
-pub(super) fn forward(model: &Model<'_, i8>, image: &[f32], logits: &mut [f32], masks: &mut [u32], work: &mut [f32]) {
+pub(super) fn forward(
+    model: &Model<'_, i8>,
+    image: Int8Image<'_>,
+    logits: &mut [f32],
+    masks: &mut [u32],
+    work: &mut [f32],
+) {
     model.level().run(Int8Forward { model, image, logits, masks, work });
 }
 

@@ -30,7 +30,7 @@ use crate::vector::Simd;
 /// Where a forward pass through the spatial stages reads and writes.
 pub(crate) struct ForwardRows<'m, 'a, 'b, T: Arithmetic> {
     pub model: &'a Model<'m, T>,
-    pub image: &'a [f32],
+    pub image: T::Image<'a>,
     pub keep: Keep,
     /// Where those rows lie, as [`Keep::places`] counts it.
     pub places: &'a Places<T>,
@@ -65,7 +65,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     pub(crate) fn run<S: Simd>(mut self, simd: S, mut sink: impl Sink<T::Value>) {
         let plan = self.model.network().plan();
         let Some(last) = plan.spatial_count().checked_sub(1) else {
-            return sink.accept(simd, 0, T::whole_image(self.model, self.image, self.tail));
+            return sink.accept(simd, 0, T::whole_image(self.model, self.image, &mut *self.tail));
         };
         let mut progress = T::PerStage::<Progress>::default();
         T::fill(&mut progress, plan.spatial_count());
@@ -115,9 +115,9 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     fn image_row<S: Simd>(&mut self, simd: S, (index, stage): (usize, &Spatial), row: usize) {
         let plan = self.model.network().plan();
         let len = stage.input().row_len();
-        let image = span(self.image, (row - stage.pad_top()) * len, len);
         let (_, mut new) = self.keep.next_row::<T>((plan, self.places), self.rows, (index, stage), row);
-        T::read_image(self.model, image, new.content(T::zero(self.model, index)));
+        let first = (row - stage.pad_top()) * len;
+        T::read_image(self.model, self.image, first, new.content(T::zero(self.model, index)));
         T::finish(simd, new);
         if T::GRAPHS {
             self.add_up((index, stage), row);

@@ -31,3 +31,28 @@ pub(super) struct InputRowGradient<'b> {
     /// `[column][i]`, without padding.
     pub target: &'b mut [f32],
 }
+
+/// An image of a network of integers.
+#[derive(Clone, Copy)]
+pub(crate) enum Int8Image<'a> {
+    /// Real numbers, of which the network sees the nearest integers.
+    Real(&'a [f32]),
+    /// The integers.
+    Integers(&'a [i8]),
+}
+
+impl<'a> From<&'a [f32]> for Int8Image<'a> {
+    fn from(image: &'a [f32]) -> Self {
+        Self::Real(image)
+    }
+}
+
+impl Int8Image<'_> {
+    /// Number of pixels.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Real(image) => image.len(),
+            Self::Integers(image) => image.len(),
+        }
+    }
+}

@@ -49,7 +49,7 @@ impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
         let rows_len = if keep == Keep::All { keep.rows_len::<T>(plan) } else { 0 };
         let places = &keep.places::<T>(plan);
         for sample in 0..*count {
-            let image = image(sample);
+            let image = image(sample).into();
             let rows = rest_mut(parts.rows, sample * rows_len);
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let spatial =

@@ -59,7 +59,7 @@ impl Kernel for PackedForward<'_, '_, '_> {
         for sample in 0..count {
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let (rows, tail) = (bytemuck::cast_slice_mut(parts.rows), bytemuck::cast_slice_mut(parts.tail));
-            let (image, keep, scratch) = (image(sample), Keep::Window, &mut [][..]);
+            let (image, keep, scratch) = (image(sample).into(), Keep::Window, &mut [][..]);
             let spatial = ForwardRows { model, image, keep, places, rows, masks, tail, scratch };
             spatial.run(simd, span_mut(bytes, sample * features, features));
         }

@@ -13,7 +13,7 @@ pub(super) fn by_rows(pass: Forward<'_, '_, '_, i8>) {
     for sample in 0..count {
         let logits = span_mut(logits, sample * classes, classes);
         let masks = span_mut(parts.masks, sample * mask_len, mask_len);
-        int8::forward(model, image(sample), logits, masks, parts.rows);
+        int8::forward(model, image(sample).into(), logits, masks, parts.rows);
     }
     // A backward pass over whole maps skips features that are 0.
     parts.features.fill(1.0);
