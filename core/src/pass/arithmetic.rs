@@ -219,7 +219,9 @@ impl Arithmetic for i8 {
             }
             Int8Image::Integers(image) => {
                 let image = span(image, first, target.len());
-                target.iter_mut().zip(image).for_each(|(target, x)| *target = *x);
+                if image.len() == target.len() {
+                    target.copy_from_slice(image);
+                }
             }
         }
     }

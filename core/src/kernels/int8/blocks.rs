@@ -238,7 +238,7 @@ fn fill(
             let staged = span_mut(staged, 0, (rows * run).next_multiple_of(4));
             staged.iter_mut().rev().take(3).for_each(|byte| *byte = zero as i8);
             for ky in 0..rows {
-                span_mut(staged, ky * run, run).iter_mut().zip(x(ky)).for_each(|(byte, x)| *byte = *x);
+                copy(x(ky), span_mut(staged, ky * run, run));
             }
             unpack_all(staged, zero, (p, count), patch);
         }
@@ -264,6 +264,15 @@ pub(super) fn accumulate(layer: Int8Layer<'_>, inputs: usize, (first, x): (usize
         let weights = rest(layer.weights, first + piece * INPUTS);
         add_all_dots::<1>(sums, &patch, weights, (x.len(), inputs));
     }
+}
+
+/// Copies bytes, by words as far as they go.
+#[inline(always)]
+fn copy(from: &[i8], to: &mut [i8]) {
+    let (words, bytes) = from.as_chunks::<4>();
+    let (to_words, to_bytes) = to.as_chunks_mut::<4>();
+    to_words.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
+    to_bytes.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
 }
 
 /// Unpacks elements, a multiple of 4, to the words of position `p` of `positions`.
