@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use midge_core::Network;
 use midge_trainer::any_weights::AnyWeights;
+use midge_trainer::data::Dataset;
 use midge_trainer::evaluation::classifier::Classifier as _;
 
 mod own_model;
@@ -19,21 +20,7 @@ fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).context("expected the name of a folder to write to")?);
     let (name, model) = own_model::chosen()?.context("MIDGE_MODEL names no model")?;
     let (images, images_are) = own_model::images(&model, std::env::var_os("MIDGE_DATA").as_deref())?;
-    let (pixels, pixel) = match model.input().grid {
-        Some(grid) => (
-            images.images.iter().map(|x| grid.round(*x) as u8).collect(),
-            format!(
-                "i8;\nfn pixel(bytes: &[u8]) -> f32 {{\n    midge_core::Grid {{ scale: {:?}, zero_point: {} }}\
-                 .value(bytes[0] as i8)\n}}",
-                grid.scale, grid.zero_point
-            ),
-        ),
-        None => (
-            images.images.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>(),
-            "f32;\nfn pixel(bytes: &[u8]) -> f32 {\n    f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])\n}"
-                .into(),
-        ),
-    };
+    let (pixels, pixel) = pixels(&model, &images);
     let mut source = network(model.network());
     let dtype = model.dtype();
     let weights = match (&*dtype, model.network().is_chain()) {
@@ -70,6 +57,25 @@ type Pixel = {pixel}
     save(&folder.join("own_model.safetensors"), &file)?;
     save(&folder.join("own_images.bin"), &pixels)?;
     save(&folder.join("own_model.rs"), source.as_bytes())
+}
+
+/// The bytes of the images, and the type of a pixel with the function that reads one.
+fn pixels(model: &AnyWeights, images: &Dataset) -> (Vec<u8>, String) {
+    match model.input().grid {
+        Some(grid) => (
+            images.images.iter().map(|x| grid.round(*x) as u8).collect(),
+            format!(
+                "i8;\nfn pixel(bytes: &[u8]) -> f32 {{\n    midge_core::Grid {{ scale: {:?}, zero_point: {} }}\
+                 .value(bytes[0] as i8)\n}}",
+                grid.scale, grid.zero_point
+            ),
+        ),
+        None => (
+            images.images.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>(),
+            "f32;\nfn pixel(bytes: &[u8]) -> f32 {\n    f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])\n}"
+                .into(),
+        ),
+    }
 }
 
 /// The architecture as a constant, whose buffers the compiler plans.

@@ -8,7 +8,7 @@ use static_cell::StaticCell;
 
 use crate::board::{self, Board};
 use crate::embedded::{self, CLASSES, NETWORK, PIXELS, SAMPLES, Weights};
-use crate::measure;
+use crate::measure::{self, Cost};
 use crate::screen::{Attacked, Cell, Scene, View, draw_attacked, draw_scene};
 
 /// The button goes from one to the next: of a digit's range, or of others' in steps of their grid.
@@ -96,6 +96,34 @@ fn rounded(x: f32, parts: f32) -> f32 {
     (x * parts + 0.5) as u32 as f32 / parts
 }
 
+/// The confidence of a view's class, with one decimal.
+fn percent(view: &View) -> f32 {
+    rounded(100.0 * view.probabilities[view.class], 10.0)
+}
+
+/// What an attack did to an image of class `label`.
+fn log(
+    (name, eps, model_name): (&str, f32, &str),
+    label: usize,
+    [before, after]: [&View; 2],
+    (outcome, cost): (&Outcome, &Cost),
+) {
+    defmt::println!(
+        "image {}  {}  eps {}  {}: \"{}\" {} %  ->  \"{}\" {} %  largest change {}  {} {}",
+        label,
+        name,
+        eps,
+        model_name,
+        before.class,
+        percent(before),
+        after.class,
+        percent(after),
+        rounded(outcome.largest_change, 1000.0),
+        cost.ticks,
+        board::TICK
+    );
+}
+
 /// One attack on one model with the image in `buffers`, measured, photographed, logged and drawn.
 fn attacked(
     board: &mut Board,
@@ -108,27 +136,13 @@ fn attacked(
     let (outcome, cost) = measure::measure(|| attack(name, model, (eps, label), buffers));
     let outcome = outcome?;
     let after = view(model, &buffers.adversarial, &mut buffers.work)?;
-    let percent = |view: &View| rounded(100.0 * view.probabilities[view.class], 10.0);
     let seen = if is_picture(model) {
         photograph(model, (seed, eps), buffers)?;
         Some(view(model, &buffers.picture, &mut buffers.work)?)
     } else {
         None
     };
-    defmt::println!(
-        "image {}  {}  eps {}  {}: \"{}\" {} %  ->  \"{}\" {} %  largest change {}  {} {}",
-        label,
-        name,
-        eps,
-        model_name,
-        before.class,
-        percent(&before),
-        after.class,
-        percent(&after),
-        rounded(outcome.largest_change, 1000.0),
-        cost.ticks,
-        board::TICK
-    );
+    log((name, eps, model_name), label, [&before, &after], (&outcome, &cost));
     let Buffers { image, adversarial, picture, .. } = buffers;
     let mut cells =
         [Cell { image, view: before }, Cell { image: adversarial, view: after }, Cell { image: picture, view: after }];

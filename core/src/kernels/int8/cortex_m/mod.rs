@@ -1,0 +1,58 @@
+//! Inner loops for Cortex-M processors that multiply two pairs of 16 bits at once (SMLAD), in assembly: the M4, the M7 and
+//! most M33. Each has a portable twin beside the function that calls it, with which the firmware's self-test compares it.
+//!
+//! ```text
+//! dots.rs   dot products with a patch      products.rs   products one by one, depthwise      outputs.rs   from sums to bytes
+//! ```
+
+use core::arch::asm;
+
+/// Tells the assembler that the processor has these instructions. (ARMv8-M leaves them to the processor.)
+#[cfg(armv8_m)]
+macro_rules! processor {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+#[cfg(not(armv8_m))]
+macro_rules! processor {
+    () => {
+        ""
+    };
+}
+
+mod dots;
+mod outputs;
+mod products;
+
+pub(super) use dots::{dots1, dots2, dots4, repeat4};
+pub(super) use outputs::{outputs_between, outputs_of_4, outputs_of_all_bytes};
+pub(super) use products::{add_products, add_products_of_3};
+
+/// Elements 0 and 2, and elements 1 and 3, of four bytes, less `zero`.
+#[inline(always)]
+#[allow(unsafe_code, reason = "inline assembly")]
+pub(super) fn unpack(bytes: [i8; 4], zero: i16) -> [u32; 2] {
+    let word = u32::from_le_bytes(bytes.map(|byte| byte as u8));
+    let (even, odd);
+    // SAFETY: registers only.
+    unsafe {
+        asm!(
+            processor!(),
+            "sxtab16 {odd}, {less}, {word}, ror #8",
+            "sxtab16 {even}, {less}, {word}",
+            word = in(reg) word,
+            less = in(reg) twice(-zero),
+            odd = out(reg) odd,
+            even = lateout(reg) even,
+            options(pure, nomem, nostack),
+        );
+    }
+    [even, odd]
+}
+
+/// A number in both halves of a word.
+#[inline(always)]
+fn twice(x: i16) -> u32 {
+    u32::from(x as u16) * 0x1_0001
+}
