@@ -272,7 +272,7 @@ fn stage(own: &Int8Stage, layers: &[Layer], (source, added): (usize, Option<usiz
                         (places.iter().map(|place| i32::from(input.values[*place])).sum::<i32>(), places.len() as i32);
                     let mean = (if sum > 0 { sum + n / 2 } else { sum - n / 2 }) / n;
                     let slopes = places.iter().map(|place| (source, *place, 1.0 / f64::from(n))).collect();
-                    sums.push((mean, mean.clamp(low, high) as i8, slopes));
+                    sums.push((mean - output_zero, mean.clamp(low, high) as i8, slopes));
                 }
             }
         }
@@ -283,16 +283,14 @@ fn stage(own: &Int8Stage, layers: &[Layer], (source, added): (usize, Option<usiz
                     |x: i8, zero: i32, number: usize| requantise((i32::from(x) - zero) << 20, own.multipliers[number]);
                 let sum = scaled(*x, zero, 0) + scaled(*y, added_zero, 1);
                 let value = byte(requantise(sum as i32, own.multipliers[2]));
-                sums.push((0, value, vec![(source, place, 1.0), (other, place, 1.0)]));
+                sums.push((sum as i32, value, vec![(source, place, 1.0), (other, place, 1.0)]));
             }
         }
         _ => {
             let values = input.values.iter().enumerate();
-            sums.extend(
-                values.map(|(place, x)| {
-                    (i32::from(*x), (i32::from(*x)).clamp(low, high) as i8, vec![(source, place, 1.0)])
-                }),
-            );
+            sums.extend(values.map(|(place, x)| {
+                (i32::from(*x) - zero, (i32::from(*x)).clamp(low, high) as i8, vec![(source, place, 1.0)])
+            }));
         }
     }
     for layer in layers {
@@ -317,8 +315,10 @@ fn stage(own: &Int8Stage, layers: &[Layer], (source, added): (usize, Option<usiz
     }
     let relu = layers.iter().any(|layer| matches!(layer, Layer::Relu | Layer::Relu6));
     let six = layers.contains(&Layer::Relu6);
-    let is_alive = |value: i8| (!relu || i32::from(value) > low) && (!six || i32::from(value) < high);
-    let slopes = sums.iter().map(|(_, value, slopes)| if is_alive(*value) { slopes.clone() } else { Vec::new() });
+    // A sum above zero is alive, also where rounding hides it.
+    let is_alive = |sum: i32, value: i8| (!relu || sum > 0) && (!six || i32::from(value) < high);
+    let slopes =
+        sums.iter().map(|(sum, value, slopes)| if is_alive(*sum, *value) { slopes.clone() } else { Vec::new() });
     Map { shape, slopes: slopes.collect(), values: sums.iter().map(|(_, value, _)| *value).collect() }
 }
 

@@ -140,8 +140,7 @@ fn finish(
     for (unit, sum) in sums.iter().enumerate() {
         let byte = layer.output(unit, *sum);
         put(unit, byte);
-        let value = i32::from(byte);
-        let is_alive = value > layer.range.low && !(stage.capped && value >= layer.range.high);
+        let is_alive = *sum > 0 && !(stage.capped && i32::from(byte) >= layer.range.high);
         if let Some(word) = masks.get_mut(unit / WORD_BITS) {
             *word |= u32::from(is_alive) << (unit % WORD_BITS);
         }

@@ -38,17 +38,22 @@ impl Int8Operands<'_, '_> {
         }
         match stage.operation {
             Operation::Conv | Operation::Identity | Operation::Depthwise => {
-                return simd.call(int8::conv::Int8Columns { stage, layer, window, first, out, masks, scratch });
+                simd.call(int8::conv::Int8Columns { stage, layer, window, first, out, masks, scratch });
             }
-            Operation::Average => int8::average::means(stage, &layer, (window.row, first), own, out),
+            Operation::Average => {
+                int8::average::means(stage, &layer, (window.row, first), own, out);
+                if stage.relu {
+                    int8::average::note_alive_means(stage, &layer, out, masks);
+                }
+            }
             Operation::Add => {
                 let start = first * stage.output().channels;
                 let (x, other) = (span(window.input_row(0).values, start, out.len()), span(own, start, out.len()));
                 int8::add::add_rows(&layer, x, other, out);
+                if stage.relu {
+                    int8::add::note_alive_sums(stage, &layer, [x, other, out], masks);
+                }
             }
-        }
-        if stage.relu {
-            int8::conv::note_alive(stage, &layer, out, masks);
         }
     }
 }

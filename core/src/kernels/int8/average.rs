@@ -2,6 +2,7 @@
 //! at most 255 inputs.
 
 use super::Int8Layer;
+use super::conv::{is_alive, note_alive};
 use crate::kernels::average::{columns, count};
 use crate::network::plan::Spatial;
 use crate::span::span;
@@ -40,4 +41,15 @@ fn value(bytes: [i8; 2]) -> i16 {
 
 fn bytes(value: i16) -> [i8; 2] {
     value.to_ne_bytes().map(|byte| byte as i8)
+}
+
+/// The bits of a ReLU behind an average, whose sums are not kept: those of its outputs.
+pub(crate) fn note_alive_means(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], masks: &mut [u32]) {
+    let channels = stage.output().channels.max(1);
+    for (masks, out) in masks.chunks_exact_mut(stage.words().max(1)).zip(out.chunks_exact(channels)) {
+        note_alive(masks, channels, |channel| {
+            let value = out.get(channel).copied().unwrap_or(0);
+            is_alive(stage, layer, (i32::from(value) - layer.range.output, value))
+        });
+    }
 }

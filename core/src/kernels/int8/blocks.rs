@@ -3,14 +3,14 @@
 //! has the same sums one by one.
 
 use super::Int8Layer;
-use super::conv::{Int8Columns, note_alive, note_alive_words};
+use super::conv::{Int8Columns, is_alive, note_alive};
 use super::depthwise;
 use super::dots::{add_all_dots, begin, patch_words};
 use super::outputs::{requantise_all, requantise_rows};
 use super::unpack::unpack;
 use crate::kernels::conv::Window;
 use crate::network::plan::{FILTERS, Operation, Spatial, WORD_BITS};
-use crate::span::{reach_mut, rest, rest_mut, span, span_mut, split_mut};
+use crate::span::{reach, reach_mut, rest, rest_mut, span, span_mut, split_mut};
 
 /// Whether a stage can be computed so.
 pub(super) fn suit(stage: &Spatial) -> bool {
@@ -30,10 +30,9 @@ pub(super) fn run(Int8Columns { stage, layer, window, first, out, masks, scratch
     let mut row = Row { stage, layer: &layer, window, first, out, masks, scratch };
     match stage.operation {
         Operation::Depthwise => row.depthwise(),
-        _ if stage.pool() > 1 => return row.windows(),
+        _ if stage.pool() > 1 => row.windows(),
         _ => row.neighbours(),
     }
-    note_alive(stage, &layer, row.out, row.masks);
 }
 
 /// A row, or some columns of it from `first` on.
@@ -61,6 +60,10 @@ impl Row<'_, '_> {
             let start = (self.first + column) * stage.column_step() * channels;
             depthwise::sums(stage, layer, self.window, start, sums);
             requantise_all((sums, 1), layer.multipliers, &layer.range, out);
+            if stage.relu && !self.masks.is_empty() {
+                let masks = reach_mut(self.masks, column * stage.words(), stage.words());
+                put_alive((stage, layer), (sums, 1), out, masks);
+            }
         }
     }
 
@@ -82,12 +85,20 @@ impl Row<'_, '_> {
     /// The columns at `places`, from `column` on; returns how many.
     #[inline(never)]
     fn block<const P: usize>(&mut self, column: usize, places: [Position; P]) -> usize {
-        let filters = self.stage.output().channels;
+        let (stage, layer, filters) = (self.stage, self.layer, self.stage.output().channels);
         let out = rest_of(self.out, column * filters);
+        let masks = reach_rest_mut(self.masks, column * stage.words());
         let sums = Sums { stage: self.stage, layer: self.layer, window: self.window, scratch: &mut *self.scratch };
         let range = self.layer.range;
         sums.for_each_block(&places, |first, sums, multipliers| {
-            requantise_rows::<P>(sums, multipliers, &range, (rest_of(out, first), filters));
+            let out = rest_of(out, first);
+            requantise_rows::<P>(sums, multipliers, &range, (&mut *out, filters));
+            if stage.relu && !masks.is_empty() {
+                for p in 0..P {
+                    let (sums, out) = (rest(sums, p), reach(out, p * filters, multipliers.len()));
+                    put_alive((stage, layer), (sums, P), out, rest_mut(masks, p * stage.words() + first / WORD_BITS));
+                }
+            }
         });
         P
     }
@@ -151,7 +162,9 @@ impl Row<'_, '_> {
                 }
             }
             requantise_all((sums, P), multipliers, &layer.range, out);
-            note_alive_words(stage, layer, out, rest_mut(masks, first / WORD_BITS));
+            if stage.relu {
+                put_alive((stage, layer), (sums, P), out, rest_mut(masks, first / WORD_BITS));
+            }
         });
     }
 }
@@ -167,6 +180,18 @@ fn put_winners(stage: &Spatial, masks: &mut [u32], word: usize, bits: [u32; WINN
             *target = bits;
         }
     }
+}
+
+/// The bits of outputs, the first of which starts a word, from every `step`-th sum.
+#[inline(never)]
+fn put_alive((stage, layer): (&Spatial, &Int8Layer<'_>), (sums, step): (&[i32], usize), out: &[i8], masks: &mut [u32]) {
+    let at = |o: usize| (sums.get(o * step).copied().unwrap_or(0), out.get(o).copied().unwrap_or(0));
+    note_alive(masks, out.len(), |o| is_alive(stage, layer, at(o)));
+}
+
+/// The words from `start` on, or nothing where no bits are kept.
+fn reach_rest_mut(masks: &mut [u32], start: usize) -> &mut [u32] {
+    masks.get_mut(start..).unwrap_or(&mut [])
 }
 
 /// The elements from `start` on.

@@ -35,39 +35,27 @@ impl Int8Columns<'_, '_> {
         for (column, out) in out.chunks_exact_mut(filters.max(1)).enumerate() {
             let masks = if masks.is_empty() { &mut [][..] } else { span_mut(masks, column * mask_len, mask_len) };
             for (o, out) in out.iter_mut().enumerate() {
-                let (value, place) = pooled(stage, &layer, window, (first + column, o));
+                let (sum, value, place) = pooled(stage, &layer, window, (first + column, o));
                 *out = value;
-                put_bits(stage, masks, o, (is_alive(stage, &layer, value), place));
+                put_bits(stage, masks, o, (is_alive(stage, &layer, (sum, value)), place));
             }
         }
     }
 }
 
-/// Whether an output is neither at the lower end of a ReLU nor at the upper end of a ReLU6. (At the largest byte it is alive:
-/// saturation is no part of the model.)
+/// Whether a sum is above 0 before any rounding, which could hide it, and its output is not at the end of a ReLU6. (At the largest
+/// byte it is alive: saturation is no part of the model.)
 #[inline(always)]
-fn is_alive(stage: &Spatial, layer: &Int8Layer<'_>, value: i8) -> bool {
-    let value = i32::from(value);
-    value > layer.range.low && !(stage.capped && value >= layer.range.high)
+pub(crate) fn is_alive(stage: &Spatial, layer: &Int8Layer<'_>, (sum, value): (i32, i8)) -> bool {
+    sum > 0 && !(stage.capped && i32::from(value) >= layer.range.high)
 }
 
-/// The bits of whole positions (`[column][channel]`) of a stage that does not pool.
-pub(crate) fn note_alive(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], masks: &mut [u32]) {
-    let words = stage.words();
-    if !stage.relu || masks.is_empty() {
-        return;
-    }
-    for (masks, out) in masks.chunks_exact_mut(words.max(1)).zip(out.chunks_exact(stage.output().channels.max(1))) {
-        note_alive_words(stage, layer, out, masks);
-    }
-}
-
-/// [`note_alive`] of one position, or of some channels from the first of a word on.
-pub(super) fn note_alive_words(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], masks: &mut [u32]) {
-    if stage.relu {
-        for (word, out) in masks.iter_mut().zip(out.chunks(WORD_BITS)) {
-            *word = out.iter().rev().fold(0, |bits, value| bits << 1 | u32::from(is_alive(stage, layer, *value)));
-        }
+/// The bits of one position, or of some channels from the first of a word on: `is_alive` says it of each of `count`.
+#[inline(always)]
+pub(crate) fn note_alive(masks: &mut [u32], count: usize, is_alive: impl Fn(usize) -> bool) {
+    for (word, first) in masks.iter_mut().zip((0..count).step_by(WORD_BITS)) {
+        let channels = first..count.min(first + WORD_BITS);
+        *word = channels.rev().fold(0, |bits, channel| bits << 1 | u32::from(is_alive(channel)));
     }
 }
 
@@ -88,7 +76,7 @@ fn put_bits(stage: &Spatial, masks: &mut [u32], o: usize, (is_alive, (wy, wx)): 
     }
 }
 
-/// The output of filter `o` at column `q`, and the place in the pooling window where it was found. Of equal sums the first
+/// The sum and the output of filter `o` at column `q`, and the place in the pooling window where it was found. Of equal sums the first
 /// wins.
 #[inline(always)]
 fn pooled(
@@ -96,7 +84,7 @@ fn pooled(
     layer: &Int8Layer<'_>,
     window: &Window<'_, i8>,
     (q, o): (usize, usize),
-) -> (i8, (usize, usize)) {
+) -> (i32, i8, (usize, usize)) {
     let mut best: Option<(i32, (usize, usize))> = None;
     for wy in 0..stage.pool() {
         for wx in 0..stage.pool() {
@@ -119,7 +107,7 @@ fn pooled(
         Operation::Identity => layer.range.output(sum),
         _ => layer.output(o, sum),
     };
-    (value, place)
+    (sum, value, place)
 }
 
 /// The sum of one filter at one position: window rows from `row` on, elements from `start` on.

@@ -10,11 +10,11 @@
 use super::kernels::{self, Backward, Forward};
 use super::samples::by_rows;
 use crate::kernels::int8::packed::{PackedDense, Target};
-use crate::model::Model;
-use crate::network::plan::Stages;
+use crate::kernels::masks::RowMasks;
+use crate::network::plan::{Stages, WORD_BITS};
 use crate::pass::keep::Keep;
 use crate::pass::rows::{ForwardRows, Sink};
-use crate::span::{reach_mut, span, span_mut, take};
+use crate::span::{reach_mut, rest, span, span_mut, take};
 use crate::vector::{Kernel, Simd};
 
 /// Runs the network on a batch.
@@ -60,11 +60,11 @@ impl Kernel for PackedForward<'_, '_, '_> {
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let (rows, tail) = (bytemuck::cast_slice_mut(parts.rows), bytemuck::cast_slice_mut(parts.tail));
             let (image, keep, scratch) = (image(sample).into(), Keep::Window, &mut [][..]);
-            let spatial = ForwardRows { model, image, keep, places, rows, masks, tail, scratch };
+            let spatial = ForwardRows { model, image, keep, places, rows, masks: &mut *masks, tail, scratch };
             spatial.run(simd, span_mut(bytes, sample * features, features));
+            note_live(plan, masks, reach_mut(live, sample * features, features));
         }
         let bytes = span(bytes, 0, count * features);
-        note_live(model, plan, bytes, live);
         let first = plan.spatial_count();
         let grid = model.logit_grid();
         let mut x = (bytes, features);
@@ -90,11 +90,19 @@ impl Kernel for PackedForward<'_, '_, '_> {
     }
 }
 
-/// Writes a number for each feature that is 0 where the ReLU before it is closed, as [`kernels`] asks for.
-fn note_live(model: &Model<'_, i8>, plan: &Stages, bytes: &[i8], live: &mut [f32]) {
-    let low = match plan.spatial_count().checked_sub(1) {
-        Some(last) if plan.spatial(last).is_some_and(|stage| stage.relu) => model.quantised(last).range.low,
-        _ => return,
-    };
-    live.iter_mut().zip(bytes).for_each(|(live, byte)| *live = (i32::from(*byte) - low) as f32);
+/// Writes a number for each feature of a sample that is 0 where the ReLU before it is closed, as [`kernels`] asks for.
+fn note_live(plan: &Stages, masks: &[u32], live: &mut [f32]) {
+    let Some(last) = plan.spatial_count().checked_sub(1) else { return };
+    let Some(stage) = plan.spatial(last).filter(|stage| stage.relu) else { return };
+    let rows = rest(masks, plan.mask_range(last).start).chunks_exact(stage.mask_row_len().max(1));
+    let shape = stage.output();
+    for (words, live) in rows.zip(live.chunks_exact_mut(shape.row_len().max(1))) {
+        let masks = RowMasks { stage, words };
+        for (column, live) in live.chunks_exact_mut(shape.channels.max(1)).enumerate() {
+            for (word, live) in live.chunks_mut(WORD_BITS).enumerate() {
+                let alive = masks.alive(column, word);
+                live.iter_mut().enumerate().for_each(|(bit, live)| *live = (alive >> bit & 1) as f32);
+            }
+        }
+    }
 }

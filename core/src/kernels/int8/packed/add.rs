@@ -50,7 +50,8 @@ impl Int8Kernel for PackedAdd<'_, '_> {
                 let other = simd.add(simd.widen(&sixteen(rest(other, first))), simd.splat(-layer.range.added));
                 let x = simd.requantise(x, x_by.by());
                 let other = simd.requantise(other, other_by.by());
-                let (bytes, alive) = ends.bytes(simd, simd.requantise(simd.add(x, other), by.by()));
+                let sums = simd.add(x, other);
+                let (bytes, alive) = ends.bytes(simd, sums, simd.requantise(sums, by.by()));
                 put_bytes(out, first, &bytes);
                 if stage.relu {
                     // None where no bits are kept.

@@ -12,6 +12,7 @@ pub(super) struct Ends<V> {
     low: V,
     high: V,
     zero: V,
+    nothing: V,
     /// Whether the upper end is that of a ReLU6.
     capped: bool,
 }
@@ -20,15 +21,15 @@ impl<V: Copy> Ends<V> {
     #[inline(always)]
     pub(super) fn of<S: Int8Simd<Sums = V>>(simd: S, range: &Range, capped: bool) -> Self {
         let (low, high) = (simd.splat(range.low - range.output), simd.splat(range.high - range.output));
-        Self { low, high, zero: simd.splat(range.output), capped }
+        Self { low, high, zero: simd.splat(range.output), nothing: simd.splat(0), capped }
     }
 
-    /// The bytes of what is left of a requantised sum, and a bit for each that is neither at the lower end nor at that of a
-    /// ReLU6.
+    /// The bytes of sums that were requantised to `x`, and a bit for each that is above 0 before any rounding and not at the end of
+    /// a ReLU6.
     #[inline(always)]
-    pub(super) fn bytes<S: Int8Simd<Sums = V>>(&self, simd: S, x: V) -> ([i8; FILTERS], u32) {
+    pub(super) fn bytes<S: Int8Simd<Sums = V>>(&self, simd: S, sums: V, x: V) -> ([i8; FILTERS], u32) {
         let x = simd.max(simd.min(x, self.high), self.low);
-        let mut alive = simd.greater(x, self.low);
+        let mut alive = simd.greater(sums, self.nothing);
         if self.capped {
             alive &= simd.greater(self.high, x);
         }
@@ -38,7 +39,7 @@ impl<V: Copy> Ends<V> {
     /// [`Self::bytes`] of sums of a block.
     #[inline(always)]
     pub(super) fn outputs<S: Int8Simd<Sums = V>>(&self, simd: S, block: &Block<'_>, sums: V) -> ([i8; FILTERS], u32) {
-        self.bytes(simd, simd.requantise(sums, block.multipliers))
+        self.bytes(simd, sums, simd.requantise(sums, block.multipliers))
     }
 }
 
