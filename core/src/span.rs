@@ -5,11 +5,14 @@
 //! | [`span`], [`span_mut`] | `len` elements from `start` on | a fault |
 //! | [`rest`], [`rest_mut`] | all from `start` on | a fault |
 //! | [`split`], [`split_mut`], [`take`] | the first `len`, and the others | a fault |
+//! | [`copy_part`] | elements to another place | a fault |
 //! | [`reach`], [`reach_mut`], [`reach_rest`] | as above | the empty slice, on purpose |
 //!
 //! Every offset here follows from a [`Network`](crate::Network) and a buffer whose lengths were checked. A build with debug
 //! assertions stops at a wrong one. Without them it gives the empty slice, which tells the compiler that nothing can go
 //! wrong. Where the end of a slice may be passed, [`reach`] and its kin say so.
+
+use core::ops::Range;
 
 /// Elements of a cache line of a host. A vector across two lines takes two accesses.
 pub(crate) const CACHE_LINE: usize = 16;
@@ -99,6 +102,22 @@ pub(crate) fn take<'a, T>(x: &mut &'a mut [T], len: usize) -> &'a mut [T] {
         }
         None => &mut [],
     }
+}
+
+/// Copies the elements `from` to the place `to`; the two do not overlap.
+#[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
+pub(crate) fn copy_part<T: Copy>(x: &mut [T], from: Range<usize>, to: usize) {
+    let len = from.len();
+    debug_assert!(from.end <= to || to + len <= from.start, "{from:?} to {to}");
+    let (source, target) = if from.start < to {
+        let (front, back) = split_mut(x, to);
+        (span(front, from.start, len), span_mut(back, 0, len))
+    } else {
+        let (front, back) = split_mut(x, from.start);
+        (span(back, 0, len), span_mut(front, to, len))
+    };
+    target.iter_mut().zip(source).for_each(|(target, x)| *target = *x);
 }
 
 #[cfg(all(test, debug_assertions))]

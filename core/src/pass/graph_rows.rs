@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::rows::{ForwardRows, row_masks};
 use super::sources::Sources;
 use crate::network::plan::{Operation, Spatial};
-use crate::span::{reach, span, span_mut, split_mut};
+use crate::span::{copy_part, reach, span, span_mut, split_mut};
 use crate::vector::Simd;
 
 impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
@@ -53,7 +53,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
                     self.make(simd, (index, stage), row, at.clone());
                     made = Some(at);
                 }
-                Some(made) => self.rows.copy_within(made.clone(), at.start),
+                Some(made) => copy_part(self.rows, made.clone(), at.start),
             }
             if !is_skip {
                 let received = state.received() - 1;

@@ -4,31 +4,47 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use midge_core::attack::Outcome;
-use midge_core::{Aligned, Chain, Error, MNIST_CNN, Model, f16};
+use midge_core::{Error, Model};
 
 #[path = "interrupts.rs"]
 mod interrupts;
 
-const PIXELS: usize = MNIST_CNN.input().len();
+/// The plain model, or that of `MIDGE_MODEL`. Its file is not counted as code.
+#[cfg(not(own_model))]
+mod embedded {
+    use midge_core::{Aligned, Chain, MNIST_CNN, Network, f16};
 
-/// Not counted as code.
-static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../host-trainer/assets/plain.safetensors"));
+    pub(crate) const NETWORK: Network = MNIST_CNN;
+    pub(crate) type Weights = Chain<f16>;
+    pub(crate) static MODEL: &Aligned<[u8]> =
+        &Aligned(*include_bytes!("../../../host-trainer/assets/plain.safetensors"));
+}
+#[cfg(own_model)]
+#[allow(dead_code, reason = "the images are not used")]
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/own_model.rs"));
+    pub(crate) static MODEL: &midge_core::Aligned<[u8]> =
+        &midge_core::Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/own_model.safetensors")));
+}
+pub(crate) use embedded::{NETWORK, Weights};
+
+const PIXELS: usize = NETWORK.input().len();
 
 /// Reads the model, classifies an image, attacks it and sleeps. The attacks get model, image, label, the adversarial
 /// image to write and a buffer.
 pub(crate) fn run<const N: usize>(
-    attacks: impl Fn(&Model<'_, Chain<f16>>, &[f32], usize, &mut [f32], &mut [f32]) -> Result<[Outcome; N], Error>,
+    attacks: impl Fn(&Model<'_, Weights>, &[f32], usize, &mut [f32], &mut [f32]) -> Result<[Outcome; N], Error>,
 ) -> ! {
     let all = |image: &[f32], adversarial: &mut [f32], buffer: &mut [f32]| {
         // A model that cannot be read has no gradient; there is nobody to tell.
-        let model = Model::<Chain<f16>>::from_safetensors(&MNIST_CNN, &MODEL.0);
+        let model = Model::<Weights>::from_safetensors(&NETWORK, &embedded::MODEL.0);
         let Ok(model) = &model else { return Err(Error::NoSteps) };
         let label = model.classify(image, buffer)?.class;
         attacks(model, image, label, adversarial, buffer)
     };
     let image = [0.0; PIXELS];
     let mut adversarial = [0.0; PIXELS];
-    let mut buffer = [0.0; MNIST_CNN.attack_len()];
+    let mut buffer = [0.0; NETWORK.attack_len()];
     let outcomes = all(black_box(&image), black_box(&mut adversarial), black_box(&mut buffer));
     black_box(outcomes.is_ok());
     loop {
