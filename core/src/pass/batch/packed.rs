@@ -92,6 +92,10 @@ impl Kernel for PackedForward<'_, '_, '_> {
 
 /// Writes a number for each feature of a sample that is 0 where the ReLU before it is closed, as [`kernels`] asks for.
 fn note_live(plan: &Stages, masks: &[u32], live: &mut [f32]) {
+    // Where there is no way back, no bits are kept.
+    if live.is_empty() {
+        return;
+    }
     let Some(last) = plan.spatial_count().checked_sub(1) else { return };
     let Some(stage) = plan.spatial(last).filter(|stage| stage.relu) else { return };
     let rows = rest(masks, plan.mask_range(last).start).chunks_exact(stage.mask_row_len().max(1));
