@@ -137,6 +137,13 @@ firmware() (
     cargo run --release --bin selftest &
     cargo run --release --bin bench -- --check ../benches/device.txt
     wait $!
+    # Networks of integers of all kinds: the assembly makes the host's bytes at odd sizes, shifts and borders too.
+    cargo run --quiet --release --target host-tuple --manifest-path ../Cargo.toml --package midge-trainer --example random_int8 -- \
+        ../target/random-int8
+    local number
+    for number in 0 1 2 6 8 11; do
+        MIDGE_MODEL=../target/random-int8/$number.safetensors cargo run --release --bin selftest
+    done
     # Models of integers: their logits are the host's bytes, and it is noticed if they cost more.
     if [ -d "${MIDGE_DEPLOYED:-}/models" ]; then
         deployed kws_dscnn_int8 kws bench --check ../benches/device-kws_dscnn_int8.txt

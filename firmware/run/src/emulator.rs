@@ -58,9 +58,11 @@ fn write_expected(path: &Path) -> Result<()> {
     command.args(["run", "--quiet", "--release", "--package", "midge-trainer", "--example", "expected", "--"]);
     // There cargo builds for the host, with what was built for midge itself.
     command.arg(path).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
-    // A folder is named from where the user is.
-    if let Some(data) = std::env::var_os("MIDGE_DATA").filter(|data| Path::new(data).exists()) {
-        command.env("MIDGE_DATA", std::path::absolute(data)?);
+    // Files and folders are named from where the user is.
+    for variable in ["MIDGE_DATA", "MIDGE_MODEL"] {
+        if let Some(path) = std::env::var_os(variable).filter(|path| Path::new(path).exists()) {
+            command.env(variable, std::path::absolute(path)?);
+        }
     }
     ensure!(command.status().context("cargo does not start")?.success(), "no results of the host to compare with");
     Ok(())
