@@ -6,7 +6,7 @@
 //! | [`rest`], [`rest_mut`] | all from `start` on | a fault |
 //! | [`split`], [`split_mut`], [`take`] | the first `len`, and the others | a fault |
 //! | [`copy_part`] | elements to another place | a fault |
-//! | [`reach`], [`reach_mut`], [`reach_rest`] | as above | the empty slice, on purpose |
+//! | [`reach`], [`reach_mut`], [`reach_rest`], [`reach_rest_mut`] | as above | the empty slice, on purpose |
 //!
 //! Every offset here follows from a [`Network`](crate::Network) and a buffer whose lengths were checked. A build with debug
 //! assertions stops at a wrong one. Without them it gives the empty slice, which tells the compiler that nothing can go
@@ -71,6 +71,12 @@ pub(crate) fn rest_mut<T>(x: &mut [T], start: usize) -> &mut [T] {
 #[inline(always)]
 pub(crate) fn reach_rest<T>(x: &[T], start: usize) -> &[T] {
     x.get(start..).unwrap_or(&[])
+}
+
+/// [`reach_rest`], to be written to.
+#[inline(always)]
+pub(crate) fn reach_rest_mut<T>(x: &mut [T], start: usize) -> &mut [T] {
+    x.get_mut(start..).unwrap_or(&mut [])
 }
 
 /// The first `len` elements and those behind them.

@@ -19,7 +19,7 @@
 //! Without a ReLU the first plane is missing and every channel is alive. A dense stage has one plane: alive.
 
 use crate::network::plan::{Spatial, WORD_BITS};
-use crate::span::span;
+use crate::span::{span, span_mut};
 
 /// A bit per channel of a block, in 64 bits for many lanes.
 #[cfg(not(cortex_m_fpu))]
@@ -129,6 +129,14 @@ pub(crate) fn channels_of_word(channels: usize, word: usize) -> u32 {
 #[inline(always)]
 fn agree(plane: u32, wanted: usize) -> u32 {
     if wanted & 1 == 1 { plane } else { !plane }
+}
+
+/// Writes bits, the first of which starts a word; those of the last word that are left over become 0.
+#[inline(always)]
+pub(crate) fn write_bits(words: &mut [u32], mut bits: impl ExactSizeIterator<Item = bool>) {
+    for word in span_mut(words, 0, bits.len().div_ceil(WORD_BITS)) {
+        *word = bits.by_ref().take(WORD_BITS).zip(0..).fold(0, |word, (bit, place)| word | u32::from(bit) << place);
+    }
 }
 
 /// Clears the lowest set bit and returns its position.

@@ -140,9 +140,8 @@ fn finish(
     for (unit, sum) in sums.iter().enumerate() {
         let byte = layer.output(unit, *sum);
         put(unit, byte);
-        let is_alive = *sum > 0 && !(stage.capped && i32::from(byte) >= layer.range.high);
         if let Some(word) = masks.get_mut(unit / WORD_BITS) {
-            *word |= u32::from(is_alive) << (unit % WORD_BITS);
+            *word |= u32::from(layer.is_alive(stage.capped, *sum, byte)) << (unit % WORD_BITS);
         }
     }
 }

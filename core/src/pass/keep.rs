@@ -17,6 +17,13 @@ use crate::span::{CACHE_LINE, rest, rest_mut, span, span_mut, split_mut};
 /// Of each stage, where its rows start and how far they lie apart.
 pub(crate) type Places<T> = <T as Weights>::PerStage<[u32; 2]>;
 
+/// Element `index`.
+#[inline(always)]
+fn place(places: &[[u32; 2]], index: usize) -> [u32; 2] {
+    debug_assert!(index < places.len(), "stage {index} of {}", places.len());
+    places.get(index).copied().unwrap_or_default()
+}
+
 /// Which input rows stay in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -73,13 +80,13 @@ impl Keep {
     /// Where the rows of a stage start.
     #[inline(always)]
     fn start<T: Arithmetic>(self, (plan, places): (&Stages, &Places<T>), index: usize) -> usize {
-        if T::GRAPHS { places.get(index).map_or(0, |place| place[0] as usize) } else { self.offset::<T>(plan, index) }
+        if T::GRAPHS { place(places, index)[0] as usize } else { self.offset::<T>(plan, index) }
     }
 
     /// How far they lie apart.
     #[inline(always)]
     fn step<T: Arithmetic>(self, places: &Places<T>, (index, stage): (usize, &Spatial)) -> usize {
-        if T::GRAPHS { places.get(index).map_or(0, |place| place[1] as usize) } else { stage.padded_row_step() }
+        if T::GRAPHS { place(places, index)[1] as usize } else { stage.padded_row_step() }
     }
 
     /// Where the rows of stage `index` start: those of its input, then those of its output's size.

@@ -1,8 +1,8 @@
 //! The sum of two maps of integers, each with a scale of its own: both go to a common scale with 20 more bits, and their sum to
 //! the output's.
 
-use super::conv::{is_alive, note_alive};
 use super::{Int8Layer, requantise};
+use crate::kernels::masks::write_bits;
 use crate::network::plan::Spatial;
 
 /// Bits that the operands get for the time of the sum.
@@ -32,10 +32,7 @@ pub(crate) fn note_alive_sums(stage: &Spatial, layer: &Int8Layer<'_>, [x, other,
     let channels = stage.output().channels.max(1);
     let columns = x.chunks_exact(channels).zip(other.chunks_exact(channels)).zip(out.chunks_exact(channels));
     for (masks, ((x, other), out)) in masks.chunks_exact_mut(stage.words().max(1)).zip(columns) {
-        let at = |x: &[i8], channel| x.get(channel).copied().unwrap_or(0);
-        note_alive(masks, channels, |channel| {
-            let sum = sum(layer, at(x, channel), at(other, channel));
-            is_alive(stage, layer, (sum, at(out, channel)))
-        });
+        let elements = x.iter().zip(other).zip(out);
+        write_bits(masks, elements.map(|((x, other), out)| layer.is_alive(stage.capped, sum(layer, *x, *other), *out)));
     }
 }

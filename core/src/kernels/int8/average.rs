@@ -2,8 +2,8 @@
 //! at most 255 inputs.
 
 use super::Int8Layer;
-use super::conv::{is_alive, note_alive};
 use crate::kernels::average::{columns, count};
+use crate::kernels::masks::write_bits;
 use crate::network::plan::Spatial;
 use crate::span::span;
 
@@ -47,9 +47,7 @@ fn bytes(value: i16) -> [i8; 2] {
 pub(crate) fn note_alive_means(stage: &Spatial, layer: &Int8Layer<'_>, out: &[i8], masks: &mut [u32]) {
     let channels = stage.output().channels.max(1);
     for (masks, out) in masks.chunks_exact_mut(stage.words().max(1)).zip(out.chunks_exact(channels)) {
-        note_alive(masks, channels, |channel| {
-            let value = out.get(channel).copied().unwrap_or(0);
-            is_alive(stage, layer, (i32::from(value) - layer.range.output, value))
-        });
+        let alive = |value: &i8| layer.is_alive(stage.capped, i32::from(*value) - layer.range.output, *value);
+        write_bits(masks, out.iter().map(alive));
     }
 }

@@ -1,16 +1,17 @@
-//! Convolution by blocks: of up to four positions, which share each load of a filter's weights, or, where it is depthwise, of
-//! four channels. That is for processors with few registers that multiply pairs of 16 bits at once. [`conv`](super::conv)
-//! has the same sums one by one.
+//! Convolution by blocks of up to four positions, which share each load of a filter's weights, and what else processors do so that
+//! have few registers and multiply pairs of 16 bits at once: depthwise convolution, dense layers. [`conv`](super::conv) and
+//! [`dense`](super::dense) have the same sums one by one.
 
 use super::Int8Layer;
-use super::conv::{Int8Columns, is_alive, note_alive};
+use super::conv::Int8Columns;
 use super::depthwise;
 use super::dots::{add_all_dots, begin, patch_words};
 use super::outputs::{requantise_all, requantise_rows};
 use super::unpack::unpack;
 use crate::kernels::conv::Window;
+use crate::kernels::masks::write_bits;
 use crate::network::plan::{FILTERS, Operation, Spatial, WORD_BITS};
-use crate::span::{reach, reach_mut, rest, rest_mut, span, span_mut, split_mut};
+use crate::span::{reach_mut, reach_rest_mut, rest, rest_mut, span, span_mut, split_mut};
 
 /// Whether a stage can be computed so.
 pub(super) fn suit(stage: &Spatial) -> bool {
@@ -86,16 +87,16 @@ impl Row<'_, '_> {
     #[inline(never)]
     fn block<const P: usize>(&mut self, column: usize, places: [Position; P]) -> usize {
         let (stage, layer, filters) = (self.stage, self.layer, self.stage.output().channels);
-        let out = rest_of(self.out, column * filters);
+        let out = rest_mut(self.out, column * filters);
         let masks = reach_rest_mut(self.masks, column * stage.words());
         let sums = Sums { stage: self.stage, layer: self.layer, window: self.window, scratch: &mut *self.scratch };
         let range = self.layer.range;
         sums.for_each_block(&places, |first, sums, multipliers| {
-            let out = rest_of(out, first);
+            let out = rest_mut(out, first);
             requantise_rows::<P>(sums, multipliers, &range, (&mut *out, filters));
             if stage.relu && !masks.is_empty() {
                 for p in 0..P {
-                    let (sums, out) = (rest(sums, p), reach(out, p * filters, multipliers.len()));
+                    let (sums, out) = (rest(sums, p), span(out, p * filters, multipliers.len()));
                     put_alive((stage, layer), (sums, P), out, rest_mut(masks, p * stage.words() + first / WORD_BITS));
                 }
             }
@@ -136,7 +137,7 @@ impl Row<'_, '_> {
         let start = (self.first + column) * stage.column_step();
         let places = window
             .map(|(wy, wx)| (wy * stage.row_stride(), (start + wx * stage.column_stride()) * stage.input().channels));
-        let out = rest_of(self.out, column * filters);
+        let out = rest_mut(self.out, column * filters);
         let masks = reach_mut(self.masks, column * mask_len, mask_len);
         let sums = Sums { stage, layer, window: self.window, scratch: &mut *self.scratch };
         sums.for_each_block(&places, |first, sums, multipliers| {
@@ -185,18 +186,8 @@ fn put_winners(stage: &Spatial, masks: &mut [u32], word: usize, bits: [u32; WINN
 /// The bits of outputs, the first of which starts a word, from every `step`-th sum.
 #[inline(never)]
 fn put_alive((stage, layer): (&Spatial, &Int8Layer<'_>), (sums, step): (&[i32], usize), out: &[i8], masks: &mut [u32]) {
-    let at = |o: usize| (sums.get(o * step).copied().unwrap_or(0), out.get(o).copied().unwrap_or(0));
-    note_alive(masks, out.len(), |o| is_alive(stage, layer, at(o)));
-}
-
-/// The words from `start` on, or nothing where no bits are kept.
-fn reach_rest_mut(masks: &mut [u32], start: usize) -> &mut [u32] {
-    masks.get_mut(start..).unwrap_or(&mut [])
-}
-
-/// The elements from `start` on.
-fn rest_of(out: &mut [i8], start: usize) -> &mut [i8] {
-    out.get_mut(start..).unwrap_or(&mut [])
+    let pairs = sums.iter().step_by(step.max(1)).zip(out);
+    write_bits(masks, pairs.map(|(sum, value)| layer.is_alive(stage.capped, *sum, *value)));
 }
 
 /// A convolution, the rows under one of its output rows, and memory for a patch and sums.

@@ -37,25 +37,9 @@ impl Int8Columns<'_, '_> {
             for (o, out) in out.iter_mut().enumerate() {
                 let (sum, value, place) = pooled(stage, &layer, window, (first + column, o));
                 *out = value;
-                put_bits(stage, masks, o, (is_alive(stage, &layer, (sum, value)), place));
+                put_bits(stage, masks, o, (layer.is_alive(stage.capped, sum, value), place));
             }
         }
-    }
-}
-
-/// Whether a sum is above 0 before any rounding, which could hide it, and its output is not at the end of a ReLU6. (At the largest
-/// byte it is alive: saturation is no part of the model.)
-#[inline(always)]
-pub(crate) fn is_alive(stage: &Spatial, layer: &Int8Layer<'_>, (sum, value): (i32, i8)) -> bool {
-    sum > 0 && !(stage.capped && i32::from(value) >= layer.range.high)
-}
-
-/// The bits of one position, or of some channels from the first of a word on: `is_alive` says it of each of `count`.
-#[inline(always)]
-pub(crate) fn note_alive(masks: &mut [u32], count: usize, is_alive: impl Fn(usize) -> bool) {
-    for (word, first) in masks.iter_mut().zip((0..count).step_by(WORD_BITS)) {
-        let channels = first..count.min(first + WORD_BITS);
-        *word = channels.rev().fold(0, |bits, channel| bits << 1 | u32::from(is_alive(channel)));
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn add_all_dots<const P: usize>(
     const { assert!(P == 1 || P == 2 || P == 4, "as many positions as the assembly takes") };
     #[cfg(cortex_m_dsp)]
     let padded = len.next_multiple_of(4);
+    debug_assert!(patch.len() >= patch_words(P, len), "{len} elements of a patch of {}", patch.len());
     if len == 0 || patch.len() < patch_words(P, len) {
         return;
     }

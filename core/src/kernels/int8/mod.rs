@@ -82,6 +82,13 @@ impl Int8Layer<'_> {
         sums.map(|sum| self.range.output(requantise(sum, multiplier, shift)))
     }
 
+    /// Whether a sum is above 0 before any rounding, which could hide it, and its output is not at the end of a ReLU6, which `capped`
+    /// says there is. (At the largest byte it is alive: saturation is no part of the model.)
+    #[inline(always)]
+    pub(crate) fn is_alive(&self, capped: bool, sum: i32, value: i8) -> bool {
+        sum > 0 && !(capped && i32::from(value) >= self.range.high)
+    }
+
     /// The real number that a weight of 1 of output channel `o` stands for.
     #[inline(always)]
     pub(crate) fn weight_scale(&self, o: usize) -> f32 {

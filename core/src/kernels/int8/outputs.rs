@@ -10,6 +10,7 @@ use crate::span::{reach_mut, reach_rest};
 /// Every `step`-th sum as an output.
 #[inline(always)]
 pub(super) fn requantise_all((sums, step): (&[i32], usize), multipliers: &[[i32; 2]], range: &Range, out: &mut [i8]) {
+    debug_assert!(multipliers.len() >= out.len() && sums.len() + step > out.len() * step, "{} outputs", out.len());
     #[cfg(cortex_m_dsp)]
     {
         let count = out.len();

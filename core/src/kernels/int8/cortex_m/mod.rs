@@ -1,5 +1,6 @@
 //! Inner loops for Cortex-M processors that multiply two pairs of 16 bits at once (SMLAD), in assembly: the M4, the M7 and
-//! most M33. Each has a portable twin beside the function that calls it, with which the firmware's self-test compares it.
+//! most M33. Beside the function that calls one stands what other processors compute instead; the firmware's self-test compares the
+//! bytes of both, on random networks too.
 //!
 //! ```text
 //! dots.rs   dot products with a patch      products.rs   products one by one, depthwise      outputs.rs   from sums to bytes

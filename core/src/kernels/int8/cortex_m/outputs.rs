@@ -4,7 +4,39 @@ use core::arch::asm;
 
 use crate::kernels::int8::Range;
 
-/// One function of [`requantise`](super::requantise::requantise) and [`Range::output`]: `$clamp` ends the range.
+/// `$x` becomes its product with `$by`, of Q31, rounded; `$low` is lost.
+macro_rules! product {
+    ($x:literal $by:literal $low:literal) => {
+        text!(
+            "smull " $low ", " $x ", " $x ", " $by "
+            adds " $low ", " $low ", #0x40000000
+            adc " $x ", " $x ", #0
+            lsl " $x ", " $x ", #1
+            orr " $x ", " $x ", " $low ", lsr #31"
+        )
+    };
+}
+
+/// `$x` is shifted to the right, rounded: by one more than `$shift` says, the last bit going with what `middle` adds.
+macro_rules! shifted {
+    ($x:literal $shift:literal) => {
+        text!(
+            "add " $x ", " $x ", " $x ", asr #31
+            asr " $x ", " $x ", " $shift "
+            add " $x ", " $x ", {middle}
+            asr " $x ", " $x ", #1"
+        )
+    };
+}
+
+/// Parts of a text.
+macro_rules! text {
+    ($($part:literal)*) => {
+        concat!($($part,)*)
+    };
+}
+
+/// One function of [`requantise`](crate::kernels::int8::requantise::requantise) and [`Range::output`]: `$clamp` ends the range.
 macro_rules! outputs {
     ($name:ident: $($clamp:literal),*) => {
         /// The outputs of `count` sums, which lie `step` bytes apart.
@@ -31,18 +63,11 @@ macro_rules! outputs {
                     // The right shift less one: the last bit goes with the rounding.
                     "mvns r1, r1",
                     "bmi 4f",
-                    "smull {sum}, r0, {sum}, r0",
-                    "adds {sum}, {sum}, #0x40000000",
-                    "adc r0, r0, #0",
-                    "lsl r0, r0, #1",
-                    "orr r0, r0, {sum}, lsr #31",
-                    "add r0, r0, r0, asr #31",
-                    "asr r0, r0, r1",
+                    product!("{sum}" "r0" "r0"),
+                    shifted!("{sum}" "r1"),
                     "3:",
-                    "add r0, r0, {middle}",
-                    "asr r0, r0, #1",
                     $($clamp,)*
-                    "strb r0, [{out}], #1",
+                    "strb {sum}, [{out}], #1",
                     "cmp {out}, {end}",
                     "bne 2b",
                     "b 5f",
@@ -50,12 +75,8 @@ macro_rules! outputs {
                     "4:",
                     "mvn r1, r1",
                     "lsl {sum}, {sum}, r1",
-                    "smull {sum}, r0, {sum}, r0",
-                    "adds {sum}, {sum}, #0x40000000",
-                    "adc r0, r0, #0",
-                    "lsl r0, r0, #1",
-                    "orr r0, r0, {sum}, lsr #31",
-                    "lsl r0, r0, #1",
+                    product!("{sum}" "r0" "r0"),
+                    "add {sum}, {sum}, {middle}, asr #1",
                     "b 3b",
                     "5:",
                     sum = out(reg) _,
@@ -75,67 +96,19 @@ macro_rules! outputs {
     };
 }
 
-outputs!(outputs_between: "cmp r0, {low}", "it lt", "movlt r0, {low}", "cmp r0, {high}", "it gt", "movgt r0, {high}");
+outputs!(outputs_between:
+    "cmp {sum}, {low}", "it lt", "movlt {sum}, {low}", "cmp {sum}, {high}", "it gt", "movgt {sum}, {high}"
+);
 // The ends are named so that they are used.
-outputs!(outputs_of_all_bytes: "ssat r0, #8, r0 // {low} {high}");
+outputs!(outputs_of_all_bytes: "ssat {sum}, #8, {sum} // {low} {high}");
 
 /// One sum as an output of all bytes, to `$to`.
 macro_rules! output {
-    ($sum:literal, $to:literal) => {
+    ($sum:literal $to:literal) => {
         concat!(
-            "smull {t}, ",
-            $sum,
-            ", ",
-            $sum,
-            ", {m}\n",
-            "adds {t}, {t}, #0x40000000\n",
-            "adc ",
-            $sum,
-            ", ",
-            $sum,
-            ", #0\n",
-            "lsl ",
-            $sum,
-            ", ",
-            $sum,
-            ", #1\n",
-            "orr ",
-            $sum,
-            ", ",
-            $sum,
-            ", {t}, lsr #31\n",
-            "add ",
-            $sum,
-            ", ",
-            $sum,
-            ", ",
-            $sum,
-            ", asr #31\n",
-            "asr ",
-            $sum,
-            ", ",
-            $sum,
-            ", {s}\n",
-            "add ",
-            $sum,
-            ", ",
-            $sum,
-            ", {middle}\n",
-            "asr ",
-            $sum,
-            ", ",
-            $sum,
-            ", #1\n",
-            "ssat ",
-            $sum,
-            ", #8, ",
-            $sum,
-            "\n",
-            "strb ",
-            $sum,
-            ", ",
-            $to,
-            "\n",
+            product!($sum "{m}" "{t}"), "\n",
+            shifted!($sum "{s}"), "\n",
+            text!("ssat " $sum ", #8, " $sum "\nstrb " $sum ", " $to),
         )
     };
 }
@@ -163,10 +136,10 @@ pub(in crate::kernels::int8) unsafe fn outputs_of_4(
             "ldmia {sums}!, {{r0, r1, r2, r3}}",
             "ldrd {m}, {s}, [{multipliers}], #8",
             "mvn {s}, {s}",
-            output!("r1", "[{out}, {stride}]"),
-            output!("r2", "[{out}, {stride}, lsl #1]"),
-            output!("r3", "[{out}, {stride3}]"),
-            output!("r0", "[{out}], #1"),
+            output!("r1" "[{out}, {stride}]"),
+            output!("r2" "[{out}, {stride}, lsl #1]"),
+            output!("r3" "[{out}, {stride3}]"),
+            output!("r0" "[{out}], #1"),
             "ldr r0, [sp]",
             "cmp {out}, r0",
             "bne 2b",

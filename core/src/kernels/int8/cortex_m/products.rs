@@ -4,6 +4,25 @@ use core::arch::asm;
 
 use super::twice;
 
+/// Adds to r0 to r3 the products of four inputs, less the zero point, with their weights: `$x` and `$w` load them.
+macro_rules! tap {
+    ($x:literal $w:literal) => {
+        concat!("ldr {u}, ", $x, "\nldr {w}, ", $w, "\n", multiply!())
+    };
+}
+macro_rules! multiply {
+    () => {
+        "sxtb16 {t}, {w}
+        sxtab16 {v}, {less}, {u}
+        smlabb r0, {v}, {t}, r0
+        smlatt r2, {v}, {t}, r2
+        sxtb16 {t}, {w}, ror #8
+        sxtab16 {v}, {less}, {u}, ror #8
+        smlabb r1, {v}, {t}, r1
+        smlatt r3, {v}, {t}, r3"
+    };
+}
+
 /// Adds to `4 * count` sums the products of `taps` times as many inputs, less `zero`, with as many weights: the first of each tap
 /// to the first sum.
 ///
@@ -25,17 +44,8 @@ pub(in crate::kernels::int8) unsafe fn add_products(
             "2:",
             "ldrd {sums}, {count}, [sp]",
             "3:",
-            "ldr {w}, [{weights}], #4",
-            "ldr {v}, [{x}], #4",
             "ldmia {sums}, {{r0, r1, r2, r3}}",
-            "sxtb16 {t}, {w}",
-            "sxtab16 {u}, {less}, {v}",
-            "smlabb r0, {u}, {t}, r0",
-            "smlatt r2, {u}, {t}, r2",
-            "sxtb16 {t}, {w}, ror #8",
-            "sxtab16 {u}, {less}, {v}, ror #8",
-            "smlabb r1, {u}, {t}, r1",
-            "smlatt r3, {u}, {t}, r3",
+            tap!("[{x}], #4" "[{weights}], #4"),
             "stmia {sums}!, {{r0, r1, r2, r3}}",
             "subs {count}, {count}, #1",
             "bne 3b",
@@ -61,26 +71,6 @@ pub(in crate::kernels::int8) unsafe fn add_products(
     }
 }
 
-/// Products of four inputs of one tap with their weights: `$x` and `$w` load them.
-macro_rules! tap {
-    ($x:literal, $w:literal) => {
-        concat!(
-            "ldr {w}, ",
-            $w,
-            "\nldr {u}, ",
-            $x,
-            "\nsxtb16 {t}, {w}\n",
-            "sxtab16 {v}, {less}, {u}\n",
-            "smlabb r0, {v}, {t}, r0\n",
-            "smlatt r2, {v}, {t}, r2\n",
-            "sxtb16 {t}, {w}, ror #8\n",
-            "sxtab16 {v}, {less}, {u}, ror #8\n",
-            "smlabb r1, {v}, {t}, r1\n",
-            "smlatt r3, {v}, {t}, r3\n",
-        )
-    };
-}
-
 /// [`add_products`] of three taps, which are added at once.
 ///
 /// # Safety
@@ -99,9 +89,9 @@ pub(in crate::kernels::int8) unsafe fn add_products_of_3(
             "push {{r0, r1}}",
             "2:",
             "ldmia {sums}, {{r0, r1, r2, r3}}",
-            tap!("[{x}, {stride}]", "[{weights}, {stride}]"),
-            tap!("[{x}, {stride}, lsl #1]", "[{weights}, {stride}, lsl #1]"),
-            tap!("[{x}], #4", "[{weights}], #4"),
+            tap!("[{x}, {stride}]" "[{weights}, {stride}]"),
+            tap!("[{x}, {stride}, lsl #1]" "[{weights}, {stride}, lsl #1]"),
+            tap!("[{x}], #4" "[{weights}], #4"),
             "stmia {sums}!, {{r0, r1, r2, r3}}",
             "ldr r0, [sp]",
             "cmp {sums}, r0",
