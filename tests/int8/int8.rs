@@ -15,6 +15,11 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use networks::{NETWORKS, weights};
 use slow::{Map, gradient, run};
 
+/// How far a gradient may be from that of the slow network, in parts of its largest value. Rows of 16 bits have one unit, and in these
+/// networks the slope of some channels is 512 times that of others.
+const IN_INTEGERS: f64 = 3e-3;
+const IN_REAL_NUMBERS: f64 = 1e-5;
+
 fn image(len: usize, seed: u64) -> Vec<i8> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     (0..len)
@@ -29,7 +34,7 @@ fn image(len: usize, seed: u64) -> Vec<i8> {
 }
 
 /// Compares bytes and gradient of a model with those of the slow network; whether enough of the gradient is not zero, and 1.
-fn compare(model: &Model<'_, i8>, bytes: &[i8], maps: &[Map], what: &str) -> (usize, usize) {
+fn compare(model: &Model<'_, i8>, bytes: &[i8], maps: &[Map], tolerance: f64, what: &str) -> (usize, usize) {
     let expected = &maps.last().unwrap().values;
     let (grid, logit) = (model.grid().unwrap(), model.logit_grid());
     let pixels: Vec<f32> = bytes.iter().map(|byte| grid.value(*byte)).collect();
@@ -45,7 +50,7 @@ fn compare(model: &Model<'_, i8>, bytes: &[i8], maps: &[Map], what: &str) -> (us
     let largest = expected.iter().fold(0.0f64, |largest, g| largest.max(g.abs()));
     for (place, (g, expected)) in found.gradient.iter().zip(&expected).enumerate() {
         let difference = (f64::from(*g) - expected).abs();
-        assert!(difference <= 1e-5 * largest, "{what}, pixel {place}: {g} {expected}");
+        assert!(difference <= tolerance * largest, "{what}, pixel {place}: {g} {expected}");
     }
     (usize::from(expected.iter().filter(|g| **g != 0.0).count() > expected.len() / 4), 1)
 }
@@ -83,10 +88,17 @@ fn bytes_and_gradient_are_those_of_a_slow_and_obvious_network() {
             let mut memory = vec![f32::NAN; Model::<i8>::transposed_len(&weights.network)];
             for level in Level::all() {
                 let stored = weights.model().unwrap().with_level(level);
-                let (enough, count) = compare(&stored, &bytes, &maps, &format!("{text}, seed {seed}, {level:?}"));
+                let (enough, count) =
+                    compare(&stored, &bytes, &maps, IN_INTEGERS, &format!("{text}, seed {seed}, {level:?}"));
                 (with_gradient, all) = (with_gradient + enough, all + count);
                 let prepared = weights.model().unwrap().with_transposed(level, &mut memory).unwrap();
-                compare(&prepared, &bytes, &maps, &format!("{text}, seed {seed}, {level:?}, prepared"));
+                compare(
+                    &prepared,
+                    &bytes,
+                    &maps,
+                    IN_REAL_NUMBERS,
+                    &format!("{text}, seed {seed}, {level:?}, prepared"),
+                );
                 compare_batch(&prepared, &format!("{text}, seed {seed}, {level:?}, batch"));
             }
         }

@@ -24,7 +24,7 @@ pub(super) fn count(stage: &Spatial, p: usize, q: usize) -> usize {
 }
 
 #[inline(always)]
-fn rows(stage: &Spatial, p: usize) -> core::ops::Range<usize> {
+pub(super) fn rows(stage: &Spatial, p: usize) -> core::ops::Range<usize> {
     on_map(p, (stage.kernel_height(), stage.pad_top()), stage.input().height)
 }
 

@@ -3,12 +3,11 @@
 
 use bytemuck::Pod;
 
-use super::contribution::{contribute, contribute_int8};
+use super::contribution::contribute;
 use super::operands::{Int8Operands, Operands};
 use super::sources::{InputRowGradient, Int8Image, NewRow, Sources};
 use crate::kernels::average;
 use crate::kernels::conv::{Columns, GradientRow};
-use crate::kernels::int8::dense::Int8InputGradient;
 use crate::kernels::int8::{self, Grid};
 use crate::kernels::sparse::live_bits;
 use crate::model::{Chain, Model, Weights};
@@ -60,6 +59,10 @@ pub(crate) trait Arithmetic: Weights {
     );
     /// Adds an input row to an average's sums.
     fn add_up(stage: &Spatial, x: &[Self::Value], sums: &mut [Self::Value]);
+}
+
+/// What the walk back through rows of floating-point numbers needs to know besides.
+pub(crate) trait FloatArithmetic: Arithmetic {
     /// Adds what an output row of stage `index` contributes to the gradient of the input row that `to` names.
     fn contribute<S: Simd>(
         simd: S,
@@ -148,6 +151,9 @@ macro_rules! float {
             fn add_up(stage: &Spatial, x: &[f32], sums: &mut [f32]) {
                 average::add_row(stage, x, sums);
             }
+        }
+
+        impl FloatArithmetic for $weights {
             #[inline(always)]
             fn contribute<S: Simd>(
                 simd: S,
@@ -238,28 +244,5 @@ impl Arithmetic for i8 {
     }
     fn add_up(stage: &Spatial, x: &[i8], sums: &mut [i8]) {
         int8::average::add_row(stage, x, sums);
-    }
-    #[inline(always)]
-    fn contribute<S: Simd>(
-        simd: S,
-        model: &Model<'_, Self>,
-        (index, _): (usize, &Spatial),
-        output: &GradientRow<'_>,
-        to: InputRowGradient<'_>,
-    ) {
-        contribute_int8(simd, model.quantised(index), output, to);
-    }
-    #[inline(always)]
-    fn dense_gradient<S: Simd>(
-        simd: S,
-        model: &Model<'_, Self>,
-        index: usize,
-        gradient: &[f32],
-        (first, _): (usize, &[u32]),
-        target: &mut [f32],
-    ) {
-        if let Some(stage) = model.network().plan().dense(index) {
-            simd.call(Int8InputGradient { stage: *stage, layer: model.quantised(index), gradient, first, target });
-        }
     }
 }

@@ -16,7 +16,7 @@
 //! Stage 1 keeps two rows of 7x64 gradients in a ring, stage 0 one of 14x32: that is all between the dense layers and the
 //! image. A row is made only for channels whose bit says that they are alive.
 
-use super::arithmetic::Arithmetic;
+use super::arithmetic::FloatArithmetic;
 use super::progress::Progress;
 use crate::kernels::conv::{GradientRow, InputGradientRow, WindowGradients};
 use crate::kernels::dense;
@@ -27,30 +27,10 @@ use crate::network::plan::{Spatial, Stages};
 use crate::span::{reach_mut, span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 
-/// Fills the gradient of the logits.
-trait LogitGradient: Copy {
-    fn fill(self, gradient: &mut [f32]);
-}
-
-/// Of a loss at a class.
-impl LogitGradient for (&[f32], Loss, usize) {
-    #[inline(always)]
-    fn fill(self, gradient: &mut [f32]) {
-        let (logits, loss, class) = self;
-        loss.gradient(logits, class, gradient);
-    }
-}
-
-/// As it is given.
-impl LogitGradient for &[f32] {
-    fn fill(self, gradient: &mut [f32]) {
-        gradient.iter_mut().zip(self).for_each(|(target, g)| *target = *g);
-    }
-}
-
-struct Backward<'m, 'a, 'b, T: Arithmetic, G> {
+struct Backward<'m, 'a, 'b, T: FloatArithmetic> {
     model: &'a Model<'m, T>,
-    output: G,
+    /// Logits, and the loss at a class.
+    output: (&'a [f32], Loss, usize),
     masks: &'a [u32],
     gradient: &'b mut [f32],
     work: &'b mut [f32],
@@ -60,7 +40,7 @@ struct Backward<'m, 'a, 'b, T: Arithmetic, G> {
 /// those of the forward pass. `work` takes the gradient rows and the two vectors of the dense stages: see `lengths.rs`.
 // Not inlined, so that only the stack of the pass that runs is in use.
 #[inline(never)]
-pub(crate) fn backward<T: Arithmetic>(
+pub(crate) fn backward<T: FloatArithmetic>(
     model: &Model<'_, T>,
     output: (&[f32], Loss, usize),
     masks: &[u32],
@@ -70,19 +50,7 @@ pub(crate) fn backward<T: Arithmetic>(
     model.level().run(Backward { model, output, masks, gradient, work });
 }
 
-/// [`backward`] from the gradient of the logits.
-#[inline(never)]
-pub(super) fn backward_from<T: Arithmetic>(
-    model: &Model<'_, T>,
-    output: &[f32],
-    masks: &[u32],
-    gradient: &mut [f32],
-    work: &mut [f32],
-) {
-    model.level().run(Backward { model, output, masks, gradient, work });
-}
-
-impl<T: Arithmetic, G: LogitGradient> Kernel for Backward<'_, '_, '_, T, G> {
+impl<T: FloatArithmetic> Kernel for Backward<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -106,10 +74,10 @@ impl<T: Arithmetic, G: LogitGradient> Kernel for Backward<'_, '_, '_, T, G> {
 /// Backward through the dense stages but the first; returns the gradient of that one's output, or of the
 /// logits where there is no dense stage.
 #[inline(always)]
-fn dense_stages<'b, S: Simd, T: Arithmetic>(
+fn dense_stages<'b, S: Simd, T: FloatArithmetic>(
     simd: S,
     model: &Model<'_, T>,
-    output: impl LogitGradient,
+    (logits, loss, class): (&[f32], Loss, usize),
     masks: &[u32],
     mut work: &'b mut [f32],
 ) -> &'b [f32] {
@@ -117,7 +85,7 @@ fn dense_stages<'b, S: Simd, T: Arithmetic>(
     let (first, count) = (plan.spatial_count(), plan.count());
     if first == count {
         let flat = take(&mut work, plan.lengths().classes);
-        output.fill(flat);
+        loss.gradient(logits, class, flat);
         return flat;
     }
     let even = take(&mut work, plan.lengths().dense[0]);
@@ -128,17 +96,13 @@ fn dense_stages<'b, S: Simd, T: Arithmetic>(
         span(masks, range.start, range.len())
     };
     let classes = plan.lengths().classes;
-    output.fill(span_mut(own, 0, classes));
+    loss.gradient(logits, class, span_mut(own, 0, classes));
     dense::mask_gradient(mask(count - 1), span_mut(own, 0, classes));
     for index in (first + 1..count).rev() {
         if let Some(stage) = plan.dense(index) {
             let (inputs, units) = (stage.inputs, stage.units);
             let (wanted, target) = (mask(index - 1), span_mut(input, 0, inputs));
             T::dense_gradient(simd, model, index, span(own, 0, units), (0, wanted), target);
-            if T::IS_INT8 {
-                // Where floating-point numbers compute only what is wanted.
-                dense::mask_gradient(wanted, target);
-            }
         }
         core::mem::swap(&mut own, &mut input);
     }
@@ -150,7 +114,7 @@ fn dense_stages<'b, S: Simd, T: Arithmetic>(
 ///
 /// Every stage keeps the rows of its output gradient that one input row needs. The first stage adds each row
 /// to the image's gradient at once.
-pub(super) struct BackwardRows<'m, 'a, 'b, T: Arithmetic> {
+pub(super) struct BackwardRows<'m, 'a, 'b, T: FloatArithmetic> {
     pub(super) model: &'a Model<'m, T>,
     /// Gradient of the first dense stage's output, or of the logits.
     flat: &'a [f32],
@@ -161,7 +125,7 @@ pub(super) struct BackwardRows<'m, 'a, 'b, T: Arithmetic> {
     pub(super) gradient: &'b mut [f32],
 }
 
-impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
+impl<T: FloatArithmetic> BackwardRows<'_, '_, '_, T> {
     /// Runs the walk.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {

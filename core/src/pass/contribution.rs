@@ -4,14 +4,12 @@ use super::sources::InputRowGradient;
 use crate::kernels::average;
 use crate::kernels::conv::{Conv, GradientRow, InputGradientRow};
 use crate::kernels::depthwise::DepthwiseGradientRow;
-use crate::kernels::int8::Int8Layer;
-use crate::kernels::int8::conv::Int8GradientRow;
 use crate::kernels::rectify::add_live;
 use crate::network::plan::Operation;
 use crate::number::Number;
 use crate::vector::Simd;
 
-/// Adds it, for a stage of floating-point numbers.
+/// Adds it.
 #[inline(always)]
 pub(super) fn contribute<S: Simd, T: Number>(
     simd: S,
@@ -24,23 +22,6 @@ pub(super) fn contribute<S: Simd, T: Number>(
             simd.call(InputGradientRow { conv, output, input_row: row, wanted, target });
         }
         Operation::Depthwise => simd.call(DepthwiseGradientRow { conv, output, input_row: row, target }),
-        Operation::Average => average::add_gradient(output, row, target),
-        Operation::Add => add_live(output, target),
-    }
-}
-
-/// Adds it, for a stage of integers, straight through their rounding.
-#[inline(always)]
-pub(super) fn contribute_int8<S: Simd>(
-    simd: S,
-    layer: Int8Layer<'_>,
-    output: &GradientRow<'_>,
-    InputRowGradient { row, target, .. }: InputRowGradient<'_>,
-) {
-    match output.masks.stage.operation {
-        Operation::Conv | Operation::Depthwise | Operation::Identity => {
-            simd.call(Int8GradientRow { layer, output, input_row: row, target });
-        }
         Operation::Average => average::add_gradient(output, row, target),
         Operation::Add => add_live(output, target),
     }

@@ -1,7 +1,7 @@
 //! The types of weights that models run with, and the passes of each, compiled once.
 
 use super::batch::{int8 as int8_batch, kernels};
-use super::{backward, forward, int8};
+use super::{backward, forward, int8, int8_backward};
 use crate::loss::Loss;
 use crate::model::{Chain, Model, Weights};
 
@@ -85,7 +85,9 @@ impl Passes for i8 {
         gradient: &mut [f32],
         work: &mut [f32],
     ) {
-        backward::backward(model, output, masks, gradient, work);
+        let (logits, loss, class) = output;
+        let fill = &|target: &mut [f32]| loss.gradient(logits, class, target);
+        int8_backward::backward_to_pixels(model, fill, masks, gradient, work);
     }
 
     #[allow(private_interfaces, reason = "only called in this crate")]

@@ -1,6 +1,6 @@
 //! The walk back through a graph: rows of gradient that several readers contribute to.
 
-use super::arithmetic::Arithmetic;
+use super::arithmetic::FloatArithmetic;
 use super::backward::{BackwardRows, masks_of_row};
 use super::sources::InputRowGradient;
 use crate::kernels::conv::GradientRow;
@@ -8,7 +8,7 @@ use crate::network::plan::Spatial;
 use crate::span::{span, span_mut, split_mut};
 use crate::vector::Simd;
 
-impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
+impl<T: FloatArithmetic> BackwardRows<'_, '_, '_, T> {
     /// The walk through a graph: the first stage asks for rows of its output's gradient, each stage those of all its readers.
     #[inline(always)]
     pub(super) fn run_graph<S: Simd>(mut self, simd: S) {
@@ -74,7 +74,7 @@ impl<T: Arithmetic> BackwardRows<'_, '_, '_, T> {
     /// Adds what output row `row` of the first stage contributes to the image's gradient.
     #[inline(always)]
     fn row_to_image<S: Simd>(&mut self, simd: S, stage: &Spatial, row: usize) {
-        if stage.convolves() && !T::IS_INT8 {
+        if stage.convolves() {
             return self.add_to_image(simd, stage, row);
         }
         let gradient = core::mem::take(&mut self.gradient);

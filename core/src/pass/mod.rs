@@ -22,6 +22,7 @@ mod graph_backward;
 mod graph_rows;
 mod infer;
 mod int8;
+mod int8_backward;
 mod keep;
 mod maps;
 mod operands;

@@ -5,11 +5,9 @@
 //! are equal. Forward and backward read a filter's weights as they lie, `[ky][kx][i]`.
 
 use super::Int8Layer;
-use crate::kernels::conv::{GradientRow, Window};
-use crate::kernels::masks::take_bit;
+use crate::kernels::conv::Window;
 use crate::network::plan::{Operation, Spatial, WORD_BITS};
 use crate::span::{rest, span, span_mut};
-use crate::vector::{Kernel, Simd};
 
 /// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
 /// (`[columns][planes][words]`); if it is empty, none are kept.
@@ -135,90 +133,4 @@ fn sum(stage: &Spatial, layer: &Int8Layer<'_>, (window, row, start): (&Window<'_
 pub(super) fn dot(x: &[i8], zero: i16, weights: &[i8]) -> i32 {
     let products = x.iter().zip(weights).map(|(x, w)| i32::from(i16::from(*x) - zero) * i32::from(i16::from(*w)));
     products.fold(0, i32::wrapping_add)
-}
-
-/// Adds what one output row contributes to one input row, `target` (`[column][i]`, without padding): the real-valued gradient
-/// of a convolution, depthwise or not, with the bits of the integer one.
-pub(crate) struct Int8GradientRow<'a, 'b> {
-    pub layer: Int8Layer<'a>,
-    pub output: &'b GradientRow<'b>,
-    pub input_row: usize,
-    pub target: &'b mut [f32],
-}
-
-impl Kernel for Int8GradientRow<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let stage = self.output.masks.stage;
-        let above = (self.input_row + stage.pad_top()).wrapping_sub(self.output.row * stage.row_step());
-        for wy in 0..stage.pool() {
-            let ky = above.wrapping_sub(wy * stage.row_stride());
-            if ky < stage.kernel_height() {
-                for q in 0..stage.output().width {
-                    for wx in 0..stage.pool() {
-                        self.winners(simd, (wy, ky), (q, wx));
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Int8GradientRow<'_, '_> {
-    /// The filters that won at one place of one window.
-    #[inline(always)]
-    fn winners<S: Simd>(&mut self, simd: S, (wy, ky): (usize, usize), (q, wx): (usize, usize)) {
-        let (output, stage) = (self.output, self.output.masks.stage);
-        let start = q * stage.column_step() + wx * stage.column_stride();
-        // Columns of the kernel that lie on the map.
-        let from = stage.pad_left().saturating_sub(start).min(stage.kernel_width());
-        let end = (stage.pad_left() + stage.input().width).saturating_sub(start).min(stage.kernel_width());
-        if from >= end {
-            return;
-        }
-        let column = start + from - stage.pad_left();
-        for word in 0..stage.words() {
-            let mut winners = output.masks.winners(q, word, wy, wx);
-            while winners != 0 {
-                let o = word * WORD_BITS + take_bit(&mut winners);
-                let g = output.gradient.get(q * stage.output().channels + o).copied().unwrap_or(0.0);
-                self.add(simd, (o, g), ky, (from, end, column));
-            }
-        }
-    }
-
-    /// One filter's gradient, to the columns of its kernel `from .. end`, the first of which lies over input column `column`.
-    #[inline(always)]
-    fn add<S: Simd>(&mut self, simd: S, (o, g): (usize, f32), ky: usize, (from, end, column): (usize, usize, usize)) {
-        let stage = self.output.masks.stage;
-        let channels = stage.input().channels;
-        if stage.operation == Operation::Depthwise {
-            let filters = stage.output().channels;
-            let channel = if channels == filters { o } else { 0 };
-            let g = g * self.layer.weight_scale(o);
-            for kx in from..end {
-                let w = self.layer.weights.get((ky * stage.kernel_width() + kx) * filters + o).copied().unwrap_or(0);
-                if let Some(target) = self.target.get_mut((column + kx - from) * channels + channel) {
-                    *target += g * f32::from(w);
-                }
-            }
-            return;
-        }
-        if stage.operation == Operation::Identity {
-            if let Some(target) = self.target.get_mut(column * channels + o) {
-                *target += g;
-            }
-            return;
-        }
-        let g = simd.splat(g * self.layer.weight_scale(o));
-        let len = (end - from) * channels;
-        let weights = span(self.layer.weights, (o * stage.taps() + ky * stage.kernel_width() + from) * channels, len);
-        let target = span_mut(self.target, column * channels, len);
-        for (target, weights) in target.chunks_mut(S::LANES).zip(weights.chunks(S::LANES)) {
-            let sum = simd.mul_add(g, simd.load(weights), simd.load(&*target));
-            simd.store(sum, target);
-        }
-    }
 }

@@ -40,35 +40,3 @@ impl Int8Accumulate<'_, '_> {
         }
     }
 }
-
-/// The real-valued gradient of the inputs `first .. first + target.len()`, into `target`: `gradient` has one element for each
-/// unit, 0 for dead ones.
-pub(crate) struct Int8InputGradient<'a, 'b> {
-    pub stage: DenseStage,
-    pub layer: Int8Layer<'a>,
-    pub gradient: &'b [f32],
-    pub first: usize,
-    pub target: &'b mut [f32],
-}
-
-impl Kernel for Int8InputGradient<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { stage, layer, gradient, first, target } = self;
-        target.fill(0.0);
-        let inputs = stage.inputs;
-        for ((unit, g), weights) in gradient.iter().enumerate().zip(layer.weights.chunks_exact(inputs.max(1))) {
-            if *g == 0.0 {
-                continue;
-            }
-            let g = simd.splat(g * layer.weight_scale(unit));
-            let weights = span(weights, first, target.len());
-            for (target, weights) in target.chunks_mut(S::LANES).zip(weights.chunks(S::LANES)) {
-                let sum = simd.mul_add(g, simd.load(weights), simd.load(&*target));
-                simd.store(sum, target);
-            }
-        }
-    }
-}

@@ -23,6 +23,7 @@ mod cortex_m;
 pub(crate) mod dense;
 mod depthwise;
 mod dots;
+pub(crate) mod gradient;
 #[cfg_attr(not(cortex_m_dsp), allow(dead_code, reason = "as above"))]
 mod outputs;
 #[cfg(feature = "std")]
@@ -90,6 +91,7 @@ impl Int8Layer<'_> {
     }
 
     /// The real number that a weight of 1 of output channel `o` stands for.
+    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn weight_scale(&self, o: usize) -> f32 {
         let [multiplier, shift] = self.multipliers.get(o).copied().unwrap_or_default();

@@ -1,6 +1,8 @@
 //! What a spatial stage of integers keeps, in bytes and words.
 
 use super::spatial::{Operation, Spatial, max};
+use super::stage::Stage;
+use crate::network::shape::Shape;
 
 /// Positions of a convolution that are computed together.
 pub(crate) const POSITIONS: usize = 4;
@@ -19,6 +21,16 @@ impl Spatial {
     pub(crate) const fn int8_own_row_len(&self) -> usize {
         let bytes = if matches!(self.operation, Operation::Average) { 2 } else { 1 };
         bytes * self.output().row_len()
+    }
+
+    /// Words of a row of its output's gradient: two values each, and one for their exponent.
+    pub(crate) const fn int8_gradient_row_len(&self) -> usize {
+        self.output().row_len().div_ceil(2) + 1
+    }
+
+    /// Words of all rows of its output's gradient that it keeps.
+    pub(crate) const fn int8_gradient_len(&self) -> usize {
+        self.gradient_slots().saturating_mul(self.int8_gradient_row_len())
     }
 
     /// Rows of the kernel whose elements are unpacked at a time.
@@ -48,5 +60,61 @@ impl Spatial {
             Operation::Depthwise => filters,
             _ => 0,
         }
+    }
+}
+
+/// Words that say where a stage stands on the way back.
+pub(crate) const GRADIENT_STATE: usize = 4;
+/// Words of the list of weights that are multiplied together: two for each of 64.
+pub(crate) const GRADIENT_TERMS: usize = 2 * 64;
+
+/// Words that the way back of a network of integers needs beside the rows of its stages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Int8Backward {
+    /// Where each stage stands.
+    pub states: usize,
+    /// Rows of the image to which rows of the first stage contribute, and exponents of as many of those as overlap.
+    pub image_rows: usize,
+    /// The gradient of a dense layer's outputs, two values a word.
+    pub flat: usize,
+    /// Sums of a row or of a dense layer.
+    pub sums: usize,
+}
+
+impl Int8Backward {
+    pub(super) const NONE: Self = Self { states: 0, image_rows: 0, flat: 0, sums: 0 };
+
+    /// Counts them for the first `count` of `stages`, of which the first `spatial` are spatial, on images of shape `input`.
+    pub(super) const fn of(input: Shape, stages: &[Stage], (count, spatial): (usize, usize)) -> Self {
+        let mut lengths = Self { states: GRADIENT_STATE * spatial, sums: input.row_len(), ..Self::NONE };
+        // Values of the logits, if no dense layer puts them out.
+        let mut flat = input.len();
+        let mut i = 0;
+        while i < count && i < stages.len() {
+            match &stages[i] {
+                Stage::Spatial(stage) => {
+                    if i == 0 {
+                        let overlap = stage.row_extent().div_ceil(stage.row_step());
+                        lengths.image_rows = stage.row_extent().saturating_mul(stage.padded_row_len()) + overlap;
+                    }
+                    flat = stage.output().len();
+                    lengths.sums = max(lengths.sums, stage.output().row_len());
+                }
+                Stage::Dense(stage) => {
+                    flat = if i == spatial { stage.units } else { max(flat, stage.units) };
+                    lengths.sums = max(lengths.sums, stage.units);
+                }
+            }
+            i += 1;
+        }
+        lengths.flat = flat.div_ceil(2);
+        if spatial == count {
+            lengths.sums = max(lengths.sums, flat);
+        }
+        lengths
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.states + self.image_rows + self.flat + self.sums + GRADIENT_TERMS
     }
 }

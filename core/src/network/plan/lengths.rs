@@ -15,6 +15,7 @@
 //! ```
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
+use super::int8::Int8Backward;
 use super::spatial::{Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;
@@ -44,12 +45,16 @@ pub(crate) struct Lengths {
     pub hidden: [usize; 2],
     /// The same with the last, for backward.
     pub dense: [usize; 2],
+    /// What backward of a network of integers needs beside its rows.
+    pub int8_backward: Int8Backward,
     /// All that backward needs, but the image's gradient.
     pub backward: usize,
     /// Logits and all that forward needs.
     pub inference: usize,
     /// Logits, bits and all that forward and then backward need.
     pub gradient: usize,
+    /// The same without the image's gradient, which is used as it comes.
+    pub integers: usize,
 }
 
 impl Lengths {
@@ -64,9 +69,11 @@ impl Lengths {
         scratch: 0,
         hidden: [0; 2],
         dense: [0; 2],
+        int8_backward: Int8Backward::NONE,
         backward: 0,
         inference: 0,
         gradient: 0,
+        integers: 0,
     };
 
     /// Counts them for the first `count` of `stages`, of which the first `spatial` are spatial, on images of shape `input`. In
@@ -94,18 +101,28 @@ impl Lengths {
         let forward = lengths.forward_rows.saturating_add(lengths.tail + dense);
         lengths.inference = forward.saturating_add(lengths.classes);
         // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
-        let flat = if spatial == count { lengths.classes } else { lengths.dense[0] + lengths.dense[1] };
-        lengths.backward = lengths.backward_rows.saturating_add(flat);
+        let beside_rows = if is_int8 {
+            lengths.int8_backward = Int8Backward::of(input, stages, (count, spatial));
+            lengths.int8_backward.len()
+        } else if spatial == count {
+            lengths.classes
+        } else {
+            lengths.dense[0] + lengths.dense[1]
+        };
+        lengths.backward = lengths.backward_rows.saturating_add(beside_rows);
         let backward = lengths.backward.saturating_add(input.len());
         // Forward and backward never overlap in time, so they share their space.
-        lengths.gradient = lengths.masks.saturating_add(max(forward, backward)).saturating_add(lengths.classes);
+        let beside = lengths.masks.saturating_add(lengths.classes);
+        lengths.gradient = beside.saturating_add(max(forward, backward));
+        lengths.integers = beside.saturating_add(max(forward, lengths.backward));
         lengths
     }
 
     const fn add_spatial(&mut self, stage: &Spatial, is_int8: bool) {
         let rows = if is_int8 { stage.int8_rows_len() } else { stage.all_rows_len() };
         self.forward_rows = self.forward_rows.saturating_add(rows);
-        let gradients = stage.gradient_slots() * stage.output().row_len();
+        let gradients =
+            if is_int8 { stage.int8_gradient_len() } else { stage.gradient_slots() * stage.output().row_len() };
         self.backward_rows = self.backward_rows.saturating_add(gradients);
         if is_int8 {
             self.scratch = max(self.scratch, stage.int8_scratch_len());

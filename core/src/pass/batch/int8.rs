@@ -5,7 +5,7 @@ use super::kernels::{Backward, Forward, Target};
 #[cfg(feature = "std")]
 use super::packed;
 use super::samples::by_rows;
-use crate::pass::backward;
+use crate::pass::int8_backward;
 use crate::span::{span, span_mut};
 
 /// Runs the network on a batch.
@@ -32,6 +32,12 @@ pub(in crate::pass) fn backward(pass: Backward<'_, '_, '_, i8>) {
         let gradient = span(gradients, sample * classes, classes);
         let masks = span(parts.masks, sample * mask_len, mask_len);
         let image = span_mut(images, sample * pixels, pixels);
-        backward::backward_from(model, gradient, masks, image, parts.maps);
+        int8_backward::backward_to_pixels(
+            model,
+            &|target| target.iter_mut().zip(gradient).for_each(|(target, g)| *target = *g),
+            masks,
+            image,
+            parts.maps,
+        );
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! dots.rs   dot products with a patch      products.rs   products one by one, depthwise      outputs.rs   from sums to bytes
+//! depthwise.rs, terms.rs, normalise.rs   back to gradients
 //! ```
 
 use core::arch::asm;
@@ -22,13 +23,19 @@ macro_rules! processor {
     };
 }
 
+mod depthwise;
 mod dots;
+mod normalise;
 mod outputs;
 mod products;
+mod terms;
 
+pub(super) use depthwise::{add_3_windows, add_windows};
 pub(super) use dots::{dots1, dots2, dots4, repeat4};
+pub(super) use normalise::{scale, shift_pairs};
 pub(super) use outputs::{outputs_between, outputs_of_4, outputs_of_all_bytes};
 pub(super) use products::{add_products, add_products_of_3};
+pub(super) use terms::{add_terms4, add_terms8, list_terms};
 
 /// Elements 0 and 2, and elements 1 and 3, of four bytes, less `zero`.
 #[inline(always)]

@@ -1,0 +1,347 @@
+//! Logits to the gradient of the loss with respect to an image of integers, in integers: a few rows at a time, so that neither a map's
+//! gradient nor the image's is ever there as a whole.
+//!
+//! ```text
+//! logits -- Loss::gradient --> sums -- normalise --> flat, of the last dense layer -- dense_stages --> flat, of the first
+//!
+//! the first stage asks for rows of its gradient, each stage those of all its readers   (as in graph_backward.rs)
+//!     readers' rows -- contribute --> sums -- normalise --> a row of the stage
+//! a row of the first stage -- contribute --> sums of the image's rows -- no window left over a row --> sink(first, values, exponent)
+//!
+//! work: | rows of all stages, each with its exponent behind it | rows of the image | flat | sums | terms |
+//! ```
+
+use crate::kernels::int8::Int8Layer;
+use crate::kernels::int8::gradient::{
+    Alive, Factors, Gradients, OpenRows, OutputGradients, Room, Sums, TERMS, Term, Terms, Way, contribute,
+    contribute_to_all, normalise,
+};
+use crate::kernels::masks::RowMasks;
+use crate::model::Model;
+use crate::network::plan::{GRADIENT_STATE, GRADIENT_TERMS, Spatial, Stages};
+use crate::span::{span, span_mut, take};
+
+/// The exponent that stands behind a row in which all is 0.
+const ALL_ZERO: u32 = u32::MAX;
+
+/// Bits of the largest of the logits' gradients.
+const LOGIT_BITS: i32 = 22;
+
+/// Takes pixels of the gradient in their order: the number of the first, values, and the exponent of their unit.
+pub(crate) type Sink<'s> = &'s mut dyn FnMut(usize, &[i32], i32);
+
+/// Where a stage stands.
+type State = [u32; GRADIENT_STATE];
+
+/// Rows of its output's gradient that it has made.
+const MADE: usize = 0;
+/// Where its rows start.
+const ROWS: usize = 1;
+/// Where its bits start.
+const MASKS: usize = 2;
+/// The power of two next to its largest multiplier.
+const SHIFT: usize = 3;
+
+struct Backward<'m, 'a, 'b> {
+    model: &'a Model<'m, i8>,
+    plan: &'a Stages,
+    masks: &'a [u32],
+    states: &'b mut [State],
+    /// Rows of the gradients of all stages' sums.
+    rows: &'b mut [u32],
+    /// The gradient of the first dense layer's sums, or of the logits.
+    flat: &'b mut [i16],
+    flat_exponent: Option<i32>,
+    sums: &'b mut [i32],
+    terms: &'b mut [Term],
+}
+
+/// Passes the gradient of a loss on to `sink`: that with respect to the image's integers, if `fill` writes that with respect to the logits'
+/// integers, or any multiple of both. `masks` are those of the forward pass; `work` is as long as `network/plan/lengths.rs` says.
+#[inline(never)]
+pub(crate) fn backward(
+    model: &Model<'_, i8>,
+    fill: &dyn Fn(&mut [f32]),
+    masks: &[u32],
+    work: &mut [f32],
+    sink: Sink<'_>,
+) {
+    let plan = model.network().plan();
+    let (lengths, own) = (plan.lengths(), &plan.lengths().int8_backward);
+    let mut work: &mut [u32] = bytemuck::cast_slice_mut(work);
+    let states = take(&mut work, own.states).as_chunks_mut().0;
+    let rows = take(&mut work, lengths.backward_rows);
+    let image = bytemuck::cast_slice_mut(take(&mut work, own.image_rows));
+    let flat = bytemuck::cast_slice_mut(take(&mut work, own.flat));
+    let sums = take(&mut work, own.sums);
+    let terms = bytemuck::cast_slice_mut(take(&mut work, GRADIENT_TERMS)).as_chunks_mut().0;
+    fill(bytemuck::cast_slice_mut(span_mut(sums, 0, lengths.classes)));
+    let sums = bytemuck::cast_slice_mut(sums);
+    let mut walk = Backward { model, plan, masks, states, rows, flat, flat_exponent: None, sums, terms };
+    walk.dense_stages();
+    walk.prepare();
+    match plan.spatial(0) {
+        Some(first) => walk.run(&mut OpenRows::new(first, image), sink),
+        None => walk.image_from_dense(sink),
+    }
+}
+
+/// [`backward`] with respect to pixels: `fill` writes the gradient with respect to the logits, both as real numbers.
+#[inline(never)]
+pub(crate) fn backward_to_pixels(
+    model: &Model<'_, i8>,
+    fill: &dyn Fn(&mut [f32]),
+    masks: &[u32],
+    gradient: &mut [f32],
+    work: &mut [f32],
+) {
+    let unit = model.grid().map_or(1.0, |pixels| model.logit_grid().scale / pixels.scale);
+    backward(model, fill, masks, work, &mut |first, values, exponent| {
+        let unit = libm::ldexpf(unit, exponent);
+        let gradient = span_mut(gradient, first, values.len());
+        gradient.iter_mut().zip(values).for_each(|(g, value)| *g = *value as f32 * unit);
+    });
+}
+
+/// Makes integers of numbers, whose bits stand in their places; returns the exponent of their unit.
+fn integers_of(numbers: &mut [i32]) -> i32 {
+    let value = |bits: &i32| f32::from_bits(*bits as u32);
+    let largest = numbers.iter().map(|bits| value(bits).abs()).fold(0.0, f32::max);
+    let exponent = libm::frexpf(largest).1 - LOGIT_BITS;
+    numbers.iter_mut().for_each(|bits| *bits = libm::ldexpf(value(bits), -exponent) as i32);
+    exponent
+}
+
+impl Backward<'_, '_, '_> {
+    /// From the logits to the gradient of the first dense layer's sums; to that of the logits where there is none.
+    fn dense_stages(&mut self) {
+        let (first, count) = (self.plan.spatial_count(), self.plan.count());
+        let mut len = self.plan.lengths().classes;
+        let mut exponent = integers_of(span_mut(self.sums, 0, len));
+        if first == count {
+            let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
+            self.flat_exponent = normalise(sums, len, Alive::ALL, None, self.flat);
+        }
+        for index in (first..count).rev() {
+            let Some(stage) = self.plan.dense(index) else { return };
+            let layer = self.model.quantised(index);
+            let range = self.plan.mask_range(index);
+            let alive = Alive { words: span(self.masks, range.start, range.len()), step: range.len() };
+            let factors = Factors::of(layer.multipliers, Factors::largest(layer.multipliers));
+            let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
+            self.flat_exponent = normalise(sums, len, alive, Some(factors), span_mut(self.flat, 0, len));
+            if index > first {
+                len = stage.inputs;
+                exponent = self.dense_gradient(index, 0, len);
+            }
+        }
+    }
+
+    /// Sums of the gradient of the inputs `start .. start + len` of dense layer `index`, from that of its own; returns their exponent.
+    fn dense_gradient(&mut self, index: usize, start: usize, len: usize) -> i32 {
+        let sums = span_mut(self.sums, 0, len);
+        sums.fill(0);
+        let (Some(stage), Some(own)) = (self.plan.dense(index), self.flat_exponent) else { return 0 };
+        let exponent = Room::of_products(Some(own), stage.units).exponent().unwrap_or(own);
+        let mut terms = Terms::new(self.model.quantised(index).weights, self.terms);
+        let mut place = start;
+        for values in span(self.flat, 0, stage.units).chunks(TERMS) {
+            terms.list(values, (exponent - own) as u32, (place, stage.inputs), len);
+            terms.finish(sums);
+            place += TERMS * stage.inputs;
+        }
+        exponent
+    }
+
+    /// Notes where the rows and the bits of each stage are.
+    fn prepare(&mut self) {
+        let (mut rows, mut masks) = (0, 0);
+        for (index, state) in self.states.iter_mut().enumerate() {
+            let Some(stage) = self.plan.spatial(index) else { return };
+            let shift = Factors::largest(self.model.quantised(index).multipliers);
+            *state = [0, rows as u32, masks as u32, shift as u32];
+            rows += stage.int8_gradient_len();
+            masks += stage.mask_len();
+        }
+    }
+
+    fn state(&self, index: usize) -> State {
+        debug_assert!(index < self.states.len(), "stage {index} of {}", self.states.len());
+        self.states.get(index).copied().unwrap_or_default()
+    }
+
+    /// Rows of its output's gradient that stage `index` has made.
+    fn made(&self, index: usize) -> usize {
+        self.state(index)[MADE] as usize
+    }
+
+    /// Where row `row` of the output gradient of stage `index` stands.
+    fn place(&self, index: usize, stage: &Spatial, row: usize) -> usize {
+        self.state(index)[ROWS] as usize + row % stage.gradient_slots().max(1) * stage.int8_gradient_row_len()
+    }
+
+    /// The walk: the first stage asks for rows of its output's gradient, each stage those of all its readers.
+    fn run(&mut self, open: &mut OpenRows<'_>, sink: Sink<'_>) {
+        let mut index = 0;
+        while let Some(stage) = self.plan.spatial(index) {
+            let row = self.made(index);
+            let missing = self.plan.readers(index).find(|(reader, is_skip)| {
+                let needed = self.plan.spatial(*reader).map_or(0, |reader| reader.last_reader_row(row, *is_skip));
+                self.made(*reader) <= needed
+            });
+            if let Some((reader, _)) = missing {
+                index = reader;
+                continue;
+            }
+            let exponent = if index + 1 == self.plan.spatial_count() {
+                self.last_row(index, stage, row)
+            } else {
+                self.row_from_all(index, stage, row)
+            };
+            self.keep_row((index, stage), row, exponent);
+            if let Some(state) = self.states.get_mut(index) {
+                state[MADE] += 1;
+            }
+            if index == 0 {
+                self.row_to_image((stage, open), row, sink);
+                if row + 1 == stage.output().height {
+                    return;
+                }
+            }
+            index = 0;
+        }
+    }
+
+    /// Sums of row `row` of the last spatial stage; returns their exponent.
+    fn last_row(&mut self, index: usize, stage: &Spatial, row: usize) -> i32 {
+        let len = stage.output().row_len();
+        if self.plan.dense(index + 1).is_some() {
+            return self.dense_gradient(index + 1, row * len, len);
+        }
+        let flat = span(self.flat, row * len, len);
+        self.sums.iter_mut().zip(flat).for_each(|(sum, value)| *sum = i32::from(*value));
+        self.flat_exponent.unwrap_or(0)
+    }
+
+    /// Sums of row `row` of stage `index`: all that its readers contribute; returns their exponent.
+    fn row_from_all(&mut self, index: usize, stage: &Spatial, row: usize) -> i32 {
+        let len = stage.output().row_len();
+        let values = span_mut(self.sums, 0, len);
+        values.fill(0);
+        let rows = Rows { model: self.model, plan: self.plan, masks: self.masks, states: self.states, rows: self.rows };
+        let mut room = Room::default();
+        rows.for_each_reader(index, row, |layer, output, way| room = room.with(layer, output, way));
+        let Some(exponent) = room.exponent() else { return 0 };
+        let mut sums = Sums { values, exponent };
+        rows.for_each_reader(index, row, |layer, output, way| {
+            contribute(layer, output, (row, way), &mut sums, self.terms);
+        });
+        exponent
+    }
+
+    /// Makes a row of stage `index` of its sums.
+    fn keep_row(&mut self, (index, stage): (usize, &Spatial), row: usize, exponent: i32) {
+        let place = self.place(index, stage, row);
+        let len = stage.output().row_len();
+        let layer = self.model.quantised(index);
+        let masks = masks_of_row(self.masks, self.state(index), stage, row);
+        let alive =
+            if stage.relu { Alive { words: masks.words, step: stage.planes() * stage.words() } } else { Alive::ALL };
+        let multipliers = if stage.weight_len() > 0 { layer.multipliers } else { &[] };
+        let shift = self.state(index)[SHIFT] as i32;
+        let factors = (!multipliers.is_empty()).then_some(Factors::of(multipliers, shift));
+        let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
+        let target = span_mut(self.rows, place, stage.int8_gradient_row_len());
+        let Some((last, values)) = target.split_last_mut() else { return };
+        let values = span_mut(bytemuck::cast_slice_mut(values), 0, len);
+        let exponent = normalise(sums, stage.output().channels, alive, factors, values);
+        *last = exponent.map_or(ALL_ZERO, |exponent| exponent as u32);
+    }
+
+    /// Adds what output row `row` of the first stage contributes to the image's rows, and passes those on that are complete.
+    fn row_to_image(&mut self, (stage, open): (&Spatial, &mut OpenRows<'_>), row: usize, sink: Sink<'_>) {
+        let layer = &self.model.quantised(0);
+        let rows = Rows { model: self.model, plan: self.plan, masks: self.masks, states: self.states, rows: self.rows };
+        let output = &rows.row(0, stage, row);
+        let overlap = stage.row_extent().div_ceil(stage.row_step());
+        open.make_room(row, Room::default().with(layer, output, Way::Read).times(overlap).exponent());
+        contribute_to_all(layer, output, open, self.terms);
+        let first = row * stage.row_step();
+        let is_last = row + 1 == stage.output().height;
+        let end = if is_last { stage.whole_height() } else { first + stage.row_step() };
+        let len = stage.input().row_len();
+        for padded in first..end {
+            let input_row = padded.checked_sub(stage.pad_top()).filter(|row| *row < stage.input().height);
+            open.close(stage, padded, |values, exponent| {
+                if let Some(row) = input_row {
+                    sink(row * len, values, exponent);
+                }
+            });
+        }
+    }
+
+    /// The gradient of an image that a dense layer reads.
+    fn image_from_dense(&mut self, sink: Sink<'_>) {
+        let shape = self.model.network().input();
+        for row in 0..shape.height {
+            let (start, len) = (row * shape.row_len(), shape.row_len());
+            let exponent = match self.plan.dense(0) {
+                Some(_) => self.dense_gradient(0, start, len),
+                None => {
+                    let flat = span(self.flat, start, len);
+                    self.sums.iter_mut().zip(flat).for_each(|(sum, value)| *sum = i32::from(*value));
+                    self.flat_exponent.unwrap_or(0)
+                }
+            };
+            sink(start, span(self.sums, 0, len), exponent);
+        }
+    }
+}
+
+/// The bits of output row `row` of a stage.
+fn masks_of_row<'s>(masks: &'s [u32], state: State, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
+    let len = stage.mask_row_len();
+    RowMasks { stage, words: span(masks, state[MASKS] as usize + row * len, len) }
+}
+
+/// The rows that are there.
+struct Rows<'m, 'a, 's> {
+    model: &'a Model<'m, i8>,
+    plan: &'a Stages,
+    masks: &'a [u32],
+    states: &'s [State],
+    rows: &'s [u32],
+}
+
+impl Rows<'_, '_, '_> {
+    /// Row `row` of the output gradient of stage `index`.
+    fn row<'s>(&'s self, index: usize, stage: &'s Spatial, row: usize) -> OutputGradients<'s> {
+        let state = self.states.get(index).copied().unwrap_or_default();
+        let len = stage.int8_gradient_row_len();
+        let place = state[ROWS] as usize + row % stage.gradient_slots().max(1) * len;
+        let (values, exponent) = span(self.rows, place, len).split_at_checked(len - 1).unwrap_or_default();
+        let exponent = exponent.first().filter(|exponent| **exponent != ALL_ZERO).map(|exponent| *exponent as i32);
+        let values = span(bytemuck::cast_slice(values), 0, stage.output().row_len());
+        let masks = masks_of_row(self.masks, state, stage, row);
+        OutputGradients { row, gradients: Gradients { values, exponent }, masks }
+    }
+
+    /// All rows of stages that read or add row `row` of stage `index`.
+    #[inline(never)]
+    fn for_each_reader(
+        &self,
+        index: usize,
+        row: usize,
+        mut visit: impl FnMut(&Int8Layer<'_>, &OutputGradients<'_>, Way),
+    ) {
+        for (reader, is_skip) in self.plan.readers(index) {
+            let Some(stage) = self.plan.spatial(reader) else { return };
+            let layer = &self.model.quantised(reader);
+            let way = if is_skip { Way::Add } else { Way::Read };
+            let (first, last) = if is_skip { (row, row) } else { stage.covering_rows(row) };
+            for p in first..=last {
+                visit(layer, &self.row(reader, stage, p), way);
+            }
+        }
+    }
+}
