@@ -18,7 +18,7 @@ use crate::kernels::int8::gradient::{
 };
 use crate::kernels::masks::RowMasks;
 use crate::model::Model;
-use crate::network::plan::{GRADIENT_STATE, GRADIENT_TERMS, Spatial, Stages};
+use crate::network::plan::{GRADIENT_STATE, GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
 use crate::span::{span, span_mut, take};
 
 /// The exponent that stands behind a row in which all is 0.
@@ -183,6 +183,8 @@ impl Backward<'_, '_, '_> {
     /// The walk: the first stage asks for rows of its output's gradient, each stage those of all its readers.
     fn run(&mut self, open: &mut OpenRows<'_>, sink: Sink<'_>) {
         let mut index = 0;
+        // Who asked for a row of each stage.
+        let mut asked_by = [0u8; MAX_STAGES];
         while let Some(stage) = self.plan.spatial(index) {
             let row = self.made(index);
             let missing = self.plan.readers(index).find(|(reader, is_skip)| {
@@ -190,6 +192,9 @@ impl Backward<'_, '_, '_> {
                 self.made(*reader) <= needed
             });
             if let Some((reader, _)) = missing {
+                if let Some(asked_by) = asked_by.get_mut(reader) {
+                    *asked_by = index as u8;
+                }
                 index = reader;
                 continue;
             }
@@ -208,7 +213,7 @@ impl Backward<'_, '_, '_> {
                     return;
                 }
             }
-            index = 0;
+            index = asked_by.get(index).copied().map_or(0, usize::from);
         }
     }
 

@@ -33,6 +33,16 @@ pub(crate) fn note_alive_sums(stage: &Spatial, layer: &Int8Layer<'_>, [x, other,
     let columns = x.chunks_exact(channels).zip(other.chunks_exact(channels)).zip(out.chunks_exact(channels));
     for (masks, ((x, other), out)) in masks.chunks_exact_mut(stage.words().max(1)).zip(columns) {
         let elements = x.iter().zip(other).zip(out);
-        write_bits(masks, elements.map(|((x, other), out)| layer.is_alive(stage.capped, sum(layer, *x, *other), *out)));
+        write_bits(
+            masks,
+            elements.map(|((x, other), out)| {
+                // What rounding leaves above 0 was there before.
+                let sum = match i32::from(*out) - layer.range.output {
+                    above @ 1.. => above,
+                    _ => sum(layer, *x, *other),
+                };
+                layer.is_alive(stage.capped, sum, *out)
+            }),
+        );
     }
 }

@@ -3,13 +3,13 @@
 //! [`dense`](super::dense) have the same sums one by one.
 
 use super::Int8Layer;
+use super::alive::put_alive;
 use super::conv::Int8Columns;
 use super::depthwise;
 use super::dots::{add_all_dots, begin, patch_words};
 use super::outputs::{requantise_all, requantise_rows};
 use super::unpack::unpack;
 use crate::kernels::conv::Window;
-use crate::kernels::masks::write_bits;
 use crate::network::plan::{FILTERS, Operation, Spatial, WORD_BITS};
 use crate::span::{reach_mut, reach_rest_mut, rest, rest_mut, span, span_mut, split_mut};
 
@@ -181,13 +181,6 @@ fn put_winners(stage: &Spatial, masks: &mut [u32], word: usize, bits: [u32; WINN
             *target = bits;
         }
     }
-}
-
-/// The bits of outputs, the first of which starts a word, from every `step`-th sum.
-#[inline(never)]
-fn put_alive((stage, layer): (&Spatial, &Int8Layer<'_>), (sums, step): (&[i32], usize), out: &[i8], masks: &mut [u32]) {
-    let pairs = sums.iter().step_by(step.max(1)).zip(out);
-    write_bits(masks, pairs.map(|(sum, value)| layer.is_alive(stage.capped, *sum, *value)));
 }
 
 /// A convolution, the rows under one of its output rows, and memory for a patch and sums.

@@ -13,6 +13,8 @@
 //! `.tflite` file: filter by filter.
 
 pub(crate) mod add;
+#[cfg_attr(not(cortex_m_dsp), allow(dead_code, reason = "as `blocks`"))]
+mod alive;
 pub(crate) mod average;
 #[cfg_attr(not(cortex_m_dsp), allow(dead_code, reason = "tests compare it with the other way"))]
 pub(crate) mod blocks;

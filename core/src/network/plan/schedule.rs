@@ -26,6 +26,7 @@ pub(super) const fn count_rows(stages: &mut [Stage; MAX_STAGES], spatial: usize)
     }
     let mut i = 0;
     while i < spatial {
+        let last = last_reader(stages, spatial, i);
         if let Stage::Spatial(stage) = &mut stages[i] {
             let mut slots = [0; 3];
             let mut slot = 0;
@@ -37,6 +38,7 @@ pub(super) const fn count_rows(stages: &mut [Stage; MAX_STAGES], spatial: usize)
                 slot += 1;
             }
             stage.slots = slots;
+            stage.last_reader = last;
         }
         i += 1;
     }
@@ -51,6 +53,19 @@ const fn spatial(stages: &[Stage; MAX_STAGES], index: usize) -> &Spatial {
         Stage::Spatial(stage) => stage,
         Stage::Dense(_) => panic!("spatial stages come first"),
     }
+}
+
+/// The last stage that reads or adds what stage `index` puts out; its own number if none does.
+const fn last_reader(stages: &[Stage; MAX_STAGES], count: usize, index: usize) -> u8 {
+    let (mut last, mut reader) = (index, index + 1);
+    while reader < count {
+        let stage = spatial(stages, reader);
+        if stage.source() == index + 1 || matches!(stage.skip(), Some(value) if value == index + 1) {
+            last = reader;
+        }
+        reader += 1;
+    }
+    last as u8
 }
 
 /// Whether each stage reads the one before it and nothing else.

@@ -90,6 +90,8 @@ pub(crate) struct Spatial {
     pub(super) source: u8,
     /// The value that it adds, or [`NO_SKIP`].
     pub(super) skip: u8,
+    /// The last stage that reads or adds what it puts out; its own number if none does.
+    pub(super) last_reader: u8,
     /// Rows that it keeps of what it reads and of what it adds, and rows of its output's gradient.
     pub(super) slots: [u8; 3],
     pub(super) layer: u8,
@@ -114,6 +116,7 @@ impl Spatial {
             pool_pad: (0, 0),
             source: source as u8,
             skip: NO_SKIP,
+            last_reader: 0,
             slots: [1; 3],
             layer: layer as u8,
         }

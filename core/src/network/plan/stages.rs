@@ -47,7 +47,8 @@ impl Stages {
     /// The spatial stages that read what spatial stage `index` puts out, and whether they add it.
     pub(crate) fn readers(&self, index: usize) -> impl Iterator<Item = (usize, bool)> + '_ {
         let value = index + 1;
-        (value..self.spatial).flat_map(move |reader| {
+        let end = self.spatial(index).map_or(value, |stage| usize::from(stage.last_reader) + 1);
+        (value..end).flat_map(move |reader| {
             let stage = self.spatial(reader);
             let reads = stage.is_some_and(|stage| stage.source() == value).then_some((reader, false));
             let adds = stage.is_some_and(|stage| stage.skip() == Some(value)).then_some((reader, true));

@@ -3,7 +3,7 @@
 //! bytes of both, on random networks too.
 //!
 //! ```text
-//! dots.rs   dot products with a patch      products.rs   products one by one, depthwise      outputs.rs   from sums to bytes
+//! dots.rs   dot products with a patch      products.rs   products one by one, depthwise      outputs.rs, alive.rs   from sums to bytes and bits
 //! depthwise.rs, terms.rs, normalise.rs   back to gradients
 //! ```
 
@@ -23,6 +23,7 @@ macro_rules! processor {
     };
 }
 
+mod alive;
 mod depthwise;
 mod dots;
 mod normalise;
@@ -30,6 +31,7 @@ mod outputs;
 mod products;
 mod terms;
 
+pub(super) use alive::{above_zero1, above_zero2, above_zero4};
 pub(super) use depthwise::{add_3_windows, add_windows};
 pub(super) use dots::{dots1, dots2, dots4, repeat4};
 pub(super) use normalise::{scale, shift_pairs};
