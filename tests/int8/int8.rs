@@ -4,7 +4,7 @@
 mod networks;
 mod slow;
 
-use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm};
+use midge_core::attack::{AnyAttack, Attack, Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
 use midge_core::batch::Batch;
 use midge_core::loss::cross_entropy_gradient;
 use midge_core::{Grid, Level, Model, ModelError};
@@ -136,6 +136,56 @@ fn the_result_of_an_attack_is_a_picture_of_integers() {
             check(&|out, buffer| MiFgsm::new(eps).attack(&model, &pixels, 0, out, buffer).unwrap());
         }
     }
+}
+
+/// An attack on integers ends where the same attack on real numbers does, up to what a step is rounded to, in the ball, and is reported for
+/// where it ends.
+#[test]
+fn integers_are_attacked_like_real_numbers() {
+    let mut shares = Vec::new();
+    for (number, text) in NETWORKS.iter().enumerate() {
+        let weights = weights(text, number as u64);
+        let model = weights.model().unwrap();
+        let grid: Grid = model.grid().unwrap();
+        let bytes = image(weights.network.input().len(), 5);
+        let pixels: Vec<f32> = bytes.iter().map(|byte| grid.value(*byte)).collect();
+        let real = |attack: &AnyAttack, eps: f32| {
+            let (mut found, mut buffer) = (pixels.clone(), vec![f32::NAN; attack.buffer_len(&model)]);
+            attack.attack(&model, &pixels, 0, &mut found, &mut buffer).unwrap();
+            assert!(found.iter().zip(&pixels).all(|(x, clean)| (x - clean).abs() <= eps + 1e-3 * grid.scale));
+            found.iter().map(|x| grid.round(*x)).collect::<Vec<i8>>()
+        };
+        for steps in [1.0, 2.0, 2.5, 0.4] {
+            let eps = steps * grid.scale;
+            let pgd = |restarts| Pgd { restarts, ..Pgd::new(eps, 3) };
+            let attacks = [
+                AnyAttack::from(Fgsm { eps }),
+                Otcm { eps, target: Target::LeastLikely }.into(),
+                Bim::new(eps).into(),
+                MiFgsm::new(eps).into(),
+                Targeted { attack: MiFgsm::new(eps), target: Target::Next }.into(),
+                pgd(1).into(),
+                pgd(3).into(),
+            ];
+            for attack in attacks {
+                let (mut found, mut buffer) = (vec![0; bytes.len()], vec![f32::NAN; attack.integers_buffer_len(&model)]);
+                let outcome = attack.attack_integers(&model, &bytes, 0, &mut found, &mut buffer).unwrap();
+                let changes = found.iter().zip(&bytes).map(|(x, clean)| (i32::from(*x) - i32::from(*clean)).abs());
+                let largest = changes.max().unwrap();
+                assert!(largest as f32 <= steps, "{text}, {}: {largest} of {steps}", attack.name());
+                assert_eq!(outcome.largest_change, largest as f32 * grid.scale);
+                let seen = model.classify_integers(&found, &mut buffer).unwrap();
+                assert_eq!((outcome.after.class, outcome.after.confidence), (seen.class, seen.probabilities[seen.class]));
+                let expected = real(&attack, eps);
+                if attack.name() == "FGSM" || attack.name() == "OTCM" {
+                    assert_eq!(found, expected, "{text}, {}, {steps}", attack.name());
+                }
+                shares.push(found.iter().zip(&expected).filter(|(a, b)| a == b).count() as f32 / found.len() as f32);
+            }
+        }
+    }
+    let mean = shares.iter().sum::<f32>() / shares.len() as f32;
+    assert!(mean > 0.97, "{mean} of all pixels are equal");
 }
 
 /// A file with any byte changed is refused, or runs.

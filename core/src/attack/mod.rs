@@ -37,6 +37,7 @@ mod batch;
 mod bim;
 mod fgsm;
 mod goal;
+mod integers;
 mod mi_fgsm;
 mod one;
 mod otcm;
@@ -139,6 +140,57 @@ pub trait Attack {
             None => one::from_image(model, &self.step(), (image, goal), adversarial, buffer),
             Some(starts) => one::from_random_points(model, (&self.step(), starts), (image, goal), adversarial, buffer),
         }
+    }
+
+    /// Elements of the buffer of [`Self::attack_integers`]: [`Network::integers_len`](crate::Network::integers_len), two images more
+    /// with momentum, and a quarter of one with several starts.
+    fn integers_buffer_len(&self, model: &Model<'_, i8>) -> usize {
+        integers::buffer_len(model, &self.step(), self.starts())
+    }
+
+    /// Attacks an image of integers, row by row: neither real numbers of a whole image nor its gradient are ever in memory, except
+    /// with momentum. `eps` and `alpha` are in units of the model's input, as for [`Self::attack`]; a change is counted in 120ths of
+    /// `eps`, and `alpha` is rounded to those. `image` may stay in flash. `adversarial` is of the same length, and holds the changes
+    /// on the way.
+    ///
+    /// ```
+    /// use midge_core::attack::{Attack, Bim};
+    /// use midge_core::{Int8Tensors, Layer, Model, Network, Shape};
+    ///
+    /// const NETWORK: Network =
+    ///     Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]).int8();
+    /// // The logits are the pixels; a step of a pixel is worth a quarter.
+    /// let tensors = Int8Tensors {
+    ///     weights: &[1, 0, 0, 1],
+    ///     bias: &[0, 0],
+    ///     multipliers: &[[1 << 30, 1]; 2],
+    ///     range: &[0, 0, 0, -128, 127],
+    ///     scales: &[0.25, 0.25],
+    /// };
+    /// let model = Model::from_int8_tensors(&NETWORK, &[tensors])?;
+    /// let (mut adversarial, mut buffer) = ([0; 2], [0.0; NETWORK.integers_len()]);
+    /// let outcome = Bim::new(0.5).attack_integers(&model, &[5, 2], 0, &mut adversarial, &mut buffer)?;
+    /// assert_eq!((adversarial, outcome.largest_change, outcome.after.class), ([3, 4], 0.5, 1));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Wrong lengths, a bad class or option, and a target that is the label.
+    fn attack_integers(
+        &self,
+        model: &Model<'_, i8>,
+        image: &[i8],
+        label: usize,
+        adversarial: &mut [i8],
+        buffer: &mut [f32],
+    ) -> Result<Outcome, Error> {
+        let goal = match self.target() {
+            Some(target) => Goal::Toward(target.class_or_else(model.network().classes(), label, || {
+                Ok(least_likely(model.logits_of_integers(image, buffer)?, label))
+            })?),
+            None => Goal::Away(label),
+        };
+        integers::attack(model, (self.step(), self.starts()), (image, goal), adversarial, buffer)
     }
 
     /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results

@@ -24,6 +24,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use super::goal::Goal;
 use crate::error::{Error, check_option};
 use crate::loss::Loss;
+use crate::pass::UNITS;
 
 /// The options of the step.
 #[doc(hidden)]
@@ -81,13 +82,26 @@ impl Starts {
         if step.eps == 0.0 {
             return;
         }
+        let points = self.points(image_seed, restart);
+        for ((x, clean), point) in adversarial.iter_mut().zip(image).zip(points) {
+            *x = step.clip(clean + step.eps * point, *clean, range);
+        }
+    }
+
+    /// The same random point as changes of integers, for the first image; it may lie outside the range.
+    pub(super) fn draw_changes(&self, restart: usize, changes: &mut [i8]) {
+        for (change, point) in changes.iter_mut().zip(self.points(0, restart)) {
+            *change = (point * UNITS as f32 + if point < 0.0 { -0.5 } else { 0.5 }) as i8;
+        }
+    }
+
+    /// Uniform numbers in [-1, 1).
+    #[inline(always)]
+    fn points(&self, image_seed: u64, restart: usize) -> impl Iterator<Item = f32> + use<> {
         let seed = start_seed(self.seed.wrapping_add(image_seed), restart);
         let mut random = Xoshiro128PlusPlus::seed_from_u64(seed);
-        for (x, clean) in adversarial.iter_mut().zip(image) {
-            // 24 bits are what an f32 in [0, 1) holds.
-            let uniform = (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
-            *x = step.clip(clean + step.eps * (2.0 * uniform - 1.0), *clean, range);
-        }
+        // 24 bits are what an f32 in [0, 1) holds.
+        core::iter::repeat_with(move || 2.0 * ((random.next_u32() >> 8) as f32 / (1 << 24) as f32) - 1.0)
     }
 }
 

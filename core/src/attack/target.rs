@@ -47,7 +47,16 @@ impl Target {
         label: usize,
         buffer: &mut [f32],
     ) -> Result<usize, Error> {
-        let classes = model.network().classes();
+        self.class_or_else(model.network().classes(), label, || Ok(least_likely(model.logits(image, buffer)?, label)))
+    }
+
+    /// [`Self::class`] of one of `classes`, with another way to the least likely.
+    pub(super) fn class_or_else(
+        self,
+        classes: usize,
+        label: usize,
+        least_likely: impl FnOnce() -> Result<usize, Error>,
+    ) -> Result<usize, Error> {
         check_class(label, classes)?;
         match self {
             Self::Class(class) if class == label => Err(Error::TargetIsLabel { class }),
@@ -59,10 +68,7 @@ impl Target {
                 let other = ((draw * (classes as u64 - 1)) >> 32) as usize;
                 Ok(if other < label { other } else { other + 1 })
             }
-            Self::LeastLikely => {
-                let logits = model.logits(image, buffer)?;
-                Ok(least_likely(logits, label))
-            }
+            Self::LeastLikely => least_likely(),
         }
     }
 }

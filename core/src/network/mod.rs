@@ -195,6 +195,12 @@ impl Network {
         self.gradient_len() + self.input.len()
     }
 
+    /// Elements of the buffer for an attack on an image of integers, without momentum and from one start:
+    /// [`Attack::attack_integers`](crate::attack::Attack::attack_integers).
+    pub const fn integers_len(&self) -> usize {
+        self.stages.lengths().integers
+    }
+
     /// Whether `text` is this network as [`Display`](core::fmt::Display) writes it, with nothing left out.
     pub(crate) fn is_written_as(&self, text: &[u8]) -> bool {
         self.fingerprint.is_of(text)

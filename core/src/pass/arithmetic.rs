@@ -229,6 +229,12 @@ impl Arithmetic for i8 {
                     target.copy_from_slice(image);
                 }
             }
+            Int8Image::Moved(clean, changes, unit) => {
+                let (clean, changes) = (span(clean, first, target.len()), span(changes, first, target.len()));
+                for ((target, clean), change) in target.iter_mut().zip(clean).zip(changes) {
+                    *target = unit.pixel(*clean, *change);
+                }
+            }
         }
     }
     #[inline(always)]

@@ -3,8 +3,6 @@
 #[cfg(feature = "std")]
 use super::batch::Batch;
 use super::element::Element;
-use super::int8;
-use super::sources::Int8Image;
 use crate::error::{Error, check_buffer, check_class, check_len, check_pixels};
 use crate::loss::{self, Loss};
 use crate::model::Model;
@@ -22,7 +20,7 @@ pub struct Classification<'b> {
 impl<'b> Classification<'b> {
     /// Of logits, which become probabilities.
     #[inline(always)]
-    fn of(logits: &'b mut [f32]) -> Self {
+    pub(super) fn of(logits: &'b mut [f32]) -> Self {
         let class = loss::argmax(logits);
         loss::softmax(logits);
         Self { class, probabilities: logits }
@@ -173,50 +171,5 @@ impl<T: Element> Model<'_, T> {
         let loss = loss.value(logits, label);
         let logits = pass.input_gradient(gradient)?;
         Ok(InputGradient { loss, logits, gradient })
-    }
-}
-
-/// An image of a model of integers as the integers that it is: on a device it takes a quarter of the memory.
-impl Model<'_, i8> {
-    /// [`Self::logits`] of the integers of an image, as they are.
-    ///
-    /// ```
-    /// use midge_core::{Int8Tensors, Layer, Model, Network, Shape};
-    ///
-    /// const NETWORK: Network =
-    ///     Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]).int8();
-    /// let tensors = Int8Tensors {
-    ///     weights: &[1, 0, 0, 1],
-    ///     bias: &[0, 0],
-    ///     // A sum is worth a quarter, and so is an output.
-    ///     multipliers: &[[1 << 30, 1]; 2],
-    ///     range: &[-128, 0, 0, -128, 127],
-    ///     scales: &[0.25, 0.25],
-    /// };
-    /// let model = Model::from_int8_tensors(&NETWORK, &[tensors])?;
-    /// let mut buffer = [0.0; NETWORK.inference_len()];
-    /// let logits = model.logits_of_integers(&[-128, -120], &mut buffer)?;
-    /// assert_eq!(logits, [0.0, 2.0]);
-    /// assert_eq!(model.logits(&[0.0, 2.0], &mut buffer)?, [0.0, 2.0]);
-    /// # Ok::<(), Box<dyn core::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// A wrong length.
-    pub fn logits_of_integers<'b>(&self, image: &[i8], buffer: &'b mut [f32]) -> Result<&'b mut [f32], Error> {
-        check_len("image", self.network().input().len(), image.len())?;
-        check_buffer(self.network().inference_len(), buffer.len())?;
-        let mut work = buffer;
-        let logits = take(&mut work, self.network().classes());
-        int8::forward(self, Int8Image::Integers(image), logits, &mut [], work);
-        Ok(logits)
-    }
-
-    /// [`Self::classify`] of the integers of an image, as they are.
-    ///
-    /// # Errors
-    /// A wrong length.
-    pub fn classify_integers<'b>(&self, image: &[i8], buffer: &'b mut [f32]) -> Result<Classification<'b>, Error> {
-        Ok(Classification::of(self.logits_of_integers(image, buffer)?))
     }
 }

@@ -5,7 +5,8 @@
 //! element.rs   Passes: one compiled copy of each pass for each type of weights
 //! forward.rs   image -> logits, with      rows.rs     the ring of input rows, and the walk that fills it
 //! arithmetic.rs   what rows consist of, f32 or bytes            sources.rs   what a row is made from and added to
-//! int8.rs      image -> logits in integers
+//! int8.rs      image -> logits in integers              int8_backward.rs   and back, by rows in integers
+//! integers.rs  impl Model<i8>: the same for an image of integers       moved.rs   which an attack moves
 //! operands.rs, contribution.rs   a row of any operation, forward and backward                           progress.rs   how far a stage is
 //! backward.rs  logits -> image by rows: a device, and hosts without transposed weights
 //! maps.rs      features -> image or weights by whole maps: hosts with transposed weights
@@ -23,8 +24,10 @@ mod graph_rows;
 mod infer;
 mod int8;
 mod int8_backward;
+mod integers;
 mod keep;
 mod maps;
+mod moved;
 mod operands;
 mod progress;
 mod rows;
@@ -32,3 +35,5 @@ mod sources;
 
 pub use element::Element;
 pub use infer::{Classification, InputGradient};
+pub(crate) use moved::{UNITS, Unit};
+pub(crate) use sources::Int8Image;

@@ -1,5 +1,6 @@
 //! What a row is made from, and what it is added to, whatever the numbers are.
 
+use super::moved::Unit;
 use crate::kernels::conv::Window;
 use crate::kernels::masks::RowMasks;
 use crate::network::plan::Spatial;
@@ -39,6 +40,8 @@ pub(crate) enum Int8Image<'a> {
     Real(&'a [f32]),
     /// The integers.
     Integers(&'a [i8]),
+    /// Integers, and by how much each has moved.
+    Moved(&'a [i8], &'a [i8], Unit),
 }
 
 impl<'a> From<&'a [f32]> for Int8Image<'a> {
@@ -52,7 +55,7 @@ impl Int8Image<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Real(image) => image.len(),
-            Self::Integers(image) => image.len(),
+            Self::Integers(image) | Self::Moved(image, ..) => image.len(),
         }
     }
 }

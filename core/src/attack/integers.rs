@@ -1,0 +1,171 @@
+//! One image of integers, in a byte for each pixel and without the gradient of a whole image: all that a device with little memory needs.
+
+use super::goal::{Goal, Outcome, Prediction};
+use super::step::{Starts, Step, accumulate};
+use crate::error::{Error, check_buffer, check_class, check_len};
+use crate::kernels::int8::Grid;
+use crate::model::Model;
+use crate::pass::{Int8Image, UNITS, Unit};
+use crate::span::{span, span_mut, split_mut, take};
+
+/// Elements of the buffer of an attack.
+pub(super) fn buffer_len(model: &Model<'_, i8>, step: &Step, starts: Option<Starts>) -> usize {
+    let (network, pixels) = (model.network(), model.network().input().len());
+    match step.decay {
+        // Its sum needs the norm of a whole gradient.
+        Some(_) => network.integers_len() + 2 * pixels,
+        None => network.integers_len() + step.kept_images(starts) * pixels.div_ceil(4),
+    }
+}
+
+/// The image on its way.
+struct IntegerWalk<'m, 'w, 'a, 'b> {
+    model: &'m Model<'w, i8>,
+    step: Step,
+    goal: Goal,
+    unit: Unit,
+    clean: &'a [i8],
+    changes: &'a mut [i8],
+    buffer: &'b mut [f32],
+    zero_gradient_steps: usize,
+    before: Option<Prediction>,
+}
+
+/// Attacks an image; `adversarial` holds its changes on the way.
+#[inline(never)]
+pub(super) fn attack(
+    model: &Model<'_, i8>,
+    (step, starts): (Step, Option<Starts>),
+    (clean, goal): (&[i8], Goal),
+    adversarial: &mut [i8],
+    buffer: &mut [f32],
+) -> Result<Outcome, Error> {
+    step.check_options()?;
+    starts.map_or(Ok(()), |starts| starts.check())?;
+    let pixels = model.network().input().len();
+    check_len("image", pixels, clean.len())?;
+    check_len("adversarial image", pixels, adversarial.len())?;
+    check_class(goal.class(), model.network().classes())?;
+    check_buffer(buffer_len(model, &step, starts), buffer.len())?;
+    let grid = model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 });
+    adversarial.fill(0);
+    let mut buffer = buffer;
+    let kept = match step.decay {
+        Some(_) => take(&mut buffer, 2 * pixels),
+        None => take(&mut buffer, step.kept_images(starts) * pixels.div_ceil(4)),
+    };
+    let unit = Unit::of(step.eps, grid);
+    let mut walk =
+        IntegerWalk { model, step, goal, unit, clean, changes: adversarial, buffer, zero_gradient_steps: 0, before: None };
+    let after = match starts {
+        Some(starts) => walk.from_random_points(starts, kept),
+        None => {
+            walk.steps(kept);
+            walk.look()
+        }
+    };
+    let before = walk.before.ok_or(Error::NoSteps)?;
+    let zero_gradient_steps = walk.zero_gradient_steps;
+    let mut most = 0;
+    for (x, clean) in adversarial.iter_mut().zip(clean) {
+        *x = unit.pixel(*clean, *x);
+        most = most.max((i32::from(*x) - i32::from(*clean)).abs());
+    }
+    let target = if let Goal::Toward(class) = goal { Some(class) } else { None };
+    Ok(Outcome { before, after, zero_gradient_steps, largest_change: most as f32 * grid.scale, target })
+}
+
+impl IntegerWalk<'_, '_, '_, '_> {
+    /// What the model makes of where the walk stands.
+    fn look(&mut self) -> Prediction {
+        let logits = self.model.logits_of(Int8Image::Moved(self.clean, self.changes, self.unit), self.buffer);
+        let loss = self.step.loss.value(logits, self.goal.class());
+        Prediction::of(logits, loss)
+    }
+
+    /// All steps from where the walk stands. `kept` has two images for an attack with momentum.
+    fn steps(&mut self, kept: &mut [f32]) {
+        // In units of the change.
+        let units = (self.step.signed_alpha(self.goal) / self.step.eps * UNITS as f32).clamp(-2.0 * UNITS as f32, 2.0 * UNITS as f32);
+        let rounded = (units + if units < 0.0 { -0.5 } else { 0.5 }) as i32;
+        // The smallest step there is, for one that is smaller.
+        let units = if rounded == 0 { i32::from(units > 0.0) - i32::from(units < 0.0) } else { rounded };
+        kept.fill(0.0);
+        for _ in 0..self.step.steps {
+            match self.step.decay {
+                Some(decay) => self.step_with_momentum(decay, units, kept),
+                None => self.step_along(units),
+            }
+        }
+    }
+
+    /// Looks at where the walk stands and goes back; notes what the model makes of the clean image.
+    fn gradient(&mut self, sink: &mut dyn FnMut(&mut [i8], usize, &[i32], i32)) {
+        let at = (self.step.loss, self.goal.class());
+        let image = Int8Image::Moved(self.clean, self.changes, self.unit);
+        let mut observation = self.model.observe(image, self.buffer);
+        // The network has seen the whole image before the first row of its gradient comes, so that the row may move.
+        let mut is_zero = true;
+        observation.gradient(at, &mut |first, values, exponent| {
+            is_zero &= values.iter().all(|value| *value == 0);
+            sink(self.changes, first, values, exponent);
+        });
+        self.zero_gradient_steps += usize::from(is_zero);
+        if self.before.is_none() {
+            let loss = at.0.value(observation.logits, at.1);
+            self.before = Some(Prediction::of(observation.logits, loss));
+        }
+    }
+
+    /// One step along a gradient, row by row.
+    fn step_along(&mut self, units: i32) {
+        let (clean, unit) = (self.clean, self.unit);
+        self.gradient(&mut |changes, first, values, _| {
+            let (changes, clean) = (span_mut(changes, first, values.len()), span(clean, first, values.len()));
+            for ((change, clean), g) in changes.iter_mut().zip(clean).zip(values) {
+                *change = unit.advance(*clean, *change, g.signum() * units);
+            }
+        });
+    }
+
+    /// One step along the sum of all gradients so far. `kept` has two images.
+    #[inline(never)]
+    fn step_with_momentum(&mut self, decay: f32, units: i32, kept: &mut [f32]) {
+        let (momentum, gradient) = split_mut(kept, self.clean.len());
+        self.gradient(&mut |_, first, values, exponent| {
+            let power = libm::ldexpf(1.0, exponent);
+            let gradient = span_mut(gradient, first, values.len());
+            gradient.iter_mut().zip(values).for_each(|(g, value)| *g = *value as f32 * power);
+        });
+        accumulate(momentum, decay, gradient);
+        for ((change, clean), m) in self.changes.iter_mut().zip(self.clean).zip(momentum) {
+            let direction = i32::from(*m > 0.0) - i32::from(*m < 0.0);
+            *change = self.unit.advance(*clean, *change, direction * units);
+        }
+    }
+
+    /// From one random point after the other, until the goal is reached; else the walk ends at the place nearest to it. `kept` has room for
+    /// one image if there are several points.
+    #[inline(never)]
+    fn from_random_points(&mut self, starts: Starts, kept: &mut [f32]) -> Prediction {
+        let nearest = bytemuck::cast_slice_mut::<f32, i8>(kept);
+        let mut after = self.look();
+        self.before = Some(after);
+        for restart in 0..starts.restarts {
+            if restart > 0 && self.goal.is_reached(after) {
+                break;
+            }
+            starts.draw_changes(restart, self.changes);
+            let (clean, unit) = (self.clean, self.unit);
+            self.changes.iter_mut().zip(clean).for_each(|(change, clean)| *change = unit.advance(*clean, *change, 0));
+            self.steps(&mut []);
+            let found = self.look();
+            if restart == 0 || self.goal.is_reached(found) || self.goal.is_nearer(found, after) {
+                after = found;
+                nearest.iter_mut().zip(&*self.changes).for_each(|(kept, change)| *kept = *change);
+            }
+        }
+        self.changes.iter_mut().zip(nearest).for_each(|(change, kept)| *change = *kept);
+        after
+    }
+}
