@@ -39,6 +39,7 @@ fn put_above_zero((sums, step): (&[i32], usize), count: usize, masks: &mut [u32]
             unsafe {
                 *word = match step {
                     4 => cortex_m::above_zero4(sums.as_ptr(), count),
+                    3 => cortex_m::above_zero3(sums.as_ptr(), count),
                     2 => cortex_m::above_zero2(sums.as_ptr(), count),
                     _ => cortex_m::above_zero1(sums.as_ptr(), count),
                 };

@@ -4,7 +4,7 @@
 //! requantise.rs   from a sum of products to a byte              conv.rs      convolution + ReLU + max-pooling, depthwise
 //! average.rs      average pooling                               add.rs       sum of two maps
 //! dense.rs        dense layer                                   blocks.rs    convolution by blocks of positions, with
-//! depthwise.rs    depthwise convolution                         dots.rs, unpack.rs, outputs.rs, cortex_m.rs   its loops
+//! depthwise.rs    depthwise convolution                         patch.rs, dots.rs, largest.rs, outputs.rs, cortex_m/
 //! columns.rs      which way is taken
 //! packed/         all of that with a host's vectors
 //! ```
@@ -26,12 +26,13 @@ pub(crate) mod dense;
 mod depthwise;
 mod dots;
 pub(crate) mod gradient;
+mod largest;
 #[cfg_attr(not(cortex_m_dsp), allow(dead_code, reason = "as above"))]
 mod outputs;
 #[cfg(feature = "std")]
 pub(crate) mod packed;
+mod patch;
 mod requantise;
-mod unpack;
 
 use requantise::requantise;
 

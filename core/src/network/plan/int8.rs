@@ -39,14 +39,13 @@ impl Spatial {
         if rows < self.kernel_height() { rows } else { self.kernel_height() }
     }
 
-    /// Words of a patch: elements of 16 bits under [`POSITIONS`] positions, a multiple of 4 under each.
+    /// Words of a patch: elements of 16 bits under [`POSITIONS`] positions, in each row of the kernel a multiple of 4, and the place
+    /// of each 4.
     pub(crate) const fn patch_len(&self) -> usize {
-        2 * POSITIONS * (self.unpacked_rows() * self.run_len()).div_ceil(4)
-    }
-
-    /// Words for the bytes of a patch's position, where a row of the kernel is no multiple of 4.
-    pub(crate) const fn staged_len(&self) -> usize {
-        if self.run_len().is_multiple_of(4) { 0 } else { (self.unpacked_rows() * self.run_len()).div_ceil(4) }
+        match self.operation {
+            Operation::Conv => (2 * POSITIONS + 1) * self.unpacked_rows() * self.run_len().div_ceil(4),
+            _ => 0,
+        }
     }
 
     /// Words that a convolution needs while it makes a row: a patch and sums, or sums only where it is depthwise.
@@ -55,7 +54,7 @@ impl Spatial {
         match self.operation {
             Operation::Conv => {
                 let filters = if filters < FILTERS { filters } else { FILTERS };
-                self.patch_len() + self.staged_len() + POSITIONS * filters
+                self.patch_len() + POSITIONS * filters
             }
             Operation::Depthwise => filters,
             _ => 0,

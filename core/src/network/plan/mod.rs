@@ -21,7 +21,7 @@ mod spatial;
 mod stage;
 mod stages;
 
-pub(crate) use int8::{FILTERS, GRADIENT_STATE, GRADIENT_TERMS};
+pub(crate) use int8::{FILTERS, GRADIENT_STATE, GRADIENT_TERMS, POSITIONS};
 pub(crate) use spatial::{Operation, Spatial, WORD_BITS};
 pub(crate) use stage::{DenseStage, Stage};
 pub(crate) use stages::{MAX_CHAIN, MAX_STAGES, Stages};

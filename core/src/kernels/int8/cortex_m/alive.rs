@@ -48,4 +48,5 @@ macro_rules! above_zero {
 
 above_zero!(above_zero1 "1" "4");
 above_zero!(above_zero2 "2" "8");
+above_zero!(above_zero3 "3" "12");
 above_zero!(above_zero4 "4" "16");

@@ -1,14 +1,14 @@
-//! Dot products of filters with what lies under one, two or four positions.
+//! Dot products of filters with what lies under one to four positions.
 
 use core::arch::asm;
 
-/// Products of four weights with the four elements under each of some positions. A word of each position comes in r0 and so
-/// on; `$of` takes elements 0 and 2, after another `$load` `$and` takes 1 and 3.
+/// Products of a quad of weights, those of the filter at `lr` or at `$at`, with the elements of each position. `$load` brings a
+/// word of each position and the quad's place, `$place`; `$of` take elements 0 and 2. After `$more` the words `$and` take 1 and 3.
 macro_rules! quad {
-    ($load:literal, [$($sum:literal $of:literal)*], $more:literal, [$($and:literal)*]) => {
+    ($load:literal, $place:literal, [$($sum:literal $of:literal)*], $more:literal, [$($and:literal)*]) => {
         concat!(
-            "ldr r10, [lr], #4\n",
             $load,
+            "ldr r10, [lr, ", $place, "]\n",
             "sxtb16 r11, r10, ror #8\n",
             "sxtb16 r10, r10\n",
             $("smlad ", $sum, ", ", $of, ", r10, ", $sum, "\n",)*
@@ -18,61 +18,62 @@ macro_rules! quad {
     };
 }
 
-/// One function for a number of positions.
+/// One function for a number of positions. `$load` and `$store` the sums at `r7`.
 macro_rules! dots {
-    ($name:ident $count:literal, $load:literal, $store:literal: $quad:expr) => {
-        /// Adds the products of `len` weights of each of `filters` filters with the elements under each position to its sum;
-        /// `stride` weights lie between one filter and the next.
+    ($name:ident $count:literal $at_once:literal: [$($load:literal),*], $store:literal, $quad:expr) => {
+        /// Adds the products of a patch's elements with the weights of each of `filters` filters to its sums; `stride` weights
+        /// lie between the start of one filter and that of the next.
         ///
         /// # Safety
-        /// `len` is a multiple of 4 and at least 4, `filters` at least 1. `weights` has `(filters - 1) * stride + len` elements,
-        #[doc = concat!("and for each of ", $count, " positions `patch` has `len / 2` words and `sums` `filters`.")]
+        #[doc = concat!("`patch` is one of ", $count, " positions and not empty. `filters` is a multiple of ", $at_once, ", at")]
+        /// least that many, and so many sums there are for each position. Each filter has weights for all of the patch.
         #[inline(always)]
         #[allow(unsafe_code, reason = "inline assembly")]
         pub(in crate::kernels::int8) unsafe fn $name(
             (sums, filters): (*mut i32, usize),
-            patch: *const u32,
+            patch: &[u32],
             weights: *const i8,
-            (len, stride): (usize, usize),
+            stride: usize,
         ) {
+            const ENTRY: usize = 2 * $count + 1;
+            let is_odd = patch.len() / ENTRY % 2;
             // SAFETY: the caller's. What lies on the stack is taken off again.
             unsafe {
                 asm!(
                     processor!(),
-                    "push {{r0, r1, r2, r3, r4}}",
+                    "push {{r1, r3, r4, r5, r6, r7}}",
+                    "mov r6, r2",
+                    "mov r7, r0",
                     "2:",
-                    "ldr r0, [sp]",
-                    $load,
-                    "ldrd r12, r0, [sp, #4]",
-                    "add {end}, lr, r0",
-                    // An odd word of weights first, so that the others go in pairs.
-                    "lsls r0, r0, #29",
+                    $($load,)*
+                    "ldr r12, [sp]",
+                    // An odd quad first, so that the others go in pairs.
+                    "lsls r0, r12, #31",
                     "beq 3f",
+                    "sub r12, r12, #1",
                     $quad,
-                    "cmp lr, {end}",
+                    "cmp r12, r6",
                     "beq 4f",
                     "3:",
                     $quad,
                     $quad,
-                    "cmp lr, {end}",
+                    "cmp r12, r6",
                     "bne 3b",
                     "4:",
-                    "ldr r0, [sp]",
                     $store,
-                    "str r0, [sp]",
-                    "ldrd r0, r1, [sp, #12]",
-                    "add lr, lr, r0",
-                    "subs r1, r1, #1",
-                    "str r1, [sp, #16]",
+                    "ldrd r0, r1, [sp, #4]",
+                    "add lr, lr, r1",
+                    "cmp lr, r0",
                     "bne 2b",
-                    "add sp, sp, #20",
-                    end = out(reg) _,
+                    "add sp, sp, #16",
+                    "pop {{r6, r7}}",
                     inout("r0") sums => _,
-                    inout("r1") patch => _,
-                    inout("r2") len => _,
-                    inout("r3") stride.wrapping_sub(len) => _,
-                    inout("r4") filters => _,
-                    out("r5") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _,
+                    inout("r1") patch.as_ptr().wrapping_byte_add(is_odd) => _,
+                    inout("r2") patch.as_ptr_range().end => _,
+                    inout("r3") weights.wrapping_add(filters * stride) => _,
+                    inout("r4") $at_once * stride => _,
+                    inout("r5") stride => _,
+                    out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _,
                     inout("lr") weights => _,
                 );
             }
@@ -80,10 +81,25 @@ macro_rules! dots {
     };
 }
 
-dots!(dots1 1, "ldr r4, [r0]", "str r4, [r0], #4": quad!("ldmia r12!, {{r0, r1}}\n", ["r4" "r0"], "", ["r1"]));
-dots!(dots2 2, "ldrd r4, r5, [r0]", "strd r4, r5, [r0], #8": quad!("ldmia r12!, {{r0, r1, r2, r3}}\n", ["r4" "r0" "r5" "r1"], "", ["r2" "r3"]));
-dots!(dots4 4, "ldmia r0, {{r4, r5, r8, r9}}", "stmia r0!, {{r4, r5, r8, r9}}": quad!(
-    "ldmia r12!, {{r0, r1, r2, r3}}\n",
+// Two filters share each load of the patch.
+dots!(dots1 1 2: ["ldr r3, [sp, #12]", "add r3, r3, lr", "ldrd r4, r5, [r7]"], "strd r4, r5, [r7], #8", concat!(
+    quad!("ldmia r12!, {{r0, r1, r2}}\nldr r8, [r3, r1]\n", "r1", ["r4" "r0"], "", ["r2"]),
+    "sxtb16 r9, r8, ror #8
+    sxtb16 r8, r8
+    smlad r5, r0, r8, r5
+    smlad r5, r2, r9, r5\n"
+));
+dots!(dots2 2 1: ["ldrd r4, r5, [r7]"], "strd r4, r5, [r7], #8",
+    quad!("ldmia r12!, {{r0, r1, r2, r3, r8}}\n", "r2", ["r4" "r0" "r5" "r1"], "", ["r3" "r8"])
+);
+dots!(dots3 3 1: ["ldmia r7, {{r4, r5, r8}}"], "stmia r7!, {{r4, r5, r8}}", quad!(
+    "ldmia r12!, {{r0, r1, r2, r10}}\n", "r10",
+    ["r4" "r0" "r5" "r1" "r8" "r2"],
+    "ldmia r12!, {{r0, r1, r2}}\n",
+    ["r0" "r1" "r2"]
+));
+dots!(dots4 4 1: ["ldmia r7, {{r4, r5, r8, r9}}"], "stmia r7!, {{r4, r5, r8, r9}}", quad!(
+    "ldmia r12!, {{r0, r1, r2, r3, r10}}\n", "r10",
     ["r4" "r0" "r5" "r1" "r8" "r2" "r9" "r3"],
     "ldmia r12!, {{r0, r1, r2, r3}}\n",
     ["r0" "r1" "r2" "r3"]

@@ -3,11 +3,10 @@
 //! bytes of both, on random networks too.
 //!
 //! ```text
-//! dots.rs   dot products with a patch      products.rs   products one by one, depthwise      outputs.rs, alive.rs   from sums to bytes and bits
+//! patch.rs      what lies under a few positions      dots.rs                 dot products with that
+//! products.rs   products one by one, depthwise       outputs.rs, alive.rs    from sums to bytes and bits
 //! depthwise.rs, terms.rs, normalise.rs   back to gradients
 //! ```
-
-use core::arch::asm;
 
 /// Tells the assembler that the processor has these instructions. (ARMv8-M leaves them to the processor.)
 #[cfg(armv8_m)]
@@ -28,38 +27,18 @@ mod depthwise;
 mod dots;
 mod normalise;
 mod outputs;
+mod patch;
 mod products;
 mod terms;
 
-pub(super) use alive::{above_zero1, above_zero2, above_zero4};
+pub(super) use alive::{above_zero1, above_zero2, above_zero3, above_zero4};
 pub(super) use depthwise::{add_3_windows, add_windows};
-pub(super) use dots::{dots1, dots2, dots4, repeat4};
+pub(super) use dots::{dots1, dots2, dots3, dots4, repeat4};
 pub(super) use normalise::{scale, shift_pairs};
-pub(super) use outputs::{outputs_between, outputs_of_4, outputs_of_all_bytes};
+pub(super) use outputs::{outputs, outputs_of_4, outputs_of_pairs};
+pub(super) use patch::{pairs_of_1, pairs_of_2, pairs_of_3, pairs_of_4};
 pub(super) use products::{add_products, add_products_of_3};
 pub(super) use terms::{add_terms4, add_terms8, list_terms};
-
-/// Elements 0 and 2, and elements 1 and 3, of four bytes, less `zero`.
-#[inline(always)]
-#[allow(unsafe_code, reason = "inline assembly")]
-pub(super) fn unpack(bytes: [i8; 4], zero: i16) -> [u32; 2] {
-    let word = u32::from_le_bytes(bytes.map(|byte| byte as u8));
-    let (even, odd);
-    // SAFETY: registers only.
-    unsafe {
-        asm!(
-            processor!(),
-            "sxtab16 {odd}, {less}, {word}, ror #8",
-            "sxtab16 {even}, {less}, {word}",
-            word = in(reg) word,
-            less = in(reg) twice(-zero),
-            odd = out(reg) odd,
-            even = lateout(reg) even,
-            options(pure, nomem, nostack),
-        );
-    }
-    [even, odd]
-}
 
 /// A number in both halves of a word.
 #[inline(always)]
