@@ -20,7 +20,7 @@ use trouble::Trouble;
 use super::{percent, print_json};
 use crate::data::Dataset;
 use crate::evaluation::{Evaluation, evaluate};
-use crate::files::check_writable;
+use crate::files::{check_writable, is_stream};
 use crate::progress;
 use crate::training::validation::validate;
 use crate::training::{Recipe, checkpoint, train_epoch};
@@ -48,10 +48,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut reports = Vec::new();
     for epoch in run.done() + 1..=recipe.epochs {
         let Some(report) = one_epoch(&mut run, &images, (&recipe, arguments.eps()), epoch, &stop)? else {
-            match epoch {
-                1 => bail!("stopped before the first epoch was complete: nothing was written"),
-                _ => bail!("stopped: {} holds epoch {}; --resume goes on", run.newest().display(), epoch - 1),
-            }
+            let (file, last) = (run.newest().display(), epoch - 1);
+            ensure!(last > 0, "stopped before the first epoch was complete: nothing was written");
+            ensure!(
+                !is_stream(&arguments.out),
+                "stopped: epoch {last} was written to {file}, from where no run can go on"
+            );
+            bail!("stopped: {file} holds epoch {last}; --resume goes on");
         };
         run.keep(&report)?;
         if !arguments.json {
