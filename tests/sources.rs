@@ -1,5 +1,6 @@
-//! What the sources of the core keep to: each file imports only from its own floor and from those below, no file reaches
-//! itself through imports, and the build script knows a Cortex-M from its relatives. And rustup knows the firmware's targets.
+//! What the sources keep to: each file of the core imports only from its own floor and from those below, no file of the core or
+//! of the host's program reaches itself through imports, and the build script knows a Cortex-M from its relatives. And rustup
+//! knows the firmware's targets.
 
 #[path = "../core/build.rs"]
 #[allow(dead_code, reason = "cargo calls its main")]
@@ -231,6 +232,17 @@ fn the_core_is_built_from_the_ground_up() {
     assert!(count > 50, "only {count} imports were found");
     let (upward, circles) = (imports.upward(), imports.circles());
     assert!(upward.is_empty(), "against the order of the floors:\n{}", upward.join("\n"));
+    assert!(circles.is_empty(), "files that reach themselves:\n{}", circles.join("\n"));
+}
+
+#[test]
+fn no_file_of_the_host_reaches_itself() {
+    let files = read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("host-trainer/src"));
+    assert!(files.len() > 100 && files.contains_key("lib"), "{:?}", files.keys());
+    let imports = Imports::of(&files);
+    let count: usize = imports.0.values().map(BTreeSet::len).sum();
+    assert!(count > 300, "only {count} imports were found");
+    let circles = imports.circles();
     assert!(circles.is_empty(), "files that reach themselves:\n{}", circles.join("\n"));
 }
 

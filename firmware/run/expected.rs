@@ -1,6 +1,9 @@
 //! What the host computes, for the device's self-test to compare with: `expected FILE` writes it. (An example of
 //! `midge-trainer`, which is built already where midge was used; the runner starts it.)
 //!
+//! One value at a time, without vectors and without transposed weights: sums are added in the device's order. With another
+//! order a sum near zero may open another ReLU, and a pixel with a gradient near zero goes the other way.
+//!
 //! ```text
 //! for the plain and then the robust model, or only for that of MIDGE_MODEL:
 //!     u32 number of cases, then for each case, all little endian:
@@ -11,11 +14,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use midge_core::{Element, Model};
+use midge_core::{Element, Level, Model};
 use midge_trainer::any_weights::AnyWeights;
 use midge_trainer::bundled;
 use midge_trainer::data::{self, Dataset, Input, Part, Source, Split};
-use midge_trainer::weights::Weights;
+use midge_trainer::weights::{Tensor, Weights};
 
 #[path = "../src/selftest_attacks.rs"]
 mod attacks;
@@ -77,8 +80,9 @@ fn of_bundled_models(more: Option<Dataset>) -> Result<Vec<u8>> {
 }
 
 fn cases_of_floats(weights: &Weights, sets: &[&Dataset], bytes: &mut Vec<u8>) -> Result<()> {
-    let mut transposed = vec![0.0; weights.transposed_len()];
-    cases(&weights.model(&mut transposed)?, sets, bytes)
+    let tensors: Vec<&[f32]> = weights.tensors.iter().map(Tensor::as_slice).collect();
+    let model = Model::<f32>::from_tensors(&weights.network, &tensors)?.with_range(weights.range)?;
+    cases(&model.with_level(Level::Scalar), sets, bytes)
 }
 
 fn cases<T: Element>(model: &Model<'_, T>, sets: &[&Dataset], bytes: &mut Vec<u8>) -> Result<()> {

@@ -246,16 +246,14 @@ fn the_table_is_printed_though_the_file_cannot_be_written() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_attack_prints_what_it_has() {
+    use super::interrupt;
+
     let folder = folder();
     let attack = ["attack", "--attack", "pgd", "--eps", "0.8,0.0001", "--steps", "3", "--restarts", "1000000"];
     let interrupted_after = |seconds: f32| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_midge"));
-        command.current_dir(folder.path()).args([&attack[..], &DATA, &["--limit", "4"]].concat());
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        let child = command.spawn().unwrap();
+        let child = interrupt::start(folder.path(), &[&attack[..], &DATA, &["--limit", "4"]].concat());
         std::thread::sleep(std::time::Duration::from_secs_f32(seconds));
-        let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
+        interrupt::interrupt(&child);
         child.wait_with_output().unwrap()
     };
     // However slow the machine is.

@@ -5,6 +5,8 @@ mod data;
 mod files;
 mod import;
 mod int8;
+#[cfg(unix)]
+mod interrupt;
 mod output;
 mod quantise;
 mod report;

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED};
 use midge_trainer::data::idx::{Images, write_images, write_labels};
@@ -239,6 +238,35 @@ fn a_loss_above_that_of_guessing_is_reported_and_short() {
     assert!(!text.contains("guessing"), "{text}");
 }
 
+/// What a run says that never ends, if Ctrl-C is pressed after two epochs.
+#[cfg(unix)]
+fn interrupted(folder: &Path, train: &[&str]) -> String {
+    use super::interrupt;
+
+    let mut child = interrupt::start(folder, &[train, &["--epochs", "100000", "--force"]].concat());
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("epoch 2 ")));
+    interrupt::interrupt(&child);
+    // Its standard output is read to the end: it is not a broken pipe that ends the run.
+    lines.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_without_a_file_promises_none() {
+    let folder = tempfile::tempdir().unwrap();
+    write_digits(folder.path(), [1000, 20]);
+    for recipe in [&["--seed", "5"][..], &["--held-out", "50"]] {
+        let train = [&["train", "--network", SMALL, "--out", "/dev/null"], &DATA[..], recipe].concat();
+        let message = interrupted(folder.path(), &train);
+        let is_honest = message.contains("written to /dev/null, from where no run can go on");
+        assert!(is_honest && !message.contains("--resume"), "{message}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_leaves_the_last_whole_epoch() {
@@ -246,18 +274,8 @@ fn ctrl_c_leaves_the_last_whole_epoch() {
     write_digits(folder.path(), [1000, 20]);
     for recipe in [&["--seed", "5"][..], &["--momentum", "0.9"], &["--held-out", "50"]] {
         let options = [&["train", "--network", SMALL, "--threads", "1"], &DATA[..], recipe].concat();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_midge"));
-        command.current_dir(folder.path()).args(&options).args(["--out", "m", "--epochs", "100000", "--force"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().starts_with("epoch 2 ")));
-        let id = child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-        // Its standard output is read to the end: it is not a broken pipe that ends the run.
-        lines.for_each(drop);
-        let output = child.wait_with_output().unwrap();
-        let message = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && message.contains("--resume goes on"), "{message}");
+        let message = interrupted(folder.path(), &[&options[..], &["--out", "m"]].concat());
+        assert!(message.contains("--resume goes on"), "{message}");
         let last: usize = message.split("holds epoch ").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
         let epochs = (last + 1).to_string();
         let whole = [&options[..], &["--out", "whole", "--force", "--epochs", &epochs]].concat();

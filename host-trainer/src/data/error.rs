@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::file::FileError;
+use super::idx;
 use super::input::dimensions;
 use super::png::PngError;
-use super::{MAX_SYNTHETIC, idx};
+use super::source::MAX_SYNTHETIC;
 
 /// Why there is no data set.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,12 @@
 //! Where the values of a map end. They are counted, not kept, so that any number of images can be used, and counts do not
 //! depend on the order.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
+
+/// Where the values of each layer end that has a range, by the layer's index.
+pub type Ranges = BTreeMap<usize, [f32; 2]>;
 
 /// Which values decide a range.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -19,12 +19,10 @@ mod numbers;
 mod part;
 mod rounding;
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 
-pub use ends::Ends;
+pub use ends::{Ends, Ranges};
 
 use crate::evaluation;
 use crate::export::{Step, graph, steps};
@@ -43,9 +41,6 @@ pub struct Images<'a> {
     /// The pixels of one of them.
     pub image: &'a (dyn Fn(usize) -> &'a [f32] + Sync),
 }
-
-/// Where the values of each layer end that has a range, by the layer's index.
-pub type Ranges = BTreeMap<usize, [f32; 2]>;
 
 /// The network in integers, calibrated with images. `progress` counts images, each once for each layer that has a range (twice with
 /// a percentile).

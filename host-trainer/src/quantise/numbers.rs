@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::Ranges;
+use super::ends::Ranges;
 use super::rounding::{Integers, grid, integers};
 use crate::export::{Constants, Numbers, Parameters, Step};
 use crate::tflite::{ElementType, Quantisation};

@@ -10,13 +10,14 @@
 //! | `flatbuffer.rs` | tables, vectors and strings of a FlatBuffer, each checked against the file's end |
 //! | `schema.rs` | names and numbers of the format |
 //! | `element.rs`, `graph.rs` | the result |
-//! | `reader.rs`, `options.rs` | the way there |
+//! | `reader.rs`, `options.rs`, `copies.rs` | the way there |
 //! | `check` | whether the graph can be computed |
 //! | `builder.rs`, `writer.rs` | the way back: a FlatBuffer, and the graph in it |
 //! | `error.rs` | what can be wrong, and where |
 
 mod builder;
 mod check;
+mod copies;
 mod element;
 mod error;
 mod flatbuffer;

@@ -1,16 +1,16 @@
 //! The options of the operators that are read further.
 
+use super::copies::Copies;
 use super::error::Problem;
 use super::flatbuffer::{Field, Scalar, Table};
 use super::graph::{Activation, Conv2d, Kind, Padding, Pool2d, WeightsFormat};
-use super::reader::Reader;
 use super::schema::{
     AddOptions, ConcatenationOptions, Conv2DOptions, DepthwiseConv2DOptions, FullyConnectedOptions, MulOptions,
     Operator, Pool2DOptions, ReducerOptions, ReshapeOptions, SoftmaxOptions, options_type,
 };
 
 /// What the builtin operator with this word does; `None` if its options are not read.
-pub(super) fn read<'a>(reader: &Reader<'a>, operator: Table<'a>, word: &str) -> Result<Option<Kind>, Problem> {
+pub(super) fn read(copies: &Copies, operator: Table<'_>, word: &str) -> Result<Option<Kind>, Problem> {
     let options = Options::of(operator, options_type(word))?;
     Ok(Some(match word {
         "CONV_2D" => Kind::Conv2d(options.conv_2d()?),
@@ -20,7 +20,7 @@ pub(super) fn read<'a>(reader: &Reader<'a>, operator: Table<'a>, word: &str) -> 
         "AVERAGE_POOL_2D" => Kind::AveragePool2d(options.pool_2d()?),
         "ADD" => Kind::Add(options.activation(AddOptions::fused_activation_function)?),
         "MUL" => Kind::Mul(options.activation(MulOptions::fused_activation_function)?),
-        "RESHAPE" => Kind::Reshape(options.new_shape(reader)?),
+        "RESHAPE" => Kind::Reshape(options.new_shape(copies)?),
         "SOFTMAX" => Kind::Softmax { beta: options.number(SoftmaxOptions::beta, 0.0)? },
         "QUANTIZE" => Kind::Quantize,
         "DEQUANTIZE" => Kind::Dequantize,
@@ -123,11 +123,11 @@ impl<'a> Options<'a> {
         })
     }
 
-    fn new_shape(&self, reader: &Reader<'a>) -> Result<Option<Vec<i32>>, Problem> {
+    fn new_shape(&self, copies: &Copies) -> Result<Option<Vec<i32>>, Problem> {
         let Some(table) = self.0 else { return Ok(None) };
         if !table.has(ReshapeOptions::new_shape)? {
             return Ok(None);
         }
-        reader.list(table, ReshapeOptions::new_shape).map(Some)
+        copies.list(table, ReshapeOptions::new_shape).map(Some)
     }
 }

@@ -1,11 +1,11 @@
 //! From the bytes of a `.tflite` file to its graph.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 
+use super::copies::Copies;
 use super::element::ElementType;
 use super::error::{Error, Problem};
-use super::flatbuffer::{self, Field, Scalar, Table, Tables};
+use super::flatbuffer::{self, Field, Table, Tables};
 use super::graph::{Graph, Kind, Operator, Peculiarity, Quantisation, Tensor};
 use super::options;
 use super::schema::{
@@ -23,8 +23,6 @@ pub const MAX_DIMENSIONS: usize = 8;
 pub const MAX_ELEMENTS: usize = i32::MAX as usize;
 /// Most scales of a tensor, and most zero points.
 pub const MAX_SCALES: usize = 1 << 16;
-/// How many times the length of the file its names and lists may be read in all. Known writers share nothing.
-pub(super) const MOST_SHARED: usize = 4;
 
 /// Reads the first graph of a `.tflite` file. Tensors with data borrow it from `bytes`, at any address.
 ///
@@ -51,8 +49,7 @@ pub fn read(bytes: &[u8]) -> Result<Graph<'_>, Error> {
     let reader = Reader {
         buffers: required(model.tables(Model::buffers)?, Model::buffers)?,
         codes: model.tables(Model::operator_codes)?,
-        most: bytes.len().saturating_mul(MOST_SHARED),
-        left: Cell::new(bytes.len().saturating_mul(MOST_SHARED)),
+        copies: Copies::of(bytes.len()),
     };
     let graph = Graph { subgraphs: subgraphs.len(), ..reader.graph(subgraphs.get(0)?)? };
     graph.check_indices()?;
@@ -73,44 +70,22 @@ fn natural(what: &'static str, found: i32) -> Result<usize, Problem> {
 }
 
 /// What the parts of a graph refer to.
-pub(super) struct Reader<'a> {
+struct Reader<'a> {
     buffers: Tables<'a>,
     codes: Option<Tables<'a>>,
-    /// Bytes that names and lists may have in all.
-    most: usize,
-    /// Those that have not been read yet.
-    left: Cell<usize>,
+    copies: Copies,
 }
 
 impl<'a> Reader<'a> {
-    /// Counts the bytes of a name or list before it is copied: many tables may refer to the same one.
-    fn spend(&self, bytes: usize) -> Result<(), Problem> {
-        let left = self.left.get().checked_sub(bytes).ok_or(Problem::Shared { most: self.most })?;
-        self.left.set(left);
-        Ok(())
-    }
-
-    /// A list of numbers; empty if it is left out.
-    pub(super) fn list<T: Scalar>(&self, table: Table<'a>, field: Field) -> Result<Vec<T>, Problem> {
-        let Some(vector) = table.vector::<T>(field)? else { return Ok(Vec::new()) };
-        self.spend(vector.bytes().len())?;
-        Ok(vector.iter().collect())
-    }
-
-    /// Text; empty if it is left out.
-    fn text(&self, table: Table<'a>, field: Field) -> Result<Cow<'a, str>, Problem> {
-        let Some(vector) = table.vector::<u8>(field)? else { return Ok(Cow::default()) };
-        self.spend(vector.bytes().len())?;
-        Ok(String::from_utf8_lossy(vector.bytes()))
-    }
-
     fn graph(&self, graph: Table<'a>) -> Result<Graph<'a>, Error> {
         let tables = required(graph.tables(SubGraph::tensors)?, SubGraph::tensors)?;
         let mut tensors = Vec::new();
         for index in 0..at_most(MAX_TENSORS, "tensors", tables.len())? {
             let table = tables.get(index).map_err(|damage| Error::from(damage).at_tensor(index, ""))?;
-            let name =
-                self.text(table, TensorTable::name).map_err(|problem| Error::from(problem).at_tensor(index, ""))?;
+            let name = self
+                .copies
+                .text(table, TensorTable::name)
+                .map_err(|problem| Error::from(problem).at_tensor(index, ""))?;
             let tensor = self.tensor(table, name.clone());
             tensors.push(tensor.map_err(|problem| Error::from(problem).at_tensor(index, &name))?);
         }
@@ -120,7 +95,7 @@ impl<'a> Reader<'a> {
             operators.push(self.operator(tables, index)?);
         }
         let indices = |field: Field| {
-            let all = self.list::<i32>(graph, field)?.into_iter();
+            let all = self.copies.list::<i32>(graph, field)?.into_iter();
             all.map(|index| natural(field.name, index)).collect::<Result<Vec<_>, Problem>>()
         };
         let (inputs, outputs) = (indices(SubGraph::inputs)?, indices(SubGraph::outputs)?);
@@ -128,7 +103,7 @@ impl<'a> Reader<'a> {
     }
 
     fn tensor(&self, table: Table<'a>, name: Cow<'a, str>) -> Result<Tensor<'a>, Problem> {
-        let dimensions = self.list::<i32>(table, TensorTable::shape)?;
+        let dimensions = self.copies.list::<i32>(table, TensorTable::shape)?;
         at_most(MAX_DIMENSIONS, "dimensions", dimensions.len())?;
         let sizes = dimensions.iter().map(|size| natural(TensorTable::shape.name, *size));
         let code = table.number(TensorTable::type_, 0)?;
@@ -162,8 +137,8 @@ impl<'a> Reader<'a> {
         let Some(table) = table.table(TensorTable::quantization)? else { return Ok((Quantisation::default(), false)) };
         let dimension = QuantizationParameters::quantized_dimension;
         let quantisation = Quantisation {
-            scales: self.list(table, QuantizationParameters::scale)?,
-            zero_points: self.list(table, QuantizationParameters::zero_point)?,
+            scales: self.copies.list(table, QuantizationParameters::scale)?,
+            zero_points: self.copies.list(table, QuantizationParameters::zero_point)?,
             dimension: natural(dimension.name, table.number(dimension, 0)?)?,
         };
         at_most(MAX_SCALES, "scales", quantisation.scales.len())?;
@@ -187,10 +162,10 @@ impl<'a> Reader<'a> {
         let table = tables.get(index).map_err(|damage| nameless(damage.into()))?;
         let code = self.code(table).map_err(nameless)?;
         let read = || -> Result<Operator, Problem> {
-            let inputs = self.list::<i32>(table, OperatorTable::inputs)?.into_iter();
-            let outputs = self.list::<i32>(table, OperatorTable::outputs)?.into_iter();
+            let inputs = self.copies.list::<i32>(table, OperatorTable::inputs)?.into_iter();
+            let outputs = self.copies.list::<i32>(table, OperatorTable::outputs)?.into_iter();
             let optional = |index| if index == ABSENT { Ok(None) } else { natural("inputs", index).map(Some) };
-            let builtin = if code.is_custom { None } else { options::read(self, table, &code.name)? };
+            let builtin = if code.is_custom { None } else { options::read(&self.copies, table, &code.name)? };
             Ok(Operator {
                 kind: builtin.unwrap_or_else(|| Kind::Unsupported(code.name.to_string())),
                 version: code.version,
@@ -208,7 +183,7 @@ impl<'a> Reader<'a> {
         let old: i8 = table.number(OperatorCode::deprecated_builtin_code, 0)?;
         let number = table.number(OperatorCode::builtin_code, 0)?.max(i32::from(old));
         let is_custom = number == CUSTOM;
-        let custom = if is_custom { self.text(table, OperatorCode::custom_code)? } else { Cow::default() };
+        let custom = if is_custom { self.copies.text(table, OperatorCode::custom_code)? } else { Cow::default() };
         let name = match operator_name(number) {
             Some(_) if !custom.is_empty() => custom,
             Some(name) => Cow::Borrowed(name),

@@ -12,7 +12,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::Epoch;
 use crate::tensors;
 
 /// Metadata key of the entries.
@@ -30,6 +29,18 @@ pub const BEST: &str = "training.best";
 
 /// Most entries that a file keeps: a header of about 20 kB.
 pub const MAX_ENTRIES: usize = 256;
+
+/// Means over one epoch, each sample judged before its own update, as Keras does. Of adversarial training, the loss is
+/// the one that is minimised, and predictions are those of the adversarial images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Epoch {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean loss in nats.
+    pub loss: f64,
+    /// Fraction of correct predictions.
+    pub accuracy: f64,
+}
 
 /// One epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

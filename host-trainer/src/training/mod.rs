@@ -23,45 +23,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 use midge_core::Error;
-use serde::Serialize;
 
 use crate::data::Dataset;
 use crate::evaluation::check_fit;
-use crate::weights::Weights;
 use batches::{Step, Trainer};
 use initial::{Purpose, epoch_seed, shuffled};
-use optimiser::{Optimiser, State};
 
+pub use history::Epoch;
 pub use initial::initialise;
+pub use optimiser::Training;
 pub use recipe::Recipe;
-
-/// Weights under training, and what the optimiser remembers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Training {
-    /// The weights after the last update.
-    pub weights: Weights,
-    /// The optimiser's state after it.
-    pub state: State,
-}
-
-impl Training {
-    /// Before the first update.
-    pub fn new(weights: Weights, optimiser: &Optimiser) -> Self {
-        Self { state: State::new(optimiser, &weights), weights }
-    }
-}
-
-/// Means over one epoch, each sample judged before its own update, as Keras does. Of adversarial training, the loss is
-/// the one that is minimised, and predictions are those of the adversarial images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Epoch {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// Mean loss in nats.
-    pub loss: f64,
-    /// Fraction of correct predictions.
-    pub accuracy: f64,
-}
 
 /// Trains one epoch (counted from 1). Stops between batches when `stop` is set and returns `None`: the weights
 /// are then in the middle of an epoch and not to be kept.
@@ -124,6 +95,7 @@ mod tests {
     use midge_core::Network;
 
     use super::adversarial::{Adversarial, Method};
+    use super::optimiser::{Optimiser, State};
     use super::schedule::Schedule;
     use super::*;
     use crate::data::synthetic;

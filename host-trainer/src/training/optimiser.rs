@@ -59,6 +59,22 @@ impl State {
     }
 }
 
+/// Weights under training, and what the optimiser remembers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    /// The weights after the last update.
+    pub weights: Weights,
+    /// The optimiser's state after it.
+    pub state: State,
+}
+
+impl Training {
+    /// Before the first update.
+    pub fn new(weights: Weights, optimiser: &Optimiser) -> Self {
+        Self { state: State::new(optimiser, &weights), weights }
+    }
+}
+
 impl Optimiser {
     /// SGD without momentum or decay.
     pub const PLAIN: Self = Self::Sgd { momentum: 0.0, weight_decay: 0.0 };

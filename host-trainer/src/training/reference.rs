@@ -7,7 +7,7 @@ use midge_core::Network;
 use safetensors::SafeTensors;
 
 use super::*;
-use crate::weights::{tensor, tensor_infos};
+use crate::weights::{Weights, tensor, tensor_infos};
 
 /// The weights of one file, its images, and the gradient of the sum of their losses, tensor by tensor.
 fn read(path: &Path) -> (Weights, Dataset, Vec<Vec<f32>>) {

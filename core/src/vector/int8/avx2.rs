@@ -1,4 +1,5 @@
-//! AVX2: two registers hold 16 integers; sums of pairs of products take four.
+//! AVX2: two registers hold 16 integers. `vpmaddubsw` adds pairs of products in 16 bits, which inputs of seven bits always fit;
+//! the highest bit is multiplied by itself, where it is set.
 
 use super::super::x86_token::{Avx2, Avx512, proven};
 use super::{FILTERS, Int8Kernel, Int8Simd, Multipliers};
@@ -56,39 +57,54 @@ macro_rules! both {
 
 impl Int8Simd for Avx2Int8 {
     type Sums = Pair;
-    /// Of four filters each, two sums for a filter.
-    type Partial = [__m256i; 4];
-    type Weights = [__m256i; 4];
-    type Inputs = __m256i;
-    const OFFSET: i32 = 0;
+    type Partial = Pair;
+    type Weights = Pair;
+    /// The lower seven bits of each, and the highest bits.
+    type Inputs = Pair;
+    /// The first operand of `vpmaddubsw` has no sign.
+    const OFFSET: i32 = 128;
     const MANY_REGISTERS: bool = false;
-    const IS_ONE_REGISTER: bool = false;
+    const BLOCKS: usize = 2;
+    const HAS_LOW: bool = true;
 
     #[inline(always)]
-    fn zero(self) -> [__m256i; 4] {
-        [proven!(_mm256_setzero_si256()); 4]
+    fn zero(self) -> Pair {
+        self.splat(0)
     }
     #[inline(always)]
-    fn weights(self, w: &[i8; 4 * FILTERS]) -> [__m256i; 4] {
-        let [a, b, c, d]: [__m128i; 4] = bytemuck::cast(*w);
-        proven!([_mm256_cvtepi8_epi16(a), _mm256_cvtepi8_epi16(b), _mm256_cvtepi8_epi16(c), _mm256_cvtepi8_epi16(d)])
+    fn weights(self, w: &[i8; 4 * FILTERS]) -> Pair {
+        bytemuck::cast(*w)
     }
     #[inline(always)]
-    fn inputs(self, x: [i8; 4]) -> __m256i {
-        proven!(_mm256_cvtepi8_epi16(_mm_set1_epi32(i32::from_ne_bytes(x.map(|x| x as u8)))))
+    fn inputs(self, x: [i8; 4]) -> Pair {
+        let x = proven!(_mm256_set1_epi32(i32::from_ne_bytes(x.map(|x| x as u8))));
+        let highest = proven!(_mm256_set1_epi8(i8::MIN));
+        // With the offset the highest bit is the other one.
+        proven!([_mm256_andnot_si256(highest, x), _mm256_andnot_si256(x, highest)])
     }
     #[inline(always)]
-    fn add_dots(self, mut sums: [__m256i; 4], x: __m256i, w: [__m256i; 4]) -> [__m256i; 4] {
-        for (sum, w) in sums.iter_mut().zip(w) {
-            *sum = proven!(_mm256_add_epi32(*sum, _mm256_madd_epi16(x, w)));
-        }
-        sums
+    fn live(self, x: &[i8; 32]) -> [u32; 2] {
+        let x = bytemuck::cast(*x);
+        let is_dead = proven!(_mm256_cmpeq_epi32(x, _mm256_set1_epi8(i8::MIN)));
+        // No byte has its sign's bit cleared.
+        let highest = proven!(_mm256_set1_epi8(i8::MIN));
+        let is_low = proven!(_mm256_cmpeq_epi32(_mm256_and_si256(x, highest), highest));
+        [is_dead, is_low].map(|lanes| !proven!(_mm256_movemask_ps(_mm256_castsi256_ps(lanes))) as u32 & 0xff)
     }
     #[inline(always)]
-    fn sums(self, [a, b, c, d]: [__m256i; 4]) -> Pair {
-        // Neighbours added within halves of a register: filters 0, 1, 4, 5, 2, 3, 6, 7.
-        let (low, high) = proven!((_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d)));
-        proven!([_mm256_permute4x64_epi64::<0b11_01_10_00>(low), _mm256_permute4x64_epi64::<0b11_01_10_00>(high)])
+    fn add_low_dots(self, sums: Pair, [low, _]: Pair, w: Pair) -> Pair {
+        // Sums of two products of seven and eight bits fit 16.
+        let ones = proven!(_mm256_set1_epi16(1));
+        both!(|sums, w| _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(low, w), ones)))
+    }
+    #[inline(always)]
+    fn add_dots(self, sums: Pair, [low, high]: Pair, w: Pair) -> Pair {
+        // 128 times two weights fits 16 bits too.
+        self.add_low_dots(self.add_low_dots(sums, [low, high], w), [high, low], w)
+    }
+    #[inline(always)]
+    fn sums(self, partial: Pair) -> Pair {
+        partial
     }
     #[inline(always)]
     fn load(self, x: &[i32; FILTERS]) -> Pair {

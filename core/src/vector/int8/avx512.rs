@@ -41,7 +41,7 @@ impl Int8Simd for Avx512Int8 {
     /// The first operand of `vpdpbusd` has no sign.
     const OFFSET: i32 = 128;
     const MANY_REGISTERS: bool = true;
-    const IS_ONE_REGISTER: bool = true;
+    const BLOCKS: usize = 4;
 
     #[inline(always)]
     fn zero(self) -> __m512i {
@@ -55,6 +55,10 @@ impl Int8Simd for Avx512Int8 {
     fn inputs(self, x: [i8; 4]) -> __m512i {
         let x = proven!(_mm512_set1_epi32(i32::from_ne_bytes(x.map(|x| x as u8))));
         proven!(_mm512_xor_si512(x, _mm512_set1_epi8(i8::MIN)))
+    }
+    #[inline(always)]
+    fn live(self, x: &[i8; 32]) -> [u32; 2] {
+        [u32::from(proven!(_mm256_cmpneq_epi32_mask(bytemuck::cast(*x), _mm256_set1_epi8(i8::MIN)))), 0]
     }
     #[inline(always)]
     fn add_dots(self, sums: __m512i, x: __m512i, w: __m512i) -> __m512i {

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `portable.rs` | in plain Rust | tests, which compare the others with it |
 //! | `neon.rs` | `sdot` where the processor has it, else `smull` and `sadalp` | `Neon` |
-//! | `avx2.rs` | `vpmaddwd` on bytes that became 16 bits (`vpmaddubsw` would saturate) | `Avx2`, `Avx512` without VNNI |
+//! | `avx2.rs` | `vpmaddubsw` of seven bits, which cannot saturate, and of the eighth | `Avx2`, `Avx512` without VNNI |
 //! | `avx512.rs` | `vpdpbusd` | `Avx512` with VNNI |
 //!
 //! [`Portable`](super::Level::Portable) and [`Scalar`](super::Level::Scalar) take the loops of a device, which compilers make
@@ -52,12 +52,15 @@ pub(crate) trait Int8Simd: Copy {
     type Weights: Copy;
     /// Four inputs, for all filters.
     type Inputs: Copy;
-    /// What [`Self::inputs`] adds to each input, because the instructions want no sign.
+    /// What [`Self::inputs`] adds to each input: the instructions want no sign, and the lowest byte, which stands for zero behind a
+    /// ReLU, adds nothing then.
     const OFFSET: i32;
     /// Whether [`Self::Partial`] leaves room for 16 of them in registers rather than 2.
     const MANY_REGISTERS: bool;
-    /// Whether a [`Self::Partial`] is one register.
-    const IS_ONE_REGISTER: bool;
+    /// Most blocks of filters whose sums at some positions are in registers together.
+    const BLOCKS: usize;
+    /// Whether [`Self::add_low_dots`] is faster than [`Self::add_dots`].
+    const HAS_LOW: bool = false;
 
     /// Zeros.
     fn zero(self) -> Self::Partial;
@@ -65,6 +68,14 @@ pub(crate) trait Int8Simd: Copy {
     fn weights(self, w: &[i8; 4 * FILTERS]) -> Self::Weights;
     /// Four inputs.
     fn inputs(self, x: [i8; 4]) -> Self::Inputs;
+    /// Of each four inputs two bits: whether they add anything, where a byte of `-OFFSET` adds nothing, and whether they are too
+    /// large for [`Self::add_low_dots`].
+    fn live(self, x: &[i8; 32]) -> [u32; 2];
+    /// [`Self::add_dots`] of inputs that are not large.
+    #[inline(always)]
+    fn add_low_dots(self, sums: Self::Partial, x: Self::Inputs, w: Self::Weights) -> Self::Partial {
+        self.add_dots(sums, x, w)
+    }
     /// Adds the products of inputs and weights, four for each filter.
     fn add_dots(self, sums: Self::Partial, x: Self::Inputs, w: Self::Weights) -> Self::Partial;
     /// The sums.
@@ -173,6 +184,28 @@ mod tests {
                 assert_eq!(simd.narrow(wide), bytes);
                 let expected = plain.mul_add(plain.widen(&bytes), plain.widen(&others), a);
                 assert_eq!(simd.store(simd.mul_add(wide, wide_other, x)), expected);
+                // Four fours of what adds nothing, and others of which one byte may add something.
+                let mut inputs: [i8; 32] = numbers.bytes();
+                inputs.iter_mut().step_by(2).for_each(|x| *x = (-S::OFFSET) as i8);
+                inputs[..16].fill((-S::OFFSET) as i8);
+                let expected = inputs
+                    .as_chunks::<4>()
+                    .0
+                    .iter()
+                    .map(|four| four.map(|x| i32::from(x as u8) != (-S::OFFSET & 0xff)));
+                let expected =
+                    expected.enumerate().fold(0, |live, (i, four)| live | u32::from(four.contains(&true)) << i);
+                let [live, large] = simd.live(&inputs);
+                assert_eq!(live, expected);
+                assert_eq!(large & !live, 0, "what adds nothing is not large");
+                for (i, four) in inputs.as_chunks::<4>().0.iter().enumerate().filter(|(i, _)| large >> i & 1 == 0) {
+                    let (x, w) = (simd.inputs(*four), numbers.bytes());
+                    let [low, all] = [
+                        simd.add_low_dots(simd.zero(), x, simd.weights(&w)),
+                        simd.add_dots(simd.zero(), x, simd.weights(&w)),
+                    ];
+                    assert_eq!(simd.store(simd.sums(low)), simd.store(simd.sums(all)), "{i}: {four:?} {w:?}");
+                }
                 let (mut sums, mut expected) = (simd.zero(), plain.zero());
                 for _ in 0..5 {
                     let (inputs, weights) = (numbers.bytes(), numbers.bytes());

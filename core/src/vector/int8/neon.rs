@@ -70,7 +70,7 @@ impl<const DOT: bool> Int8Simd for NeonInt8<DOT> {
     type Inputs = int8x16_t;
     const OFFSET: i32 = 0;
     const MANY_REGISTERS: bool = DOT;
-    const IS_ONE_REGISTER: bool = false;
+    const BLOCKS: usize = 1;
 
     #[inline(always)]
     fn zero(self) -> Partial {
@@ -92,6 +92,11 @@ impl<const DOT: bool> Int8Simd for NeonInt8<DOT> {
     #[inline(always)]
     fn inputs(self, x: [i8; 4]) -> int8x16_t {
         neon!(vreinterpretq_s8_s32(vdupq_n_s32(i32::from_ne_bytes(x.map(|x| x as u8)))))
+    }
+    #[inline(always)]
+    fn live(self, x: &[i8; 32]) -> [u32; 2] {
+        let (fours, _) = x.as_chunks::<4>();
+        [fours.iter().enumerate().fold(0, |live, (i, four)| live | u32::from(*four != [0; 4]) << i), 0]
     }
     #[inline(always)]
     fn add_dots(self, mut sums: Partial, x: int8x16_t, w: [int8x16_t; 4]) -> Partial {

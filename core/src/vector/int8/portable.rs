@@ -15,7 +15,7 @@ impl Int8Simd for PortableInt8 {
     type Inputs = [i8; 4];
     const OFFSET: i32 = 0;
     const MANY_REGISTERS: bool = false;
-    const IS_ONE_REGISTER: bool = false;
+    const BLOCKS: usize = 1;
 
     #[inline(always)]
     fn zero(self) -> Lanes {
@@ -28,6 +28,11 @@ impl Int8Simd for PortableInt8 {
     #[inline(always)]
     fn inputs(self, x: [i8; 4]) -> [i8; 4] {
         x
+    }
+    #[inline(always)]
+    fn live(self, x: &[i8; 32]) -> [u32; 2] {
+        let (fours, _) = x.as_chunks::<4>();
+        [fours.iter().enumerate().fold(0, |live, (i, four)| live | u32::from(*four != [0; 4]) << i), 0]
     }
     #[inline(always)]
     fn add_dots(self, sums: Lanes, x: [i8; 4], w: [i8; 4 * FILTERS]) -> Lanes {

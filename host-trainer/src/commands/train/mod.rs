@@ -1,6 +1,8 @@
 //! `midge train`
 
 mod arguments;
+mod images;
+mod report;
 mod run;
 mod trouble;
 
@@ -8,47 +10,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
 
 pub(crate) use arguments::Arguments;
+use images::Images;
+use report::Report;
 use run::Run;
 use trouble::Trouble;
 
 use super::{percent, print_json};
-use crate::data::{Dataset, Input, Part, Split};
+use crate::data::Dataset;
 use crate::evaluation::{Evaluation, evaluate};
-use crate::files::check_writable;
+use crate::files::{check_writable, is_stream};
 use crate::progress;
-use crate::training::history::decimals;
-use crate::training::validation::{Validation, validate};
-use crate::training::{Epoch, Recipe, checkpoint, train_epoch};
-
-/// One line of the report.
-#[derive(Debug, Clone, Serialize)]
-struct Report {
-    #[serde(flatten)]
-    epoch: Epoch,
-    test_loss: f64,
-    test_accuracy: f64,
-    #[serde(flatten)]
-    validation: Option<Validation>,
-    #[serde(flatten)]
-    trouble: Trouble,
-}
-
-/// The images of a run.
-struct Images {
-    train: Dataset,
-    held_out: Option<Dataset>,
-    test: Dataset,
-}
+use crate::training::validation::validate;
+use crate::training::{Recipe, checkpoint, train_epoch};
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe()?;
     check_replaceable(arguments)?;
     let mut run = Run::start(arguments, &recipe)?;
     check_writable(&arguments.out)?;
-    let images = load(arguments, &run.training.weights.input())?;
+    let images = images::of_run(arguments, &run.training.weights.input())?;
     run.check_origin(&images, arguments.eps())?;
     run.complete()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -66,32 +48,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut reports = Vec::new();
     for epoch in run.done() + 1..=recipe.epochs {
         let Some(report) = one_epoch(&mut run, &images, (&recipe, arguments.eps()), epoch, &stop)? else {
-            match epoch {
-                1 => bail!("stopped before the first epoch was complete: nothing was written"),
-                _ => bail!("stopped: {} holds epoch {}; --resume goes on", run.newest().display(), epoch - 1),
-            }
+            let (file, last) = (run.newest().display(), epoch - 1);
+            ensure!(last > 0, "stopped before the first epoch was complete: nothing was written");
+            ensure!(
+                !is_stream(&arguments.out),
+                "stopped: epoch {last} was written to {file}, from where no run can go on"
+            );
+            bail!("stopped: {file} holds epoch {last}; --resume goes on");
         };
         run.keep(&report)?;
         if !arguments.json {
-            print(&report, &recipe, run.training.weights.network.classes());
+            report::print(&report, &recipe, run.training.weights.network.classes());
         }
         reports.push(report);
     }
     finish(arguments, &run, &images.test, &reports)
-}
-
-fn load(arguments: &Arguments, input: &Input) -> Result<Images> {
-    let test_source = arguments.test_source()?;
-    let part = Part { offset: 0, limit: arguments.limit };
-    let train = arguments.data.load(Split::Train, input, part)?.labelled()?;
-    let test = super::load(&test_source, Split::Test, input, Part::ALL)?.labelled()?;
-    match arguments.held_out(train.len())? {
-        0 => Ok(Images { train, held_out: None, test }),
-        held_out => {
-            let left = train.len() - held_out;
-            Ok(Images { held_out: Some(train.slice(left, None)?), train: train.slice(0, Some(left))?, test })
-        }
-    }
 }
 
 /// A model is not replaced by mistake, nor the checkpoint of a run that was interrupted.
@@ -124,25 +95,6 @@ fn one_epoch(
     let trouble = Trouble::of((&result, &evaluation, validation.as_ref()), recipe, weights.network.classes());
     let Evaluation { loss: test_loss, accuracy: test_accuracy, .. } = evaluation;
     Ok(Some(Report { epoch: result, test_loss, test_accuracy, validation, trouble }))
-}
-
-fn print(report: &Report, recipe: &Recipe, classes: usize) {
-    let Epoch { epoch, loss, accuracy } = report.epoch;
-    println!(
-        "epoch {epoch}  loss {}  accuracy {}   test loss {}  test accuracy {}{}",
-        decimals(loss, 4),
-        percent(accuracy),
-        decimals(report.test_loss, 4),
-        percent(report.test_accuracy),
-        report.validation.map_or(String::new(), |validation| format!(
-            "   held out: clean {}  PGD {}",
-            percent(validation.clean_accuracy),
-            percent(validation.pgd_accuracy)
-        ))
-    );
-    for line in report.trouble.lines(epoch, recipe, classes) {
-        println!("{line}");
-    }
 }
 
 /// The last lines, on the model that `--out` holds.

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED, Network};
 
-use super::{Arguments, Images, Report};
+use super::Arguments;
+use super::images::Images;
+use super::report::Report;
 use crate::files::is_stream;
 use crate::training::history::{self, BEST, DATA, EPOCHS, Entry, HISTORY, IMAGES, RECIPE};
 use crate::training::validation::Validation;

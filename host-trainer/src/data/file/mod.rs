@@ -12,6 +12,7 @@
 //! believed: the header has to fit the length of the file before anything is read that it promises.
 
 mod labels;
+mod names;
 mod pixels;
 mod problem;
 mod reader;
@@ -21,13 +22,9 @@ use std::path::Path;
 use super::dataset::{Loaded, Part};
 use super::error::DataError;
 use super::input::Input;
+use names::{IMAGES, LABELS};
 pub use problem::{FileError, Problem};
 use reader::Reader;
-
-/// Names of the tensor of images.
-const IMAGES: [&str; 2] = ["images", "input_int8"];
-/// Names of the tensor of labels.
-const LABELS: [&str; 2] = ["labels", "label"];
 
 /// Loads a part of a file's images for a model that takes `input`.
 ///

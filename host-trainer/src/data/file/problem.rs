@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 
 use super::super::input::dimensions;
-use super::{IMAGES, LABELS};
+use super::names::{IMAGES, LABELS};
 use crate::tensors::HeaderError;
 
 /// A file and what is wrong with it; the message says what was expected and what was found.

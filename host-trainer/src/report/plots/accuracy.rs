@@ -3,7 +3,8 @@
 use plotters::prelude::*;
 
 use super::frame::{Axes, Frame, Marker, Series, fifths, head, percent, px, ticks};
-use super::{Area, BLUE, Drawn, INK, MUTED, ORANGE, Plot, VERMILLION};
+use super::paper::{BLUE, INK, MUTED, ORANGE, Plot, VERMILLION};
+use crate::drawing::{Area, Drawn};
 use crate::report::{Curve, Figures, Settings};
 
 /// In the order of the curves.

@@ -5,7 +5,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{RGBAColor, ShapeStyle, TextStyle};
 
-use super::{Area, Drawn, GRID, INK, MUTED, SCALE};
+use super::paper::{GRID, INK, MUTED, SCALE};
+use crate::drawing::{Area, Drawn};
 
 /// Units of so many pixels of the page.
 pub(super) const fn px(pixels: i32) -> i32 {

@@ -4,7 +4,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::frame::{TEXT, head, px, write};
-use super::{Area, BLUE, Drawn, GRID, INK, MUTED, PAPER, Plot};
+use super::paper::{BLUE, GRID, INK, MUTED, PAPER, Plot};
+use crate::drawing::{Area, Drawn};
 use crate::report::{Figures, Matrix};
 
 /// Room left of the cells and above them, in pixels.

@@ -4,7 +4,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::frame::{Axes, Frame, TEXT, head, percent, px, ticks, write};
-use super::{Area, BLUE, Drawn, INK, MUTED, Plot, VERMILLION};
+use super::paper::{BLUE, INK, MUTED, Plot, VERMILLION};
+use crate::drawing::{Area, Drawn};
 use crate::evaluation::Share;
 use crate::report::{Figures, Minimal};
 

@@ -3,7 +3,8 @@
 use plotters::prelude::*;
 
 use super::frame::{Axes, Frame, Marker, Series, fifths, head, percent, ticks};
-use super::{Area, BLUE, Drawn, GREEN, ORANGE, Plot, VERMILLION};
+use super::paper::{BLUE, GREEN, ORANGE, Plot, VERMILLION};
+use crate::drawing::{Area, Drawn};
 use crate::report::Figures;
 use crate::training::history::Entry;
 

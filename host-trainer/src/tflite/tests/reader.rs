@@ -2,8 +2,8 @@
 
 use super::sample::{Sample, code, operator, quantised, tensor};
 use crate::tflite::builder::{Node, Value};
+use crate::tflite::copies::MOST_SHARED;
 use crate::tflite::flatbuffer::Field;
-use crate::tflite::reader::MOST_SHARED;
 use crate::tflite::schema::{
     IDENTIFIER, Model, Operator as OperatorTable, OperatorCode, QuantizationParameters, SubGraph, Tensor as TensorTable,
 };

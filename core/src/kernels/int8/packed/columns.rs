@@ -35,10 +35,10 @@ impl Int8Kernel for PackedColumns<'_, '_> {
         self.masks.fill(0);
         let (mut block, blocks) = (0, self.form.blocks());
         while block < blocks {
-            let many = S::IS_ONE_REGISTER && !self.form.is_depthwise;
+            let many = if self.form.is_depthwise { 1 } else { S::BLOCKS };
             block += match blocks - block {
-                4.. if many => self.blocks::<S, 4>(simd, block),
-                2.. if many => self.blocks::<S, 2>(simd, block),
+                4.. if many >= 4 => self.blocks::<S, 4>(simd, block),
+                2.. if many >= 2 => self.blocks::<S, 2>(simd, block),
                 _ => self.blocks::<S, 1>(simd, block),
             };
         }
@@ -55,6 +55,7 @@ impl PackedColumns<'_, '_> {
             form,
             window,
             blocks,
+            skips: layer.range.input == -S::OFFSET,
             channel: block * FILTERS,
             columns: stage.kernel_width(),
             channels: stage.input().channels,

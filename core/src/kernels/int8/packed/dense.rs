@@ -93,7 +93,8 @@ impl Int8Kernel for PackedDense<'_, '_> {
         let (mut block, blocks) = (0, self.stage.units.div_ceil(FILTERS));
         while block < blocks {
             block += match blocks - block {
-                4.. if S::IS_ONE_REGISTER => self.blocks::<S, 4>(simd, block),
+                4.. if S::BLOCKS >= 4 => self.blocks::<S, 4>(simd, block),
+                2.. if S::BLOCKS >= 2 => self.blocks::<S, 2>(simd, block),
                 _ => self.blocks::<S, 1>(simd, block),
             };
         }
@@ -108,7 +109,15 @@ impl PackedDense<'_, '_> {
         let form = Form::dense(stage.inputs, stage.units);
         let blocks = core::array::from_fn(|b| form.block(layer.packed, block + b));
         let window = &Window { values: x, live: &[], lengths: [0; 3], slots: 1, first: 0, row: 0 };
-        let operands = Operands { form, window, blocks, channel: 0, columns: 0, channels: 0 };
+        let operands = Operands {
+            form,
+            window,
+            blocks,
+            skips: layer.range.input == -S::OFFSET,
+            channel: 0,
+            columns: 0,
+            channels: 0,
+        };
         let bases = bases(simd, &blocks, layer.range.input, S::OFFSET);
         let ends = Ends::of(simd, &layer.range, stage.capped);
         let mut sums = [[simd.splat(0); B]; PLACES];

@@ -21,6 +21,8 @@ pub(super) struct Operands<'a, 'b, const B: usize> {
     pub form: Form,
     pub window: &'b Window<'b, i8>,
     pub blocks: [Block<'a>; B],
+    /// Whether inputs are looked at before they are multiplied: many may add nothing.
+    pub skips: bool,
     /// Of a depthwise convolution: its first channel, and elements from one to the next row and column of the kernel.
     pub channel: usize,
     pub columns: usize,
@@ -90,15 +92,45 @@ impl<const B: usize> Operands<'_, '_, B> {
                 debug_assert!(false, "the window and the weights are as long as the stage says");
                 return;
             }
-            for k in 0..whole {
-                add_dots(simd, &mut own, inputs.map(|inputs| inputs[k]), weights.map(|weights| &weights[k]));
+            if S::HAS_LOW || self.skips {
+                for first in (0..whole).step_by(FOURS) {
+                    let [live, large] = live(simd, &x, first, whole);
+                    let mut low = live & !large;
+                    // The last bits may be of fours behind the row.
+                    while let Some(k) = next(&mut low).map(|bit| first + bit).filter(|k| *k < whole) {
+                        add_dots::<S, P, B, true>(
+                            simd,
+                            &mut own,
+                            inputs.map(|inputs| inputs[k]),
+                            weights.map(|weights| &weights[k]),
+                        );
+                    }
+                    let mut large = live & large;
+                    while let Some(k) = next(&mut large).map(|bit| first + bit).filter(|k| *k < whole) {
+                        add_dots::<S, P, B, false>(
+                            simd,
+                            &mut own,
+                            inputs.map(|inputs| inputs[k]),
+                            weights.map(|weights| &weights[k]),
+                        );
+                    }
+                }
+            } else {
+                for k in 0..whole {
+                    add_dots::<S, P, B, false>(
+                        simd,
+                        &mut own,
+                        inputs.map(|inputs| inputs[k]),
+                        weights.map(|weights| &weights[k]),
+                    );
+                }
             }
             if whole < fours {
                 let last = x.map(|x| {
                     let x = rest(x, 4 * whole);
                     x.first_chunk().copied().unwrap_or_else(|| filled_up(x))
                 });
-                add_dots(simd, &mut own, last, weights.map(|weights| &weights[whole]));
+                add_dots::<S, P, B, false>(simd, &mut own, last, weights.map(|weights| &weights[whole]));
             }
         }
         for (sums, own) in sums.iter_mut().zip(own) {
@@ -131,9 +163,37 @@ impl<const B: usize> Operands<'_, '_, B> {
     }
 }
 
-/// Adds the products of four inputs at each position with their weights.
+/// Fours of inputs whose bits lie in a word.
+const FOURS: usize = 64;
+
+/// [`Int8Simd::live`] of the fours `first ..` at any of the positions, as many as there are bits; those from `whole` on may be
+/// among them.
 #[inline(always)]
-fn add_dots<S: Int8Simd, const P: usize, const B: usize>(
+fn live<S: Int8Simd, const P: usize>(simd: S, x: &[&[i8]; P], first: usize, whole: usize) -> [u64; 2] {
+    let mut all = [0; 2];
+    for part in (0..FOURS.min(whole - first)).step_by(8) {
+        for x in x {
+            let x = rest(x, 4 * (first + part));
+            let own = simd.live(&x.first_chunk().copied().unwrap_or_else(|| filled_up(x)));
+            for (all, own) in all.iter_mut().zip(own) {
+                *all |= u64::from(own) << part;
+            }
+        }
+    }
+    all
+}
+
+/// The lowest bit, which is taken away.
+#[inline(always)]
+fn next(bits: &mut u64) -> Option<usize> {
+    let bit = (*bits != 0).then(|| bits.trailing_zeros() as usize);
+    *bits &= bits.wrapping_sub(1);
+    bit
+}
+
+/// Adds the products of four inputs at each position with their weights; `LOW` if none of them is large.
+#[inline(always)]
+fn add_dots<S: Int8Simd, const P: usize, const B: usize, const LOW: bool>(
     simd: S,
     sums: &mut [[S::Partial; B]; P],
     inputs: [[i8; 4]; P],
@@ -148,7 +208,7 @@ fn add_dots<S: Int8Simd, const P: usize, const B: usize>(
         let w = simd.weights(w);
         for (sums, x) in sums.iter_mut().zip(x) {
             if let Some(sum) = sums.get_mut(b) {
-                *sum = simd.add_dots(*sum, x, w);
+                *sum = if LOW { simd.add_low_dots(*sum, x, w) } else { simd.add_dots(*sum, x, w) };
             }
         }
     }
