@@ -126,8 +126,6 @@ pub struct Info<'a> {
     pub range: [f32; 2],
     /// Where the pixels of a model of integers lie.
     pub grid: Option<Grid>,
-    /// Where its logits lie.
-    pub logit_grid: Option<Grid>,
     /// What it can do beside [`Request::Classify`] and [`Request::Logits`]: the sum of some [`Ability`].
     pub abilities: u8,
     /// Most bytes of elements in one message, at most [`CHUNK`].
@@ -511,7 +509,6 @@ mod tests {
             classes: u16::MAX,
             range: [0.0, 1.0],
             grid,
-            logit_grid: grid,
             abilities: 7,
             chunk: 240,
             memory: u32::MAX,

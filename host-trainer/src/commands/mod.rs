@@ -10,6 +10,7 @@ mod classify;
 mod command_line;
 mod convert;
 mod demo;
+mod device;
 mod eps;
 mod evaluate;
 pub mod exit;

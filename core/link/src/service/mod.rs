@@ -50,8 +50,6 @@ pub struct About<'a> {
     pub fingerprint: &'a str,
     /// The type of the model's weights.
     pub element: ElementType,
-    /// Where the logits of a model of integers lie.
-    pub logit_grid: Option<midge_core::Grid>,
     /// What the board counts.
     pub unit: Unit,
 }
@@ -167,7 +165,6 @@ fn info<'a, T: Element>(about: &About<'a>, model: &Model<'_, T>, memory: &Memory
         classes: short(model.network().classes()),
         range: model.range(),
         grid: model.grid().map(Into::into),
-        logit_grid: about.logit_grid.map(Into::into),
         abilities: [Ability::Gradient, Ability::Attack, Ability::Camera]
             .into_iter()
             .fold(0, |all, one| all | one as u8),

@@ -60,7 +60,6 @@ fn answers_to(desk: &mut Desk, bytes: &[u8], work: usize, see: &mut dyn FnMut(u1
         model: "three classes",
         fingerprint: "0123abcd",
         element: ElementType::F32,
-        logit_grid: None,
         unit: Unit::Cycles,
     };
     desk.arrived.extend(bytes);
