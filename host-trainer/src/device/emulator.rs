@@ -110,7 +110,7 @@ fn firmware() -> Result<PathBuf> {
 /// system closes.
 #[cfg(unix)]
 fn watched(program: &str) -> Command {
-    const WATCH: &str = r#""$0" "$@" < /dev/null & child=$!; cat > /dev/null; kill -9 $child 2> /dev/null; wait $child"#;
+    const WATCH: &str = r#""$0" "$@" < /dev/null & child=$!; exec 2> /dev/null; cat; kill -9 $child; wait"#;
     let mut command = Command::new("sh");
     command.args(["-c", WATCH, program]);
     // Ctrl-C is for this process, which then has something to finish.

@@ -32,7 +32,7 @@ pub struct Plan<'a> {
 }
 
 /// A model on the host, and what it made of all images.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Host {
     /// What it is called in tables.
     pub name: String,

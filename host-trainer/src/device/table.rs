@@ -71,6 +71,25 @@ struct Classes {
     under: Vec<Option<Vec<usize>>>,
 }
 
+impl Table {
+    /// The board as a reader, which is the last.
+    pub fn board(&self) -> Option<&Reader> {
+        self.readers.last()
+    }
+
+    /// How much the host with the board's type of weights agrees, which is the last of the hosts.
+    pub fn closest(&self) -> Option<&Agreement> {
+        self.agreement.last()
+    }
+}
+
+impl Reader {
+    /// Robust against the attack that the reader made itself, or, of a board that makes none, the closest host.
+    pub fn own(&self, place: usize) -> Option<Share> {
+        self.robust.get(place).copied().flatten().or_else(|| self.robust.get(place.checked_sub(1)?).copied().flatten())
+    }
+}
+
 /// Counts what became of the images `done`, which are numbers of images with the board's results.
 ///
 /// # Errors

@@ -146,18 +146,16 @@ impl Session<'_> {
     /// The model on the host that is on the board, with its name.
     fn model(&self, info: &DeviceInfo) -> Result<(String, AnyWeights)> {
         let on_board = format!("the board runs {} ({}, {})", info.model, element_name(info.element), info.fingerprint);
-        let bundled = || {
-            let all = bundled::names().filter_map(|name| Some((name, bundled::any_model(name)?.ok()?)));
-            all.into_iter().find(|(_, model)| model.checksum().is_ok_and(|sum| sum == info.fingerprint))
-        };
+        let bundled = bundled::with_checksum(&info.fingerprint);
         let Some(named) = &self.arguments.model else {
-            let found = bundled().map(|(name, model)| (name.to_string(), model));
+            let found = bundled.map(|(name, model)| (name.to_string(), model));
             return found.with_context(|| format!("{on_board}, which is no bundled model: expected --model with its file"));
         };
         let model = named.load_classifier()?;
         let checksum = model.checksum()?;
-        if checksum != info.fingerprint {
-            let hint = bundled().map_or(String::new(), |(name, _)| format!("; the bundled model {name} is the same"));
+        let is_bundled = bundled.as_ref().is_some_and(|(_, other)| other.has_tensors_of(&model));
+        if checksum != info.fingerprint && !is_bundled {
+            let hint = bundled.map_or(String::new(), |(name, _)| format!("; that is the bundled model {name}"));
             bail!("{}: its checksum is {checksum}, but {on_board}{hint}", named.shown());
         }
         let (ours, board) = (model.input(), &info.input);
