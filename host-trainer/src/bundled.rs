@@ -75,7 +75,8 @@ pub fn with_checksum(checksum: &str) -> Option<(&'static str, AnyWeights)> {
     let in_file = |name| MODELS.iter().find(|(known, _)| *known == name).and_then(|(_, file)| checksum_in(file).ok());
     names().find_map(|name| {
         let model = any_model(name)?.ok()?;
-        let is_it = in_file(name).is_some_and(|sum| sum == checksum) || model.checksum().is_ok_and(|sum| sum == checksum);
+        let is_it =
+            in_file(name).is_some_and(|sum| sum == checksum) || model.checksum().is_ok_and(|sum| sum == checksum);
         is_it.then_some((name, model))
     })
 }

@@ -6,14 +6,17 @@
 //! | DIN | GP11 | | BL | GP13 |
 //! | CS | GP9 | | button to GND (KEY0) | GP15 |
 //! | DC | GP8 | | VCC, GND | 3V3(OUT), GND |
+//!
+//! The serial line to a host is UART 0, sent on GP0 and received on GP1, where a debug probe or an adapter goes.
 
 use embassy_rp::gpio::{Input, Level, Output, Pull};
 use embassy_rp::peripherals::SPI1;
 use embassy_rp::spi::{Blocking, Config, Spi};
+use embassy_rp::uart;
 use embassy_rp::{clocks, pac};
 
 use super::display::{Control, Display, SPI_HZ};
-use super::{Board, button, display, hardware};
+use super::{Board, Line, button, display, hardware};
 
 /// Tells the runner which board to flash.
 #[used]
@@ -22,6 +25,12 @@ static MIDGE_BOARD_pico2: u8 = 0;
 
 /// Clock of the processor, in Hz: the most that the RP2350 is specified for.
 pub const CLOCK: u32 = 150_000_000;
+
+/// The board's name.
+pub const NAME: &str = "pico2";
+
+/// The UART of the line to a host.
+pub type Uart = uart::Uart<'static, uart::Blocking>;
 
 /// The display.
 pub type Screen = Display<Spi<'static, SPI1, Blocking>, Output<'static>>;
@@ -69,5 +78,7 @@ pub fn init() -> Board {
     let screen = display::open(bus, control);
     // Dropping the pin would switch the light off again.
     core::mem::forget(Output::new(pins.PIN_13, high));
-    Board { screen, button: Button::new(Key(Input::new(pins.PIN_15, Pull::Up))) }
+    // Its speed is that of the line unless told otherwise.
+    let line = Line(Uart::new_blocking(pins.UART0, pins.PIN_0, pins.PIN_1, uart::Config::default()));
+    Board { screen, line, button: Button::new(Key(Input::new(pins.PIN_15, Pull::Up))) }
 }

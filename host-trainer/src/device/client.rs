@@ -20,6 +20,9 @@ const SPEED: f64 = 11_520.0;
 /// Wait for an answer before it is asked for again, beside the time of the bytes; a job may be silent for longer.
 const WAIT: Duration = Duration::from_millis(200);
 const JOB_WAIT: Duration = Duration::from_secs(2);
+const LEAST_WAIT: Duration = Duration::from_millis(20);
+/// What is left of the longest wait with each answer.
+const FORGET: f64 = 0.9;
 /// Where waits stop to double.
 const MOST_WAIT: Duration = Duration::from_secs(4);
 /// How long a line is listened to before Ctrl-C is looked for.
@@ -99,8 +102,8 @@ pub struct Client {
     patience: Duration,
     stop: Arc<AtomicBool>,
     info: Option<DeviceInfo>,
-    /// Requests that were sent again.
-    pub repeated: usize,
+    /// How long short requests take on this line: the longest of late, which is slowly forgotten.
+    late: Option<Duration>,
 }
 
 impl Client {
@@ -110,9 +113,10 @@ impl Client {
     /// A line that is down, and a board that does not answer for `patience`.
     pub fn open(line: Box<dyn Line>, patience: Duration, stop: Arc<AtomicBool>) -> Result<Self, DeviceError> {
         // Another number than the last program began with, so that no old answer fits.
-        let sequence = std::process::id() as u16 ^ std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u16);
+        let sequence =
+            std::process::id() as u16 ^ std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u16);
         let (decoder, pending) = (Decoder::new(), Vec::new());
-        let mut client = Self { line, decoder, pending, sequence, patience, stop, info: None, repeated: 0 };
+        let mut client = Self { line, decoder, pending, sequence, patience, stop, info: None, late: None };
         client.ask(&Request::Cancel, |response| (response == Response::Cancelled).then_some(()))?;
         client.info = Some(client.who()?);
         Ok(client)
@@ -166,16 +170,22 @@ impl Client {
         let (mut message, mut frame) = ([0; MESSAGE], [0; FRAME]);
         let message = write(request, &mut message).unwrap_or(&[]);
         let frame = encode(sequence, message, &mut frame).unwrap_or(&[]).to_vec();
-        let mut wait = first_wait(request, frame.len());
+        let mut wait = self.first_wait(request, frame.len());
         let mut deadline = Instant::now() + self.patience;
         for number in 0..tries {
-            self.repeated += usize::from(number > 0);
+            let sent = Instant::now();
             let heard = match self.line.write(&frame) {
                 Ok(()) => self.listen(sequence, Instant::now() + wait, &mut deadline, &mut read),
                 Err(error) => Err(self.down(error)),
             };
             match heard {
-                Ok(Heard::Answer(answer)) => return Ok(Some(answer)),
+                Ok(Heard::Answer(answer)) => {
+                    if number == 0 && !is_job(request) {
+                        let late = self.late.unwrap_or(WAIT).mul_f64(FORGET);
+                        self.late = Some(late.max(sent.elapsed()));
+                    }
+                    return Ok(Some(answer));
+                }
                 Ok(Heard::Damage) => {}
                 Ok(Heard::Nothing) => wait = (2 * wait).min(MOST_WAIT),
                 Err(error @ DeviceError::Line { .. }) => self.reopen(error, deadline)?,
@@ -245,6 +255,17 @@ impl Client {
         }
     }
 
+    /// How long an answer may take to arrive: several times what it took of late, or, before anything is known, what the bytes
+    /// of both directions take.
+    fn first_wait(&self, request: &Request<'_>, len: usize) -> Duration {
+        let bytes = Duration::from_secs_f64((len + FRAME) as f64 / SPEED);
+        match self.late {
+            _ if is_job(request) => JOB_WAIT,
+            Some(late) => (4 * late).clamp(LEAST_WAIT, WAIT + bytes),
+            None => WAIT + bytes,
+        }
+    }
+
     /// Waits for a line that is down, and makes sure that the same board is at its end.
     fn reopen(&mut self, error: DeviceError, deadline: Instant) -> Result<(), DeviceError> {
         self.pending.clear();
@@ -285,13 +306,13 @@ impl Drop for Client {
     }
 }
 
-/// How long an answer may take to arrive, with the bytes of both directions.
-fn first_wait(request: &Request<'_>, len: usize) -> Duration {
-    let bytes = Duration::from_secs_f64((len + FRAME) as f64 / SPEED);
+fn is_job(request: &Request<'_>) -> bool {
     match request {
-        Request::Classify | Request::Logits | Request::Gradient { .. } | Request::Attack { .. } | Request::Camera { .. } => {
-            JOB_WAIT
-        }
-        Request::Info | Request::Put { .. } | Request::Get { .. } | Request::Cancel => WAIT + bytes,
+        Request::Classify
+        | Request::Logits
+        | Request::Gradient { .. }
+        | Request::Attack { .. }
+        | Request::Camera { .. } => true,
+        Request::Info | Request::Put { .. } | Request::Get { .. } | Request::Cancel => false,
     }
 }

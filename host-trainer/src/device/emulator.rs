@@ -61,7 +61,9 @@ impl Board {
             command.arg("--quiet");
         }
         // The firmware has a toolchain and options of its own.
-        for name in ["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
+        for name in
+            ["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"]
+        {
             command.env_remove(name);
         }
         match model {
@@ -88,7 +90,8 @@ impl Board {
         // One nanosecond for each instruction: timers count them.
         command.args(["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel"]);
         command.arg(program).current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::null());
-        let child = command.spawn().context("qemu-system-arm does not start; is the package qemu-system-arm installed?")?;
+        let child =
+            command.spawn().context("qemu-system-arm does not start; is the package qemu-system-arm installed?")?;
         let mut process = Process { child, _folder: folder };
         let stream = process.accept(&listener)?;
         let line = Tcp::connected(format!("emulator {}", self.name), stream)?;
@@ -148,7 +151,10 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        bail!("qemu-system-arm did not start within {} seconds; is the package qemu-system-arm installed?", START.as_secs())
+        bail!(
+            "qemu-system-arm did not start within {} seconds; is the package qemu-system-arm installed?",
+            START.as_secs()
+        )
     }
 }
 

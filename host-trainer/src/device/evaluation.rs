@@ -122,12 +122,7 @@ pub fn measure(device: &mut Device, plan: &Plan<'_>, hosts: &[Host], index: usiz
     Ok(Measured { logits, forward, own, read })
 }
 
-fn attack(
-    device: &mut Device,
-    plan: &Plan<'_>,
-    path: (&[f32], usize),
-    place: usize,
-) -> Result<Own, DeviceError> {
+fn attack(device: &mut Device, plan: &Plan<'_>, path: (&[f32], usize), place: usize) -> Result<Own, DeviceError> {
     let (adversarial, (done, cost)) = device.attack(plan.attack.at_place(plan.eps, place), path)?;
     match done {
         Done::Attack { after, .. } => Ok(Own { adversarial, class: usize::from(after.class), cost }),

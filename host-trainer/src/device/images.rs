@@ -112,7 +112,9 @@ impl Device {
     ) -> Result<R, DeviceError> {
         for _ in 0..RESETS {
             match self.put(image).and_then(|()| work(self)) {
-                Err(DeviceError::Fault { fault: Fault::Gap { .. } | Fault::NoImage { .. } | Fault::NoResult, .. }) => {}
+                Err(DeviceError::Fault {
+                    fault: Fault::Gap { .. } | Fault::NoImage { .. } | Fault::NoResult, ..
+                }) => {}
                 result => return result,
             }
         }

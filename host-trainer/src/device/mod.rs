@@ -16,9 +16,9 @@ pub mod farm;
 pub mod images;
 pub mod line;
 pub mod port;
-pub mod table;
 #[cfg(unix)]
 mod serial;
+pub mod table;
 
 pub use client::{Client, DeviceInfo};
 pub use error::DeviceError;

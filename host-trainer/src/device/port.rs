@@ -28,7 +28,8 @@ fn open_serial(port: &str) -> io::Result<Box<dyn Line>> {
 
 #[cfg(not(unix))]
 fn open_serial(_port: &str) -> io::Result<Box<dyn Line>> {
-    let message = "midge opens serial lines on Unix only: expected tcp:HOST:PORT, where a bridge such as com2tcp listens";
+    let message =
+        "midge opens serial lines on Unix only: expected tcp:HOST:PORT, where a bridge such as com2tcp listens";
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 

@@ -182,7 +182,9 @@ impl Work<'_> {
             return Ok(());
         }
         let hint = match &self.arguments.out {
-            Some(path) if !self.done.is_empty() => format!("; what is finished is in {}, --resume goes on", path.display()),
+            Some(path) if !self.done.is_empty() => {
+                format!("; what is finished is in {}, --resume goes on", path.display())
+            }
             _ => String::new(),
         };
         let cause = fatal.into_iter().chain(lost).map(|error| error.to_string()).collect::<Vec<_>>().join("; ");

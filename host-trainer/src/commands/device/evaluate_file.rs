@@ -58,8 +58,7 @@ pub(super) fn write(
     (plan, hosts): (&Plan<'_>, &[Host]),
     done: &BTreeMap<usize, Measured>,
 ) -> Result<()> {
-    const HOSTS: [[&str; 2]; 2] =
-        [["host_logits", "host_adversarial"], ["reference_logits", "reference_adversarial"]];
+    const HOSTS: [[&str; 2]; 2] = [["host_logits", "host_adversarial"], ["reference_logits", "reference_adversarial"]];
     let columns = Columns::of(plan, hosts, done)?;
     let n = done.len();
     let classes = columns.logits.len() / n.max(1);
@@ -130,11 +129,7 @@ pub(super) fn read(
     parse(&bytes, identity, (plan, hosts)).with_context(name)
 }
 
-fn parse(
-    bytes: &[u8],
-    identity: &Identity,
-    (plan, hosts): (&Plan<'_>, &[Host]),
-) -> Result<BTreeMap<usize, Measured>> {
+fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host])) -> Result<BTreeMap<usize, Measured>> {
     let classes = hosts.first().map_or(0, |host| host.model.input().classes);
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let metadata = header.metadata().as_ref().context("no metadata")?;
@@ -150,7 +145,8 @@ fn parse(
     ensure!(n == 0 || logits.width == classes, "{} logits: expected {classes}", logits.width);
     ensure!(n == 0 || read.width == hosts.len(), "{} hosts: expected {}", read.width, hosts.len());
     let (ticks, stack) = (table.integers("device_ticks")?, table.integers("device_stack")?);
-    let adversarial = file.tensor("device_adversarial").is_ok().then(|| table.floats("device_adversarial")).transpose()?;
+    let adversarial =
+        file.tensor("device_adversarial").is_ok().then(|| table.floats("device_adversarial")).transpose()?;
     let found_classes = adversarial.as_ref().map(|_| table.integers("device_adversarial_class")).transpose()?;
     let mut done = BTreeMap::new();
     for (row, place) in places.iter().enumerate() {

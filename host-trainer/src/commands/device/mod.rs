@@ -46,11 +46,11 @@ enum Action {
     /// Say which serial lines there are, and which boards answer
     List,
     /// Say which board it is, and which model runs on it
-    Info(show::InfoArguments),
+    Info(show::InfoOptions),
     /// Have the board classify images
-    Classify(show::ClassifyArguments),
+    Classify(show::ClassifyOptions),
     /// Have the board attack images
-    Attack(show::AttackArguments),
+    Attack(show::AttackOptions),
     /// Measure the same images on the host, in f32 and in the board's type of weights, and on the board
     Evaluate(Box<evaluate::Arguments>),
 }
@@ -129,7 +129,12 @@ impl Session<'_> {
                 ensure!(
                     a.fingerprint == b.fingerprint,
                     "{} runs {} ({}), {} runs {} ({}): expected the same model on all boards",
-                    first.client.port(), a.model, a.fingerprint, other.client.port(), b.model, b.fingerprint
+                    first.client.port(),
+                    a.model,
+                    a.fingerprint,
+                    other.client.port(),
+                    b.model,
+                    b.fingerprint
                 );
             }
         }
@@ -149,7 +154,8 @@ impl Session<'_> {
         let bundled = bundled::with_checksum(&info.fingerprint);
         let Some(named) = &self.arguments.model else {
             let found = bundled.map(|(name, model)| (name.to_string(), model));
-            return found.with_context(|| format!("{on_board}, which is no bundled model: expected --model with its file"));
+            return found
+                .with_context(|| format!("{on_board}, which is no bundled model: expected --model with its file"));
         };
         let model = named.load_classifier()?;
         let checksum = model.checksum()?;

@@ -19,14 +19,14 @@ use crate::evaluation::Share;
 use crate::progress;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct InfoArguments {
+pub(super) struct InfoOptions {
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct ClassifyArguments {
+pub(super) struct ClassifyOptions {
     #[command(flatten)]
     images: ImageArguments,
     /// Print JSON: class, confidence and cost of each image, and the accuracy if there are labels
@@ -35,7 +35,7 @@ pub(super) struct ClassifyArguments {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct AttackArguments {
+pub(super) struct AttackOptions {
     #[command(flatten)]
     images: ImageArguments,
     #[command(flatten)]
@@ -90,7 +90,7 @@ struct About<'a> {
     protocol: u8,
 }
 
-pub(super) fn info(session: &Session<'_>, arguments: &InfoArguments) -> Result<()> {
+pub(super) fn info(session: &Session<'_>, arguments: &InfoOptions) -> Result<()> {
     let device = session.device()?;
     let info = device.client.info();
     let abilities = [("gradient", Ability::Gradient), ("attack", Ability::Attack), ("camera", Ability::Camera)];
@@ -130,7 +130,10 @@ pub(super) fn info(session: &Session<'_>, arguments: &InfoArguments) -> Result<(
     }
     println!("classes   {}", about.classes);
     println!("can       {}", about.abilities.join(", "));
-    println!("memory    {} elements for jobs; {} bytes of elements in a message", about.memory_elements, about.chunk_bytes);
+    println!(
+        "memory    {} elements for jobs; {} bytes of elements in a message",
+        about.memory_elements, about.chunk_bytes
+    );
     println!("counts    {}", about.unit);
     println!("protocol  {}", about.protocol);
     Ok(())
@@ -157,7 +160,7 @@ struct Readings {
     images: Vec<Reading>,
 }
 
-pub(super) fn classify(session: &Session<'_>, arguments: &ClassifyArguments) -> Result<()> {
+pub(super) fn classify(session: &Session<'_>, arguments: &ClassifyOptions) -> Result<()> {
     let mut device = session.device()?;
     let info = device.client.info().clone();
     let data = arguments.images.load(&info.input)?;
@@ -226,7 +229,7 @@ struct Attacks {
     images: Vec<Attacked>,
 }
 
-pub(super) fn attack(session: &Session<'_>, arguments: &AttackArguments) -> Result<()> {
+pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result<()> {
     arguments.attack.check()?;
     let mut device = session.device()?;
     let info = device.client.info().clone();

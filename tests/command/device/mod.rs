@@ -1,0 +1,6 @@
+//! Boards as a user drives them: stub boards run the service of the firmware behind a TCP port, and a proxy does to the line what
+//! cables do.
+
+mod cases;
+mod proxy;
+mod stub;
