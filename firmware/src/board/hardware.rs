@@ -3,10 +3,8 @@
 use cortex_m::peripheral::{DCB, DWT};
 use defmt_rtt as _;
 use embedded_hal::delay::DelayNs;
-use embedded_hal_nb::nb;
-use embedded_hal_nb::serial::{Read, Write};
 
-use super::{Button, CLOCK, Screen, Uart};
+use super::{Button, CLOCK, Line, Screen};
 
 /// What a program finds on the board.
 pub struct Board {
@@ -16,22 +14,6 @@ pub struct Board {
     pub button: Button,
     /// The serial line to a host.
     pub line: Line,
-}
-
-/// The serial line to a host: 115,200 baud, 8 bits, no parity.
-pub struct Line(pub(super) Uart);
-
-impl Line {
-    /// The next byte that has arrived, if there is one. One that was lost or damaged is missed by the frame's checksum.
-    pub fn read(&mut self) -> Option<u8> {
-        self.0.read().ok()
-    }
-
-    /// Sends a byte as soon as there is room for it.
-    pub fn write(&mut self, byte: u8) {
-        // Sending cannot fail.
-        let _ = nb::block!(self.0.write(byte));
-    }
 }
 
 impl Board {

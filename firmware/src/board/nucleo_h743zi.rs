@@ -19,10 +19,12 @@ use embassy_stm32::mode::Blocking;
 use embassy_stm32::rcc::{self, AHBPrescaler, APBPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk};
 use embassy_stm32::spi::{self, Spi, mode::Master};
 use embassy_stm32::time::Hertz;
-use embassy_stm32::usart;
+use embassy_stm32::usart::{self, Uart};
+use embedded_hal_nb::nb;
+use embedded_hal_nb::serial::{Read, Write};
 
 use super::display::{Control, Display, SPI_HZ};
-use super::{Board, Line, button, display, hardware};
+use super::{Board, button, display, hardware};
 
 /// Tells the runner which board to flash.
 #[used]
@@ -35,8 +37,21 @@ pub const CLOCK: u32 = 400_000_000;
 /// The board's name.
 pub const NAME: &str = "nucleo-h743zi";
 
-/// The UART of the line to a host.
-pub type Uart = usart::Uart<'static, Blocking>;
+/// The serial line to a host: 115,200 baud, 8 bits, no parity.
+pub struct Line(Uart<'static, Blocking>);
+
+impl Line {
+    /// The next byte that has arrived, if there is one. One that was lost or damaged is missed by the frame's checksum.
+    pub fn read(&mut self) -> Option<u8> {
+        self.0.read().ok()
+    }
+
+    /// Sends a byte as soon as there is room for it.
+    pub fn write(&mut self, byte: u8) {
+        // Sending cannot fail.
+        let _ = nb::block!(self.0.write(byte));
+    }
+}
 
 /// The display.
 pub type Screen = Display<Spi<'static, Blocking, Master>, Output<'static>>;

@@ -19,21 +19,26 @@ const NETWORK: &str = "input(6,5,1) conv2d(filters=4,kernel=3) relu flatten dens
 const PIXELS: usize = 30;
 const IMAGES: usize = 24;
 
-/// A folder with a model of random weights, and images in steps of a 255th, of which the model reads some right.
+/// A folder with a model of random weights, and images of which it reads some right.
 fn folder() -> (TempDir, Weights) {
     let folder = tempfile::tempdir().unwrap();
     let weights = initialise(NETWORK.parse().unwrap(), 5);
     weights.save(&folder.path().join("m.safetensors"), DType::F32).unwrap();
+    write_images(folder.path(), [6, 5, 1]);
+    (folder, weights)
+}
+
+/// Images of [`PIXELS`] elements in steps of a 255th, of three classes.
+pub(super) fn write_images(folder: &Path, [height, width, channels]: [usize; 3]) {
     // Numbers without a pattern.
     let byte = |i: usize| (i * i * 7919 + i * 104_729) % 256;
     let pixels: Vec<u8> = (0..IMAGES * PIXELS).flat_map(|i| (byte(i) as f32 / 255.0).to_le_bytes()).collect();
     let labels: Vec<u8> = (0..IMAGES).flat_map(|i| (i as i32 % 3).to_le_bytes()).collect();
     let views = [
-        ("images", TensorView::new(Dtype::F32, vec![IMAGES, 6, 5, 1], &pixels).unwrap()),
+        ("images", TensorView::new(Dtype::F32, vec![IMAGES, height, width, channels], &pixels).unwrap()),
         ("labels", TensorView::new(Dtype::I32, vec![IMAGES], &labels).unwrap()),
     ];
-    fs::write(folder.path().join("data.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
-    (folder, weights)
+    fs::write(folder.join("data.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 const MODEL: [&str; 4] = ["--model", "m.safetensors", "--timeout", "8"];

@@ -2,5 +2,6 @@
 //! cables do.
 
 mod cases;
+mod others;
 mod proxy;
 mod stub;

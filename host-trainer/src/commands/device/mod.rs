@@ -159,7 +159,11 @@ impl Session<'_> {
         };
         let model = named.load_classifier()?;
         let checksum = model.checksum()?;
-        let is_bundled = bundled.as_ref().is_some_and(|(_, other)| other.has_tensors_of(&model));
+        if info.fingerprint.is_empty() {
+            note!("the board says no checksum: whether it runs {} is not known", named.shown());
+        }
+        let is_bundled =
+            info.fingerprint.is_empty() || bundled.as_ref().is_some_and(|(_, other)| other.has_tensors_of(&model));
         if checksum != info.fingerprint && !is_bundled {
             let hint = bundled.map_or(String::new(), |(name, _)| format!("; that is the bundled model {name}"));
             bail!("{}: its checksum is {checksum}, but {on_board}{hint}", named.shown());
