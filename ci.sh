@@ -23,7 +23,7 @@ docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
 no_std() {
     rustup target add "${targets[@]}"
     for target in "${targets[@]}"; do
-        cargo clippy -p midge-core --target "$target" -- -D warnings
+        cargo clippy -p midge-core -p midge-link --target "$target" -- -D warnings
     done
 }
 
@@ -118,6 +118,14 @@ deployed() {
         cargo run --release --bin "$program" -- "$@"
 }
 
+# An emulated board with a model at the end of its line, measured beside the host on digits that midge draws.
+on_the_line() {
+    local model=$1
+    shift
+    cargo run --quiet --release --target host-tuple --manifest-path ../Cargo.toml --package midge-trainer -- device --emulator \
+        --model "$model" evaluate --data synthetic --limit 4 --attack fgsm "$@" --check --min-agreement 1
+}
+
 # The firmware on emulated boards: the same results as on the host, no panic, no more code, RAM or instructions.
 firmware() (
     rustup target add "${targets[@]}"
@@ -133,6 +141,9 @@ firmware() (
     cargo run --release --bin minimal -- --flash 24576
     cargo run --release --bin every_attack -- --flash 28672
     cargo run --release --bin demo
+    # A board as an instrument: every class and every adversarial image of a few digits is the host's.
+    on_the_line plain --eps 0.2
+    on_the_line plain-int8 --eps 51q
     # An emulator takes one core, so two run beside each other.
     cargo run --release --bin selftest &
     cargo run --release --bin bench -- --check ../benches/device.txt

@@ -6,3 +6,4 @@ pub mod demo;
 pub mod embedded;
 pub mod measure;
 pub mod screen;
+pub mod serve;

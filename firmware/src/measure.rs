@@ -17,12 +17,22 @@ const MARGIN: usize = 256;
 
 /// Runs `work` and measures it.
 pub fn measure<R>(work: impl FnOnce() -> R) -> (R, Cost) {
+    let timed = || {
+        let start = board::ticks();
+        let result = core::hint::black_box(run(work));
+        (result, board::ticks_since(start))
+    };
+    let ((result, ticks), stack) = stack_of(timed);
+    (result, Cost { ticks, stack })
+}
+
+/// Runs `work` and returns the bytes of stack that it took below the caller's.
+#[inline(always)]
+pub fn stack_of<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let top = cortex_m::register::msp::read() as usize;
     paint(top - MARGIN);
-    let start = board::ticks();
-    let result = core::hint::black_box(run(work));
-    let ticks = board::ticks_since(start);
-    (result, Cost { ticks, stack: top.saturating_sub(lowest_used()) })
+    let result = work();
+    (result, top.saturating_sub(lowest_used()))
 }
 
 /// Not inlined, so that the work's frames lie below `measure`'s.

@@ -89,14 +89,7 @@ impl AnyWeights {
             Self::Float(weights) => weights.to_bytes(weights.dtype)?,
             Self::Int8(weights) => weights.to_bytes()?,
         };
-        let aligned = Aligned::new(&bytes);
-        let mut checksum = None;
-        Header::read(aligned.bytes())?.metadata(&mut |key, value| {
-            if key == METADATA_CHECKSUM.as_bytes() {
-                checksum = Some(String::from_utf8_lossy(value).into_owned());
-            }
-        })?;
-        checksum.context("a model file without a checksum")
+        checksum_in(&bytes)
     }
 
     /// As what can be measured.
@@ -106,6 +99,18 @@ impl AnyWeights {
             Self::Int8(weights) => weights,
         }
     }
+}
+
+/// The checksum that stands in a model file.
+pub(crate) fn checksum_in(bytes: &[u8]) -> Result<String> {
+    let aligned = Aligned::new(bytes);
+    let mut checksum = None;
+    Header::read(aligned.bytes())?.metadata(&mut |key, value| {
+        if key == METADATA_CHECKSUM.as_bytes() {
+            checksum = Some(String::from_utf8_lossy(value).into_owned());
+        }
+    })?;
+    checksum.context("a model file without a checksum")
 }
 
 /// Whether a model file of midge's holds integers.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::any_weights::AnyWeights;
+use crate::any_weights::{AnyWeights, checksum_in};
 use crate::data::{Dataset, idx, synthetic};
 use crate::evaluation::classifier::Classifier as _;
 use crate::quantise::with_ranges;
@@ -69,6 +69,18 @@ pub fn model(name: &str) -> Option<Result<Weights>> {
     MODELS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| Weights::from_bytes(bytes))
 }
 
+/// The bundled model of that checksum, with its name. That of a file is another than that of the same model written anew, where
+/// the text of the network has changed since.
+pub fn with_checksum(checksum: &str) -> Option<(&'static str, AnyWeights)> {
+    let in_file = |name| MODELS.iter().find(|(known, _)| *known == name).and_then(|(_, file)| checksum_in(file).ok());
+    names().find_map(|name| {
+        let model = any_model(name)?.ok()?;
+        let is_it =
+            in_file(name).is_some_and(|sum| sum == checksum) || model.checksum().is_ok_and(|sum| sum == checksum);
+        is_it.then_some((name, model))
+    })
+}
+
 /// A bundled model other than `model` that reads the same kind of images, with its name.
 ///
 /// # Errors
@@ -118,9 +130,12 @@ mod tests {
     #[test]
     fn every_bundled_model_reads_every_bundled_digit() {
         assert_eq!(model("plain").unwrap().unwrap().network, MNIST_CNN);
+        assert_eq!(with_checksum(&checksum_in(MODELS[1].1).unwrap()).unwrap().0, "robust");
+        assert!(with_checksum("").is_none());
         assert_eq!(model("robust").unwrap().unwrap().network, MNIST_CNN_SHIFTED);
         for name in names() {
             let weights = any_model(name).unwrap().unwrap();
+            assert_eq!(with_checksum(&weights.checksum().unwrap()).unwrap().0, name);
             let result = evaluate(&weights, &digits().unwrap(), &indicatif::ProgressBar::hidden()).unwrap();
             assert_eq!(result.correct, result.samples, "{name}");
         }

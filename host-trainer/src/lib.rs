@@ -2,7 +2,7 @@
 //!
 //! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
 //! data set; [`import`] and [`tflite`] read the models of others; [`pixels`], [`picture`], [`terminal`] and [`report`] show what
-//! was measured, [`commands`] is the `midge` command.
+//! was measured, [`device`] drives boards, [`commands`] is the `midge` command.
 
 // First, because its macros are for all that follow.
 #[macro_use]
@@ -12,6 +12,7 @@ pub mod any_weights;
 pub mod bundled;
 pub mod commands;
 pub mod data;
+pub mod device;
 pub mod drawing;
 pub mod evaluation;
 pub mod export;

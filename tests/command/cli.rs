@@ -2,6 +2,7 @@
 
 mod attack;
 mod data;
+mod device;
 mod files;
 mod import;
 mod int8;

@@ -3,6 +3,9 @@
 
 #![allow(dead_code, reason = "a fuzz target takes one of these")]
 
+#[path = "link.rs"]
+pub(crate) mod link;
+
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 
@@ -20,7 +23,7 @@ use midge_trainer::weights::Weights;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub(crate) const TARGETS: [Target; 7] = [
+pub(crate) const TARGETS: [Target; 8] = [
     ("model", model),
     ("header", header),
     ("network", network),
@@ -28,6 +31,7 @@ pub(crate) const TARGETS: [Target; 7] = [
     ("idx", idx),
     ("gzip", gzip),
     ("tflite", tflite),
+    ("link", link::link),
 ];
 
 /// Networks that need more than this are not run, so that no single input takes long.

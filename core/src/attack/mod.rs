@@ -53,6 +53,7 @@ use core::sync::atomic::AtomicBool;
 
 #[cfg(feature = "std")]
 use self::batch::{NEVER, RunBatch, follow_loss};
+use self::one::always;
 use self::step::{Starts, Step};
 use crate::error::Error;
 use crate::model::Model;
@@ -117,11 +118,41 @@ pub trait Attack {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
+        self.attack_while(model, (image, label), adversarial, buffer, always)
+    }
+
+    /// [`Self::attack`] that asks `go_on` before each gradient and gives up once the answer is no: a device looks for messages
+    /// there.
+    ///
+    /// ```
+    /// use midge_core::{Error, Layer, Model, Network, Shape, attack::{Attack, Bim}};
+    /// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
+    /// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
+    /// let (mut adversarial, mut buffer, mut steps) = ([0.0; 2], [0.0; NETWORK.gradient_len()], 0);
+    /// let mut go_on = || {
+    ///     steps += 1;
+    ///     steps < 3
+    /// };
+    /// let ended = Bim::new(0.2).attack_while(&model, (&[0.6, 0.4], 0), &mut adversarial, &mut buffer, &mut go_on);
+    /// assert_eq!((ended, steps), (Err(Error::Stopped), 3));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Self::attack`], and [`Error::Stopped`].
+    fn attack_while<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        (image, label): (&[f32], usize),
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+        go_on: impl FnMut() -> bool,
+    ) -> Result<Outcome, Error> {
         let goal = match self.target() {
             Some(target) => Goal::Toward(target.class(model, image, label, buffer)?),
             None => Goal::Away(label),
         };
-        self.attack_towards(model, image, goal, adversarial, buffer)
+        one::attack(model, (&self.step(), self.starts()), (image, goal), adversarial, buffer, go_on)
     }
 
     /// [`Self::attack`] with the goal in place of label and target.
@@ -136,10 +167,7 @@ pub trait Attack {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
-        match self.starts() {
-            None => one::from_image(model, &self.step(), (image, goal), adversarial, buffer),
-            Some(starts) => one::from_random_points(model, (&self.step(), starts), (image, goal), adversarial, buffer),
-        }
+        one::attack(model, (&self.step(), self.starts()), (image, goal), adversarial, buffer, always)
     }
 
     /// Elements of the buffer of [`Self::attack_integers`]: [`Network::integers_len`](crate::Network::integers_len), two images more

@@ -11,14 +11,20 @@ use crate::model::{Model, Weights};
 use crate::pass::{Element, InputGradient};
 use crate::span::take;
 
-/// The gradients of one image.
-struct One<'w, 'm, 'b, T: Weights> {
+/// The gradients of one image, until `go_on` says no.
+struct One<'w, 'm, 'b, T: Weights, W> {
     model: &'m Model<'w, T>,
     loss: Loss,
     buffer: &'b mut [f32],
+    go_on: W,
 }
 
-impl<T: Element> Gradients for One<'_, '_, '_, T> {
+/// Nobody stops the attack. A function, and not a closure, whose type would be another in each attack.
+pub(super) fn always() -> bool {
+    true
+}
+
+impl<T: Element, W: FnMut() -> bool> Gradients for One<'_, '_, '_, T, W> {
     #[inline(always)]
     fn gradients(
         &mut self,
@@ -26,6 +32,9 @@ impl<T: Element> Gradients for One<'_, '_, '_, T> {
         mut follow: impl FnMut(usize, &mut Walk<'_>, &[f32]),
     ) -> Result<(), Error> {
         let Some(walk) = walks.first_mut() else { return Ok(()) };
+        if !(self.go_on)() {
+            return Err(Error::Stopped);
+        }
         let class = walk.goal().class();
         let InputGradient { loss, logits, gradient } =
             self.model.loss_gradient(self.loss, walk.adversarial(), class, self.buffer)?;
@@ -78,28 +87,46 @@ fn check<T: Element>(
 /// Checks everything; the walk stands at its image then. Returns memory for one image, if the attack needs it, and the
 /// source of gradients.
 #[inline(always)]
-fn begin<'w, 'm, 'b, T: Element>(
+fn begin<'w, 'm, 'b, T: Element, W>(
     model: &'m Model<'w, T>,
     (step, starts): (&Step, Option<Starts>),
     walk: &mut Walk<'_>,
     mut buffer: &'b mut [f32],
-) -> Result<(&'b mut [f32], One<'w, 'm, 'b, T>), Error> {
+    go_on: W,
+) -> Result<(&'b mut [f32], One<'w, 'm, 'b, T, W>), Error> {
     let kept = check(model, (step, starts), buffer.len())?;
     walk.begin(model, 0)?;
-    Ok((take(&mut buffer, kept), One { model, loss: step.loss, buffer }))
+    Ok((take(&mut buffer, kept), One { model, loss: step.loss, buffer, go_on }))
+}
+
+/// An attack of any kind.
+#[inline(always)]
+pub(super) fn attack<T: Element>(
+    model: &Model<'_, T>,
+    (step, starts): (&Step, Option<Starts>),
+    path: (&[f32], Goal),
+    adversarial: &mut [f32],
+    buffer: &mut [f32],
+    go_on: impl FnMut() -> bool,
+) -> Result<Outcome, Error> {
+    match starts {
+        None => from_image(model, step, path, adversarial, buffer, go_on),
+        Some(starts) => from_random_points(model, (step, starts), path, adversarial, buffer, go_on),
+    }
 }
 
 /// From the image itself. Not inlined, as the other, so that only the stack of the attack that runs is in use.
 #[inline(never)]
-pub(super) fn from_image<T: Element>(
+fn from_image<T: Element>(
     model: &Model<'_, T>,
     step: &Step,
     (image, goal): (&[f32], Goal),
     adversarial: &mut [f32],
     buffer: &mut [f32],
+    go_on: impl FnMut() -> bool,
 ) -> Result<Outcome, Error> {
     let walk = &mut Walk::new(image, adversarial, goal, 0);
-    let (momentum, mut source) = begin(model, (step, None), walk, buffer)?;
+    let (momentum, mut source) = begin(model, (step, None), walk, buffer, go_on)?;
     let walks = slice::from_mut(walk);
     step.walk(&mut source, walks, momentum)?;
     source.look(walks, |walk, prediction| walk.see_end(prediction))?;
@@ -108,16 +135,17 @@ pub(super) fn from_image<T: Element>(
 
 /// From random points.
 #[inline(never)]
-pub(super) fn from_random_points<T: Element>(
+fn from_random_points<T: Element>(
     model: &Model<'_, T>,
     (step, starts): (&Step, Starts),
     (image, goal): (&[f32], Goal),
     adversarial: &mut [f32],
     buffer: &mut [f32],
+    go_on: impl FnMut() -> bool,
 ) -> Result<Outcome, Error> {
     starts.check()?;
     let walk = &mut Walk::new(image, adversarial, goal, 0);
-    let (kept, mut source) = begin(model, (step, Some(starts)), walk, buffer)?;
+    let (kept, mut source) = begin(model, (step, Some(starts)), walk, buffer, go_on)?;
     step.walk_from_random_points(starts, &mut source, slice::from_mut(walk), kept)?;
     walk.end()
 }

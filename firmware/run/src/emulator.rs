@@ -17,6 +17,8 @@ pub(crate) struct Run<'a> {
     pub elf: &'a Path,
     pub machine: &'a str,
     pub cpu: &'a str,
+    /// The other end of the board's serial line, for QEMU.
+    pub serial: &'a std::ffi::OsStr,
     /// Folder for every picture on the screen.
     pub screens: Option<&'a Path>,
     /// A program that runs longer is ended.
@@ -30,7 +32,8 @@ impl Run<'_> {
         let elf = self.elf.canonicalize()?;
         let is_selftest = elf.file_stem().is_some_and(|name| name == "selftest");
         let mut command = Command::new("qemu-system-arm");
-        command.args(["-machine", self.machine, "-cpu", self.cpu, "-nographic", "-monitor", "none", "-serial", "none"]);
+        command.args(["-machine", self.machine, "-cpu", self.cpu, "-nographic", "-monitor", "none", "-serial"]);
+        command.arg(self.serial);
         if is_selftest {
             write_expected(&folder.path().join("selftest.bin"))?;
         } else {

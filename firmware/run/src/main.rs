@@ -27,6 +27,7 @@ Usage: midge-run ELF [OPTIONS]; with cargo: cargo run --release --bin PROGRAM --
   --record FILE         write the benchmark's results to this file
   --check FILE          fail if the benchmark's results are worse than those in this file
   --flash BYTES         print what the program takes of flash besides its model instead of running it; fail if it is more
+  --serial LINE         connect the serial line of the emulated board to this, as QEMU's -serial takes it [default: none]
   --time-limit SECONDS  end a program that runs longer in the emulator [default: 1200]
 ";
 
@@ -38,6 +39,7 @@ struct Arguments {
     record: Option<PathBuf>,
     check: Option<PathBuf>,
     flash: Option<u64>,
+    serial: OsString,
     time_limit: Duration,
 }
 
@@ -46,13 +48,14 @@ impl Arguments {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Option<Self>> {
         let mut parser = lexopt::Parser::from_args(words);
         let (mut elf, mut screens, mut record, mut check) = (None, None, None, None);
-        let (mut flash, mut time_limit) = (None, Duration::from_secs(1200));
+        let (mut flash, mut serial, mut time_limit) = (None, "none".into(), Duration::from_secs(1200));
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("screens") => screens = Some(parser.value()?.into()),
                 Long("record") => record = Some(parser.value()?.into()),
                 Long("check") => check = Some(parser.value()?.into()),
                 Long("flash") => flash = Some(parser.value()?.parse()?),
+                Long("serial") => serial = parser.value()?,
                 Long("time-limit") => time_limit = Duration::from_secs(parser.value()?.parse()?),
                 Short('h') | Long("help") => return Ok(None),
                 Value(path) if elf.is_none() => elf = Some(path.into()),
@@ -60,7 +63,7 @@ impl Arguments {
             }
         }
         let elf = elf.context("expected a program; --help lists the options")?;
-        Ok(Some(Self { elf, screens, record, check, flash, time_limit }))
+        Ok(Some(Self { elf, screens, record, check, flash, serial, time_limit }))
     }
 }
 
@@ -88,9 +91,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let board = Board::of(&elf).with_context(|| format!("{name}: not a program of midge's firmware"))?;
     match board.place {
         Place::Qemu { cpu } => {
-            let Arguments { elf: program, screens, time_limit, .. } = arguments;
+            let Arguments { elf: program, screens, serial, time_limit, .. } = arguments;
             let (machine, screens) = (board.name, screens.as_deref());
-            let run = emulator::Run { elf: program, machine, cpu, screens, time_limit: *time_limit };
+            let run = emulator::Run { elf: program, machine, cpu, serial, screens, time_limit: *time_limit };
             let mut log = log::Log::new(&elf)?;
             let code = run.start(&mut log)?;
             if let Some(path) = &arguments.record {
@@ -115,9 +118,10 @@ mod tests {
 
     #[test]
     fn options_may_stand_anywhere() {
-        let arguments = parse("program --flash 24576 --check=file --time-limit 5").unwrap().unwrap();
+        let arguments = parse("program --flash 24576 --check=file --serial stdio --time-limit 5").unwrap().unwrap();
         assert_eq!((arguments.elf, arguments.flash), ("program".into(), Some(24_576)));
         assert_eq!((arguments.check, arguments.time_limit), (Some("file".into()), Duration::from_secs(5)));
+        assert_eq!((arguments.serial, parse("program").unwrap().unwrap().serial), ("stdio".into(), "none".into()));
         assert_eq!(parse("program").unwrap().unwrap().time_limit, Duration::from_secs(1200));
         assert!(parse("program --help").unwrap().is_none());
     }

@@ -4,7 +4,7 @@ use cortex_m::peripheral::{DCB, DWT};
 use defmt_rtt as _;
 use embedded_hal::delay::DelayNs;
 
-use super::{Button, CLOCK, Screen};
+use super::{Button, CLOCK, Line, Screen};
 
 /// What a program finds on the board.
 pub struct Board {
@@ -12,6 +12,8 @@ pub struct Board {
     pub screen: Screen,
     /// The user's button.
     pub button: Button,
+    /// The serial line to a host.
+    pub line: Line,
 }
 
 impl Board {
@@ -40,8 +42,16 @@ pub fn ticks() -> u32 {
 
 /// Clock cycles since [`ticks`]; the counter wraps after 2^32, some 10 to 28 seconds.
 pub fn ticks_since(start: u32) -> u64 {
-    u64::from(ticks().wrapping_sub(start))
+    ticks_between(start, ticks())
 }
+
+/// Clock cycles between two states of the counter.
+pub fn ticks_between(start: u32, end: u32) -> u64 {
+    u64::from(end.wrapping_sub(start))
+}
+
+/// Ticks of half a second.
+pub const HALF_A_SECOND: u64 = CLOCK as u64 / 2;
 
 /// Leaves on the display what is there.
 pub fn show_for(milliseconds: u32) {

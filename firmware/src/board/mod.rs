@@ -1,6 +1,8 @@
 //! One board, chosen by cargo feature; build.rs refuses none or several.
 
 #[cfg(feature = "emulated")]
+mod cmsdk_uart;
+#[cfg(feature = "emulated")]
 mod emulated_screen;
 #[cfg(feature = "emulated")]
 mod interrupts;

@@ -8,7 +8,8 @@
 //! | CS | D10 (PD14) | | VCC | 3V3 |
 //! | DC | D9 (PD15) | | GND | GND |
 //!
-//! The button is the blue one, B1 (PC13).
+//! The button is the blue one, B1 (PC13). The serial line to a host is USART 3 (PD8, PD9), which the board's own probe shows the
+//! host as a serial port.
 
 use embassy_stm32::Config;
 use embassy_stm32::exti::{ExtiInput, TriggerEdge};
@@ -18,6 +19,9 @@ use embassy_stm32::mode::Blocking;
 use embassy_stm32::rcc::{self, AHBPrescaler, APBPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource, Sysclk};
 use embassy_stm32::spi::{self, Spi, mode::Master};
 use embassy_stm32::time::Hertz;
+use embassy_stm32::usart::{self, Uart};
+use embedded_hal_nb::nb;
+use embedded_hal_nb::serial::{Read, Write};
 
 use super::display::{Control, Display, SPI_HZ};
 use super::{Board, button, display, hardware};
@@ -29,6 +33,25 @@ static MIDGE_BOARD_nucleo_h743zi: u8 = 0;
 
 /// Clock of the processor, in Hz: the most that every revision of the chip is specified for.
 pub const CLOCK: u32 = 400_000_000;
+
+/// The board's name.
+pub const NAME: &str = "nucleo-h743zi";
+
+/// The serial line to a host: 115,200 baud, 8 bits, no parity.
+pub struct Line(Uart<'static, Blocking>);
+
+impl Line {
+    /// The next byte that has arrived, if there is one. One that was lost or damaged is missed by the frame's checksum.
+    pub fn read(&mut self) -> Option<u8> {
+        self.0.read().ok()
+    }
+
+    /// Sends a byte as soon as there is room for it.
+    pub fn write(&mut self, byte: u8) {
+        // Sending cannot fail.
+        let _ = nb::block!(self.0.write(byte));
+    }
+}
 
 /// The display.
 pub type Screen = Display<Spi<'static, Blocking, Master>, Output<'static>>;
@@ -96,9 +119,12 @@ pub fn init() -> Board {
         reset: Output::new(pins.PE9, high, fast),
     };
     let screen = display::open(bus, control);
+    // Its speed is that of the line unless told otherwise.
+    let uart = Uart::new_blocking(pins.USART3, pins.PD9, pins.PD8, usart::Config::default());
+    let Ok(uart) = uart else { panic!("115,200 baud cannot be had from this clock") };
     // The chip shall only remember the edge; no handler waits for the interrupt that embassy has enabled.
     interrupt::EXTI15_10.disable();
     // The board itself pulls the pin down.
     let key = ExtiInput::new_blocking(pins.PC13, pins.EXTI13, Pull::None, TriggerEdge::Rising);
-    Board { screen, button: Button::new(Key(key)) }
+    Board { screen, line: Line(uart), button: Button::new(Key(key)) }
 }

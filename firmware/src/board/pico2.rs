@@ -6,6 +6,8 @@
 //! | DIN | GP11 | | BL | GP13 |
 //! | CS | GP9 | | button to GND (KEY0) | GP15 |
 //! | DC | GP8 | | VCC, GND | 3V3(OUT), GND |
+//!
+//! The serial line to a host is UART 0, sent on GP0 and received on GP1, where a debug probe or an adapter goes.
 
 use embassy_rp::gpio::{Input, Level, Output, Pull};
 use embassy_rp::peripherals::SPI1;
@@ -22,6 +24,59 @@ static MIDGE_BOARD_pico2: u8 = 0;
 
 /// Clock of the processor, in Hz: the most that the RP2350 is specified for.
 pub const CLOCK: u32 = 150_000_000;
+
+/// The board's name.
+pub const NAME: &str = "pico2";
+
+/// The serial line to a host: UART 0, 115,200 baud, 8 bits, no parity.
+///
+/// (The driver of embassy waits with a timer, which would need an interrupt.)
+pub struct Line(());
+
+const BAUD: u32 = 115_200;
+const UART: pac::uart::Uart = pac::UART0;
+/// The function of a pin that makes it one of the UART's.
+const IS_UART: u8 = 2;
+
+impl Line {
+    /// Switches it on; once, at the start.
+    fn open() -> Self {
+        for pin in [0, 1] {
+            pac::IO_BANK0.gpio(pin).ctrl().write(|control| control.set_funcsel(IS_UART));
+            pac::PADS_BANK0.gpio(pin).write(|pad| {
+                pad.set_iso(false);
+                pad.set_ie(true);
+            });
+        }
+        // In 64ths, to the nearest: the clock divided by 16 times the speed.
+        let divider = (8 * clocks::clk_peri_freq() / BAUD).div_ceil(2);
+        UART.uartibrd().write(|whole| whole.set_baud_divint((divider / 64) as u16));
+        UART.uartfbrd().write(|part| part.set_baud_divfrac((divider % 64) as u8));
+        // 8 bits, and buffers of 32 bytes.
+        UART.uartlcr_h().write(|line| {
+            line.set_wlen(3);
+            line.set_fen(true);
+        });
+        UART.uartcr().write(|control| {
+            control.set_uarten(true);
+            control.set_rxe(true);
+            control.set_txe(true);
+        });
+        Self(())
+    }
+
+    /// The next byte that has arrived, if there is one. One that was lost or damaged is missed by the frame's checksum.
+    pub fn read(&mut self) -> Option<u8> {
+        let is_empty = UART.uartfr().read().rxfe();
+        (!is_empty).then(|| UART.uartdr().read().data())
+    }
+
+    /// Sends a byte as soon as there is room for it.
+    pub fn write(&mut self, byte: u8) {
+        while UART.uartfr().read().txff() {}
+        UART.uartdr().write(|data| data.set_data(byte));
+    }
+}
 
 /// The display.
 pub type Screen = Display<Spi<'static, SPI1, Blocking>, Output<'static>>;
@@ -69,5 +124,5 @@ pub fn init() -> Board {
     let screen = display::open(bus, control);
     // Dropping the pin would switch the light off again.
     core::mem::forget(Output::new(pins.PIN_13, high));
-    Board { screen, button: Button::new(Key(Input::new(pins.PIN_15, Pull::Up))) }
+    Board { screen, line: Line::open(), button: Button::new(Key(Input::new(pins.PIN_15, Pull::Up))) }
 }

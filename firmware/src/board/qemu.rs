@@ -5,6 +5,7 @@
 
 use defmt_semihosting as _;
 
+use super::cmsdk_uart::Uart;
 pub use super::emulated_screen::Screen;
 
 #[cfg(feature = "qemu")]
@@ -13,6 +14,10 @@ mod machine {
     pub(super) const CLOCK: u64 = 25_000_000;
     /// Address of timer 0.
     pub(super) const TIMER: usize = 0x4000_0000;
+    /// Address of UART 0.
+    pub(super) const UART: usize = 0x4000_4000;
+    /// The machine's name.
+    pub(super) const NAME: &str = "mps2-an386";
     /// Tells the runner which machine to emulate.
     #[used]
     #[unsafe(no_mangle)]
@@ -22,6 +27,8 @@ mod machine {
 mod machine {
     pub(super) const CLOCK: u64 = 25_000_000;
     pub(super) const TIMER: usize = 0x4000_0000;
+    pub(super) const UART: usize = 0x4000_4000;
+    pub(super) const NAME: &str = "mps2-an500";
     #[used]
     #[unsafe(no_mangle)]
     static MIDGE_BOARD_mps2_an500: u8 = 0;
@@ -30,6 +37,8 @@ mod machine {
 mod machine {
     pub(super) const CLOCK: u64 = 20_000_000;
     pub(super) const TIMER: usize = 0x5000_0000;
+    pub(super) const UART: usize = 0x5020_0000;
+    pub(super) const NAME: &str = "mps2-an505";
     #[used]
     #[unsafe(no_mangle)]
     static MIDGE_BOARD_mps2_an505: u8 = 0;
@@ -69,7 +78,12 @@ pub struct Board {
     pub screen: Screen,
     /// The user's button.
     pub button: Button,
+    /// The serial line to a host.
+    pub line: Line,
 }
+
+/// The serial line to a host.
+pub type Line = Uart<{ machine::UART }>;
 
 impl Board {
     /// Ends a picture.
@@ -100,7 +114,7 @@ pub fn show_for(_milliseconds: u32) {}
 /// Starts the timer; once, at the start.
 pub fn init() -> Board {
     timer::start();
-    Board { screen: Screen::new(), button: Button { asked: 0 } }
+    Board { screen: Screen::new(), button: Button { asked: 0 }, line: Line::open() }
 }
 
 /// The timer's state, for [`ticks_since`].
@@ -110,8 +124,19 @@ pub fn ticks() -> u32 {
 
 /// Instructions since [`ticks`], to the nearest 50; at most 170 billion.
 pub fn ticks_since(start: u32) -> u64 {
-    u64::from(start.wrapping_sub(timer::value())) * NANOSECONDS_PER_TICK
+    ticks_between(start, ticks())
 }
+
+/// Instructions between two states of the timer.
+pub fn ticks_between(start: u32, end: u32) -> u64 {
+    u64::from(start.wrapping_sub(end)) * NANOSECONDS_PER_TICK
+}
+
+/// The board's name.
+pub const NAME: &str = machine::NAME;
+
+/// Ticks of half a second, more or less, of an emulator that is watched.
+pub const HALF_A_SECOND: u64 = 50_000_000;
 
 /// Ends the emulation with an exit code.
 pub fn exit(code: i32) -> ! {

@@ -13,7 +13,7 @@ pub use bundled::*;
 #[cfg(own_model)]
 pub use own::*;
 
-use midge_core::{Element, Model, Network};
+use midge_core::{Element, Header, METADATA_CHECKSUM, Model, Network};
 
 /// Elements of an image.
 pub const PIXELS: usize = NETWORK.input().len();
@@ -31,6 +31,20 @@ fn open<T: Element>(network: &'static Network, bytes: &'static [u8]) -> Model<'s
         Ok(model) => model,
         Err(error) => panic!("the embedded model: {}", defmt::Display2Format(&error)),
     }
+}
+
+/// The checksum of the file of model `index`, as it stands in it.
+pub fn fingerprint(index: usize) -> &'static str {
+    let (_, _, file) = FILES[index];
+    let mut found = "";
+    let mut see = |key: &[u8], value| {
+        if key == METADATA_CHECKSUM.as_bytes() {
+            found = core::str::from_utf8(value).unwrap_or("");
+        }
+    };
+    // A file that cannot be read has been refused by `open`.
+    let _ = Header::read(file).and_then(|header| header.metadata(&mut see));
+    found
 }
 
 /// Number of models.

@@ -12,7 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use midge_core::Level;
 
 use super::exit::{self, Exit};
-use super::{attack, camera, classify, convert, demo, evaluate, minimal_eps, report, shell, summary, train};
+use super::{attack, camera, classify, convert, demo, device, evaluate, minimal_eps, report, shell, summary, train};
 use crate::output::{self, Verbosity, set_verbosity};
 
 /// Threads that still start at once; with more, a slip of a finger would keep the machine busy for minutes.
@@ -51,6 +51,8 @@ enum Command {
     MinimalEps(minimal_eps::Arguments),
     /// See which adversarial images survive 8-bit pixels, blur, noise, brightness and a shift
     Camera(camera::Arguments),
+    /// Drive a board, or an emulated one: what is the model worth that is on it?
+    Device(device::Arguments),
     /// Measure one model or two and write a page with all figures, plots and examples
     Report(report::Arguments),
     /// List layers and parameters, and what they take of flash and RAM
@@ -131,6 +133,7 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Attack(arguments) => attack::run(&arguments),
         Command::MinimalEps(arguments) => minimal_eps::run(&arguments),
         Command::Camera(arguments) => camera::run(&arguments),
+        Command::Device(arguments) => device::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Summary(arguments) => summary::run(&arguments),
         Command::Export(arguments) => convert::export(&arguments),

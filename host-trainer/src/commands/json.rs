@@ -23,6 +23,10 @@ pub(crate) const CLASSIFY: Schema = schema("midge.classify", 1);
 pub(crate) const ATTACK: Schema = schema("midge.attack", 1);
 pub(crate) const MINIMAL_EPS: Schema = schema("midge.minimal-eps", 1);
 pub(crate) const CAMERA: Schema = schema("midge.camera", 1);
+pub(crate) const DEVICE: Schema = schema("midge.device", 1);
+pub(crate) const DEVICE_CLASSIFY: Schema = schema("midge.device.classify", 1);
+pub(crate) const DEVICE_ATTACK: Schema = schema("midge.device.attack", 1);
+pub(crate) const DEVICE_EVALUATE: Schema = schema("midge.device.evaluate", 1);
 pub(crate) const REPORT: Schema = schema("midge.report", 1);
 pub(crate) const SUMMARY: Schema = schema("midge.summary", 1);
 

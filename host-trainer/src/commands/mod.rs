@@ -12,6 +12,7 @@ mod command_line;
 mod convert;
 mod data_arguments;
 mod demo;
+mod device;
 mod eps;
 mod evaluate;
 pub mod exit;

@@ -16,6 +16,7 @@ pub(super) type Tensor<'a> = (&'static str, Vec<usize>, Values<'a>);
 pub(super) enum Values<'a> {
     F32(&'a [f32]),
     I32(&'a [i32]),
+    I64(&'a [i64]),
     I8(&'a [i8]),
 }
 
@@ -24,6 +25,7 @@ impl<'a> Values<'a> {
         let (dtype, bytes) = match self {
             Self::F32(values) => (Dtype::F32, bytemuck::cast_slice(values)),
             Self::I32(values) => (Dtype::I32, bytemuck::cast_slice(values)),
+            Self::I64(values) => (Dtype::I64, bytemuck::cast_slice(values)),
             Self::I8(values) => (Dtype::I8, bytemuck::cast_slice(values)),
         };
         Ok(TensorView::new(dtype, shape, bytes)?)

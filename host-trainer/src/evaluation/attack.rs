@@ -3,6 +3,7 @@
 use midge_core::attack::{AnyAttack, Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
 use midge_core::loss::Loss;
 
+use super::seeds::{Purpose, stream};
 use crate::data::Dataset;
 
 /// How the steps go; each is described with the type of that name in `midge_core::attack`.
@@ -95,6 +96,22 @@ impl Attack {
                 let attack = Pgd { alpha: alpha.unwrap_or(default.alpha), loss, restarts, ..default };
                 target.map_or(attack.into(), |target| Targeted { attack, target }.into())
             }
+        }
+    }
+
+    /// [`Self::at`] with the seeds of the image at a place of the data set, for who attacks one image by itself.
+    pub fn at_place(&self, eps: f32, place: usize) -> AnyAttack {
+        let target = self.target.map(|target| match target {
+            Target::Random(seed) => Target::Random(stream(seed, Purpose::Target, place, 0)),
+            other => other,
+        });
+        let seed = stream(self.seed, Purpose::Start, place, 0);
+        match (Self { target, ..*self }).at(eps) {
+            AnyAttack::Pgd(pgd) => Pgd { seed, ..pgd }.into(),
+            AnyAttack::TargetedPgd(Targeted { attack, target }) => {
+                Targeted { attack: Pgd { seed, ..attack }, target }.into()
+            }
+            other => other,
         }
     }
 

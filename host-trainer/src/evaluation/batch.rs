@@ -185,34 +185,21 @@ pub fn input_gradients(model: &dyn Classifier, data: &Dataset, progress: &Progre
 #[cfg(test)]
 mod tests {
     use midge_core::Model;
-    use midge_core::attack::{AnyAttack, Attack as _, Pgd, Target, Targeted};
+    use midge_core::attack::{Attack as _, Target};
     use midge_core::loss::Loss;
 
     use super::super::Method;
     use super::super::attacker::Passes;
     use super::super::classifier::AnyModel;
-    use super::super::seeds::{Purpose, stream};
     use super::*;
     use crate::bundled;
 
     /// One image by itself, with the core's attack.
     fn alone(model: &Model<'_, f32>, attack: &Attack, eps: f32, sample: Sample<'_>) -> (Outcome, Vec<f32>) {
         let Sample { image, place, label } = sample;
-        let seed = stream(attack.seed, Purpose::Start, place, 0);
-        let target = attack.target.map(|target| match target {
-            Target::Random(seed) => Target::Random(stream(seed, Purpose::Target, place, 0)),
-            other => other,
-        });
         let mut out = vec![0.0; image.len()];
         let mut buffer = vec![0.0; model.attack_len()];
-        let attack = Attack { target, ..*attack };
-        let attack = if let AnyAttack::Pgd(pgd) = attack.at(eps) {
-            Pgd { seed, ..pgd }.into()
-        } else if let AnyAttack::TargetedPgd(Targeted { attack, target }) = attack.at(eps) {
-            Targeted { attack: Pgd { seed, ..attack }, target }.into()
-        } else {
-            attack.at(eps)
-        };
+        let attack = attack.at_place(eps, place);
         let outcome = attack.attack(model, image, label, &mut out, &mut buffer);
         (outcome.unwrap(), out)
     }

@@ -1,0 +1,98 @@
+//! The board as a host's instrument: it does over a serial line what the host asks for.
+
+use midge_link::service::{About, Board as Desk, Memory, Service};
+use midge_link::{Cost, ElementType, Unit};
+use static_cell::StaticCell;
+
+use crate::board::{self, Board, Line};
+use crate::embedded::{self, CLASSES, NETWORK, PIXELS};
+use crate::measure;
+
+/// All memory of the jobs, besides the stack.
+struct Buffers {
+    image: [f32; PIXELS],
+    result: [f32; PIXELS],
+    logits: [f32; CLASSES],
+    work: [f32; NETWORK.attack_len()],
+}
+
+static BUFFERS: StaticCell<Buffers> = StaticCell::new();
+
+const ELEMENT: ElementType = match embedded::DTYPE.as_bytes() {
+    b"i8" => ElementType::I8,
+    b"f16" => ElementType::F16,
+    _ => ElementType::F32,
+};
+
+/// The line, and the time of the job that runs.
+struct Port {
+    line: Line,
+    /// Ticks of the job up to the counter's state `lap`.
+    elapsed: u64,
+    lap: u32,
+    /// Ticks up to which the host has heard of it.
+    told: u64,
+}
+
+impl Port {
+    /// Counts the ticks since the last time, before the counter wraps.
+    fn count(&mut self) {
+        let now = board::ticks();
+        self.elapsed += board::ticks_between(self.lap, now);
+        self.lap = now;
+    }
+}
+
+impl Desk for Port {
+    fn read(&mut self) -> Option<u8> {
+        self.line.read()
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.line.write(*byte));
+    }
+
+    fn is_time_for_progress(&mut self) -> bool {
+        self.count();
+        let is_time = self.elapsed - self.told > board::HALF_A_SECOND;
+        if is_time {
+            self.told = self.elapsed;
+        }
+        is_time
+    }
+
+    fn measure<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> (R, Cost) {
+        let timed = || {
+            (self.elapsed, self.told, self.lap) = (0, 0, board::ticks());
+            let result = work(self);
+            self.count();
+            (result, self.elapsed)
+        };
+        let ((result, ticks), stack) = measure::stack_of(timed);
+        (result, Cost { ticks, stack: stack as u32 })
+    }
+}
+
+/// Serves the first model for ever.
+pub fn run(board: Board) -> ! {
+    let Buffers { image, result, logits, work } = BUFFERS.init_with(|| Buffers {
+        image: [0.0; PIXELS],
+        result: [0.0; PIXELS],
+        logits: [0.0; CLASSES],
+        work: [0.0; NETWORK.attack_len()],
+    });
+    let (name, model) = embedded::model(0);
+    let about = About {
+        board: board::NAME,
+        model: name,
+        fingerprint: embedded::fingerprint(0),
+        element: ELEMENT,
+        unit: if cfg!(feature = "emulated") { Unit::Instructions } else { Unit::Cycles },
+    };
+    defmt::info!("{} serves {} ({})", about.board, about.model, about.fingerprint);
+    let port = Port { line: board.line, elapsed: 0, lap: 0, told: 0 };
+    let mut service = Service::new(port, about, &model, Memory::new(image, result, logits, work));
+    loop {
+        service.poll();
+    }
+}

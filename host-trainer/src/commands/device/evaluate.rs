@@ -1,0 +1,308 @@
+//! `midge device evaluate`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+
+use super::super::attack_arguments::{AttackArguments, Selected, describe, select};
+use super::super::eps::{self, Eps};
+use super::super::exit::CheckFailed;
+use super::super::{ModelName, json, percent, print_json};
+use super::evaluate_file::{self, Identity};
+use super::{ImageArguments, Session};
+use crate::any_weights::AnyWeights;
+use crate::device::evaluation::{Host, Measured, Plan, measure};
+use crate::device::farm::{Ended, share};
+use crate::device::table::{Table, count};
+use crate::device::{Device, DeviceInfo};
+use crate::evaluation::Share;
+use crate::evaluation::classifier::Classifier as _;
+use crate::files::check_writable;
+use crate::progress;
+use crate::twin::float_twin;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    images: ImageArguments,
+    #[command(flatten)]
+    attack: AttackArguments,
+    /// Largest change of a pixel, as midge attack takes it
+    #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true)]
+    eps: Eps,
+    /// The model in f32, to compare with [default: the real numbers that the board's weights stand for]
+    #[arg(long, value_name = "MODEL")]
+    reference: Option<ModelName>,
+    /// Write all results as safetensors, what is finished too if the work ends early
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Go on with what is in --out
+    #[arg(long, requires = "out")]
+    resume: bool,
+    #[command(flatten)]
+    gate: Gate,
+    /// Print JSON: shares with their counts, agreement and costs
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the board has to reach.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Gate {
+    /// End with exit status 3 if the board is below one of the limits
+    #[arg(long)]
+    check: bool,
+    /// Least share of images that the board reads correctly
+    #[arg(long, value_name = "SHARE", value_parser = share_of, requires = "check")]
+    min_accuracy: Option<f64>,
+    /// Least share that it reads correctly before and after its own attack
+    #[arg(long, value_name = "SHARE", value_parser = share_of, requires = "check")]
+    min_robust: Option<f64>,
+    /// Least share of which host and board say the same, clean and under every attack
+    #[arg(long, value_name = "SHARE", value_parser = share_of, requires = "check")]
+    min_agreement: Option<f64>,
+}
+
+fn share_of(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or("expected a share from 0 to 1".into())
+}
+
+/// How often what is finished is written down.
+const SAVE: Duration = Duration::from_secs(30);
+
+#[derive(Serialize)]
+struct Report<'a> {
+    board: &'a str,
+    model: &'a str,
+    dtype: &'static str,
+    fingerprint: &'a str,
+    attack: String,
+    eps: f32,
+    data: &'a str,
+    seed: u64,
+    left_out: usize,
+    #[serde(flatten)]
+    table: Table,
+    lost: Vec<String>,
+}
+
+pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    arguments.attack.check()?;
+    arguments.gate.check()?;
+    arguments.out.as_deref().map_or(Ok(()), check_writable)?;
+    let devices = session.devices()?;
+    let info = devices.first().context("no board")?.client.info().clone();
+    let (name, model) = session.model(&info)?;
+    let input = model.input();
+    let seed = arguments.images.data.seed;
+    let (eps, attack) = (arguments.eps.of("--eps", &input)?, arguments.attack.attack(seed, &input)?);
+    let all = arguments.images.load(&input)?.labelled()?;
+    let labels: Vec<usize> = (0..all.len()).map(|i| all.label(i)).collect();
+    let Selected { data, labels } = select(attack, input.classes, &all, &labels)?;
+    let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid };
+    let hosts = arguments.hosts(session, model, &plan)?;
+    let identity = Identity::new(&plan, &info, &hosts, describe(attack))?;
+    let mut work = Work { session, arguments, plan, hosts: &hosts, identity, done: BTreeMap::new() };
+    let ended = work.run(devices)?;
+    let done: Vec<_> = work.done.iter().map(|(index, measured)| (*index, measured)).collect();
+    if !done.is_empty() {
+        let report = Report {
+            board: &info.board,
+            model: &name,
+            dtype: super::element_name(info.element),
+            fingerprint: &info.fingerprint,
+            attack: describe(attack),
+            eps,
+            data: &data.name,
+            seed,
+            left_out: all.len() - data.len(),
+            table: count(&plan, &hosts, &done, info.unit)?,
+            lost: ended.lost.iter().map(ToString::to_string).collect(),
+        };
+        arguments.show(&report, &input.shown(eps))?;
+        work.end(ended)?;
+        return arguments.gate.verdict(&report.table);
+    }
+    work.end(ended)
+}
+
+/// The work of one run, and what of it is finished.
+struct Work<'a> {
+    session: &'a Session<'a>,
+    arguments: &'a Arguments,
+    plan: Plan<'a>,
+    hosts: &'a [Host],
+    identity: Identity,
+    /// By the number of the image.
+    done: BTreeMap<usize, Measured>,
+}
+
+impl Work<'_> {
+    /// Has the boards do what is not finished.
+    fn run(&mut self, devices: Vec<Device>) -> Result<Ended> {
+        if let Some(path) = self.arguments.out.as_deref().filter(|path| self.arguments.resume && path.exists()) {
+            self.done = evaluate_file::read(path, &self.identity, (&self.plan, self.hosts))?;
+            note!("{}: {} of {} images are finished", path.display(), self.done.len(), self.plan.data.len());
+        }
+        let todo: Vec<usize> = (0..self.plan.data.len()).filter(|index| !self.done.contains_key(index)).collect();
+        let bar = progress::bar(todo.len() as u64, "on the board");
+        let (plan, hosts) = (self.plan, self.hosts);
+        let (mut saved, mut failed) = (Instant::now(), None);
+        let work = |device: &mut Device, index: usize| measure(device, &plan, hosts, index);
+        let ended = share(devices, todo, work, |index, measured| {
+            self.done.insert(index, measured);
+            bar.inc(1);
+            if saved.elapsed() >= SAVE {
+                failed = self.save().err();
+                saved = Instant::now();
+            }
+        });
+        bar.finish_and_clear();
+        failed.map_or(Ok(()), Err)?;
+        self.save()?;
+        Ok(ended)
+    }
+
+    fn save(&self) -> Result<()> {
+        let Some(path) = &self.arguments.out else { return Ok(()) };
+        if self.done.is_empty() {
+            return Ok(());
+        }
+        evaluate_file::write(path, &self.identity, (&self.plan, self.hosts), &self.done)
+    }
+
+    /// Whether everything is done, and what stood in the way.
+    fn end(&self, ended: Ended) -> Result<()> {
+        let Ended { lost, fatal, left } = ended;
+        if left == 0 {
+            lost.iter().for_each(|error| eprintln!("midge: {error}; the other boards took its images"));
+            return Ok(());
+        }
+        let hint = match &self.arguments.out {
+            Some(path) if !self.done.is_empty() => {
+                format!("; what is finished is in {}, --resume goes on", path.display())
+            }
+            _ => String::new(),
+        };
+        let cause = fatal.into_iter().chain(lost).map(|error| error.to_string()).collect::<Vec<_>>().join("; ");
+        let total = self.plan.data.len();
+        // Set by Ctrl-C, whatever became of the line then.
+        let stopped = self.session.stop.load(std::sync::atomic::Ordering::Relaxed);
+        let cause = if stopped { "stopped".into() } else { cause };
+        bail!("{cause}: {left} of {total} images are not measured{hint}")
+    }
+}
+
+impl Arguments {
+    /// The hosts: in f32, and with the board's type of weights, if that is another one.
+    fn hosts(&self, session: &Session<'_>, model: AnyWeights, plan: &Plan<'_>) -> Result<Vec<Host>> {
+        let dtype = model.dtype();
+        let reference = match (&self.reference, &model) {
+            (Some(name), _) => {
+                let reference = name.load_classifier()?;
+                let is_fit = reference.input().has_shape_of(&model.input());
+                ensure!(is_fit, "--reference {}: it takes other images than the board's model", name.shown());
+                Some(reference.taking_pixels_of(&model.input()))
+            }
+            (None, AnyWeights::Int8(weights)) => Some(AnyWeights::Float(float_twin(weights)?)),
+            // The same weights in f32, which holds every f16.
+            (None, AnyWeights::Float(_)) if dtype != "f32" => Some(model.clone()),
+            (None, AnyWeights::Float(_)) => None,
+        };
+        let bar = progress::bar(plan.data.len() as u64, "on the host");
+        let measure = |name: String, model| Host::measure((name, model), plan, &session.stop, &bar);
+        let mut hosts = Vec::new();
+        if let Some(reference) = reference {
+            hosts.push(measure("host f32".into(), reference)?);
+        }
+        let name = format!("host {dtype}");
+        match hosts.first().filter(|reference| reference.model.has_tensors_of(&model)) {
+            Some(same) => hosts.push(Host { name, ..same.clone() }),
+            None => hosts.push(measure(name, model)?),
+        }
+        bar.finish_and_clear();
+        Ok(hosts)
+    }
+
+    fn show(&self, report: &Report<'_>, eps: &str) -> Result<()> {
+        if self.json {
+            return print_json(json::DEVICE_EVALUATE, report);
+        }
+        print(report, eps);
+        Ok(())
+    }
+}
+
+impl Gate {
+    fn check(&self) -> Result<()> {
+        let limits = [self.min_accuracy, self.min_robust, self.min_agreement];
+        let expected = "--check: expected --min-accuracy, --min-robust or --min-agreement with it";
+        ensure!(!self.check || limits.iter().any(Option::is_some), expected);
+        Ok(())
+    }
+
+    /// Whether the board reaches every limit.
+    fn verdict(&self, table: &Table) -> Result<()> {
+        let board = table.board().context("no board")?;
+        let limits = [
+            ("accuracy", self.min_accuracy, Some(board.right)),
+            ("robust accuracy", self.min_robust, board.own(table.readers.len() - 1)),
+            ("agreement", self.min_agreement, table.closest().map(|closest| closest.all)),
+        ];
+        let mut failed = Vec::new();
+        for (what, least, found) in limits {
+            let (Some(least), Some(found)) = (least, found.and_then(|share: Share| share.fraction)) else { continue };
+            if found < least {
+                failed.push(format!("{what} {} is below {}", percent(found), percent(least)));
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { Err(CheckFailed(failed.join("; ")).into()) }
+    }
+}
+
+const LABELS: usize = 30;
+const COLUMN: usize = 20;
+
+fn line(label: &str, cells: impl IntoIterator<Item = String>) {
+    let cells: String = cells.into_iter().map(|cell| format!("{cell:<COLUMN$}")).collect();
+    println!("{}", format!("{label:<LABELS$}{cells}").trim_end());
+}
+
+fn cell(share: Option<Share>) -> String {
+    share.map_or("-".into(), |share| format!("{:>8}  {}/{}", percent(share.fraction), share.count, share.of))
+}
+
+fn print(report: &Report<'_>, eps: &str) {
+    let Report { board, model, dtype, fingerprint, attack, data, seed, table, .. } = report;
+    println!("{board} runs {model} ({dtype}, {fingerprint})");
+    println!("{attack}  eps {eps}  {data}, {} images  seed {seed}", table.samples);
+    if report.left_out > 0 {
+        println!("{} images left out: the target is their own class", report.left_out);
+    }
+    println!();
+    line("", table.readers.iter().map(|reader| reader.name.clone()));
+    line("right", table.readers.iter().map(|reader| cell(Some(reader.right))));
+    println!("right before and after the attack of");
+    for (maker, of) in table.readers.iter().enumerate() {
+        line(&format!("  {}", of.name), table.readers.iter().map(|reader| cell(reader.robust[maker])));
+    }
+    println!("same class as the device");
+    line("  clean", table.agreement.iter().map(|a| cell(Some(a.clean))));
+    line("  clean and under all attacks", table.agreement.iter().map(|a| cell(Some(a.all))));
+    line("same adversarial image", table.agreement.iter().map(|a| cell(a.adversarial)));
+    let pixels = |a: &crate::device::table::Agreement| a.pixels.map_or("-".into(), |pixels| format!("{pixels:.2}"));
+    line("  pixels that differ, mean", table.agreement.iter().map(pixels));
+    line("largest difference of a logit", table.agreement.iter().map(|a| format!("{:.2e}", a.logits)));
+    println!();
+    for cost in &table.costs {
+        println!("{:<8} {} {}, {} bytes of stack", cost.job, cost.ticks, cost.unit, cost.stack_bytes);
+    }
+}
+
+/// For [`Identity`]: what the board is, in a word.
+pub(super) fn named(info: &DeviceInfo) -> String {
+    format!("{} {}", info.model, info.fingerprint)
+}

@@ -1,0 +1,225 @@
+//! The file of `midge device evaluate --out`, which `--resume` reads.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use midge_link::Cost;
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+
+use super::super::tensor_file::{self, Values};
+use crate::device::DeviceInfo;
+use crate::device::evaluation::{Host, Measured, Own, Plan};
+use crate::evaluation::classifier::Classifier as _;
+
+/// Largest file that is read.
+const MOST: u64 = 1 << 32;
+
+/// What the results belong to: those of something else are not mixed with them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Identity(BTreeMap<&'static str, String>);
+
+impl Identity {
+    pub(super) fn new(plan: &Plan<'_>, info: &DeviceInfo, hosts: &[Host], attack: String) -> Result<Self> {
+        let checksums: Result<Vec<String>> = hosts.iter().map(|host| host.model.checksum()).collect();
+        Ok(Self(BTreeMap::from([
+            ("board", info.board.clone()),
+            ("model", super::evaluate::named(info)),
+            ("hosts", checksums?.join(" ")),
+            ("attack", attack),
+            ("attack.seed", plan.attack.seed.to_string()),
+            ("eps", plan.eps.to_string()),
+            ("data", plan.data.name.clone()),
+        ])))
+    }
+}
+
+/// The results as columns, an entry for each image.
+#[derive(Default)]
+struct Columns {
+    places: Vec<i32>,
+    labels: Vec<i32>,
+    images: Vec<f32>,
+    logits: Vec<f32>,
+    adversarial: Vec<f32>,
+    classes: Vec<i32>,
+    read: Vec<i32>,
+    /// Ticks of the forward pass and of the attack.
+    ticks: Vec<i64>,
+    stack: Vec<i32>,
+    hosts: Vec<[Vec<f32>; 2]>,
+}
+
+/// Writes what is finished.
+pub(super) fn write(
+    path: &Path,
+    identity: &Identity,
+    (plan, hosts): (&Plan<'_>, &[Host]),
+    done: &BTreeMap<usize, Measured>,
+) -> Result<()> {
+    const HOSTS: [[&str; 2]; 2] = [["host_logits", "host_adversarial"], ["reference_logits", "reference_adversarial"]];
+    let columns = Columns::of(plan, hosts, done)?;
+    let n = done.len();
+    let classes = columns.logits.len() / n.max(1);
+    let image = [vec![n], plan.data.shape.to_vec()].concat();
+    let mut tensors = vec![
+        ("places", vec![n], Values::I32(&columns.places)),
+        ("labels", vec![n], Values::I32(&columns.labels)),
+        ("images", image.clone(), Values::F32(&columns.images)),
+        ("device_logits", vec![n, classes], Values::F32(&columns.logits)),
+        ("device_reads_hosts", vec![n, hosts.len()], Values::I32(&columns.read)),
+        ("device_ticks", vec![n, 2], Values::I64(&columns.ticks)),
+        ("device_stack", vec![n, 2], Values::I32(&columns.stack)),
+    ];
+    if !columns.classes.is_empty() {
+        tensors.push(("device_adversarial", image.clone(), Values::F32(&columns.adversarial)));
+        tensors.push(("device_adversarial_class", vec![n], Values::I32(&columns.classes)));
+    }
+    // The last host has the board's type of weights.
+    for ([logits, adversarial], names) in columns.hosts.iter().rev().zip(HOSTS) {
+        tensors.push((names[0], vec![n, classes], Values::F32(logits)));
+        tensors.push((names[1], image.clone(), Values::F32(adversarial)));
+    }
+    let mut metadata = identity.0.clone();
+    metadata.insert("midge.version", env!("CARGO_PKG_VERSION").to_string());
+    tensor_file::write(path, tensors, metadata)
+}
+
+impl Columns {
+    fn of(plan: &Plan<'_>, hosts: &[Host], done: &BTreeMap<usize, Measured>) -> Result<Self> {
+        let mut all = Self { hosts: hosts.iter().map(|_| <[Vec<f32>; 2]>::default()).collect(), ..Self::default() };
+        let classes = hosts.first().map_or(0, |host| host.model.input().classes);
+        for (index, Measured { logits, forward, own, read }) in done {
+            all.places.push(plan.data.places[*index].try_into()?);
+            all.labels.push(plan.labels[*index].try_into()?);
+            all.images.extend_from_slice(plan.data.image(*index));
+            all.logits.extend_from_slice(logits);
+            for class in read {
+                all.read.push((*class).try_into()?);
+            }
+            let attack = own.as_ref().map_or(Cost::default(), |own| own.cost);
+            for cost in [*forward, attack] {
+                all.ticks.push(cost.ticks.try_into()?);
+                all.stack.push(cost.stack.try_into()?);
+            }
+            if let Some(own) = own {
+                all.adversarial.extend_from_slice(&own.adversarial);
+                all.classes.push(own.class.try_into()?);
+            }
+            for (host, [logits, adversarial]) in hosts.iter().zip(&mut all.hosts) {
+                logits.extend_from_slice(&host.logits[index * classes..][..classes]);
+                adversarial.extend_from_slice(&host.attacked[*index].adversarial);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Reads what an earlier run of the same evaluation has finished, by the number of the image.
+pub(super) fn read(
+    path: &Path,
+    identity: &Identity,
+    (plan, hosts): (&Plan<'_>, &[Host]),
+) -> Result<BTreeMap<usize, Measured>> {
+    let name = || format!("{}: not what --resume can go on with", path.display());
+    let len = std::fs::metadata(path).with_context(name)?.len();
+    ensure!(len <= MOST, "{}: {len} bytes: expected at most {MOST}", name());
+    let bytes = std::fs::read(path).with_context(name)?;
+    parse(&bytes, identity, (plan, hosts)).with_context(name)
+}
+
+fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host])) -> Result<BTreeMap<usize, Measured>> {
+    let classes = hosts.first().map_or(0, |host| host.model.input().classes);
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let metadata = header.metadata().as_ref().context("no metadata")?;
+    for (key, expected) in &identity.0 {
+        let found = metadata.get(*key).with_context(|| format!("no metadata {key}"))?;
+        ensure!(found == expected, "{key} is {found}: expected {expected}");
+    }
+    let file = SafeTensors::deserialize(bytes)?;
+    let places = integers(&file, "places")?;
+    let n = places.len();
+    let table = Rows { n, file: &file };
+    let (logits, read) = (table.floats("device_logits")?, table.integers("device_reads_hosts")?);
+    ensure!(n == 0 || logits.width == classes, "{} logits: expected {classes}", logits.width);
+    ensure!(n == 0 || read.width == hosts.len(), "{} hosts: expected {}", read.width, hosts.len());
+    let (ticks, stack) = (table.integers("device_ticks")?, table.integers("device_stack")?);
+    let adversarial =
+        file.tensor("device_adversarial").is_ok().then(|| table.floats("device_adversarial")).transpose()?;
+    let found_classes = adversarial.as_ref().map(|_| table.integers("device_adversarial_class")).transpose()?;
+    let mut done = BTreeMap::new();
+    for (row, place) in places.iter().enumerate() {
+        let is_it = |known: &usize| i64::try_from(*known).is_ok_and(|known| known == *place);
+        // An image that is not wanted this time.
+        let Some(index) = plan.data.places.iter().position(|known| is_it(known)) else { continue };
+        let class = |class: i64| usize::try_from(class).context("a class below 0");
+        let cost = |job: usize| -> Result<Cost> {
+            let (ticks, stack) = (ticks.row(row).get(job), stack.row(row).get(job));
+            let (ticks, stack) = ticks.zip(stack).context("costs of two jobs were expected")?;
+            Ok(Cost { ticks: (*ticks).try_into()?, stack: (*stack).try_into()? })
+        };
+        let own = match (&adversarial, &found_classes) {
+            (Some(images), Some(classes)) => {
+                let adversarial = images.row(row).to_vec();
+                ensure!(adversarial.len() == plan.data.image(index).len(), "images of another shape");
+                let found = *classes.row(row).first().context("no class")?;
+                Some(Own { adversarial, class: class(found)?, cost: cost(1)? })
+            }
+            _ => None,
+        };
+        let read = read.row(row).iter().map(|found| class(*found)).collect::<Result<_>>()?;
+        let measured = Measured { logits: logits.row(row).to_vec(), forward: cost(0)?, own, read };
+        done.insert(index, measured);
+    }
+    Ok(done)
+}
+
+/// Tensors with a row for each image.
+struct Rows<'f, 'b> {
+    n: usize,
+    file: &'f SafeTensors<'b>,
+}
+
+struct Column<T> {
+    width: usize,
+    values: Vec<T>,
+}
+
+impl<T> Column<T> {
+    fn row(&self, row: usize) -> &[T] {
+        self.values.get(row * self.width..).and_then(|rest| rest.get(..self.width)).unwrap_or(&[])
+    }
+}
+
+impl Rows<'_, '_> {
+    fn column<T>(&self, name: &str, values: Vec<T>) -> Result<Column<T>> {
+        let width = values.len() / self.n.max(1);
+        ensure!(width * self.n == values.len(), "tensor {name} has {} elements for {} images", values.len(), self.n);
+        Ok(Column { width, values })
+    }
+
+    fn integers(&self, name: &str) -> Result<Column<i64>> {
+        self.column(name, integers(self.file, name)?)
+    }
+
+    fn floats(&self, name: &str) -> Result<Column<f32>> {
+        let tensor = self.file.tensor(name).with_context(|| format!("tensor {name}"))?;
+        ensure!(tensor.dtype() == Dtype::F32, "tensor {name} is {:?}: expected F32", tensor.dtype());
+        let chunks = tensor.data().chunks_exact(4);
+        self.column(name, chunks.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    }
+}
+
+fn integers(file: &SafeTensors<'_>, name: &str) -> Result<Vec<i64>> {
+    let tensor = file.tensor(name).with_context(|| format!("tensor {name}"))?;
+    let data = tensor.data();
+    Ok(match tensor.dtype() {
+        Dtype::I32 => data.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()).collect(),
+        Dtype::I64 => {
+            let words = data.chunks_exact(8).filter_map(|b| b.first_chunk::<8>());
+            words.map(|b| i64::from_le_bytes(*b)).collect()
+        }
+        other => bail!("tensor {name} is {other:?}: expected I32 or I64"),
+    })
+}

@@ -1,0 +1,197 @@
+//! `midge device`: boards at the end of a line.
+
+mod evaluate;
+mod evaluate_file;
+mod show;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use midge_link::ElementType;
+
+use super::{DataArguments, ModelName, from_one};
+use crate::any_weights::AnyWeights;
+use crate::bundled;
+use crate::data::{Input, Loaded, Part, Split};
+use crate::device::emulator::{BOARDS, Board};
+use crate::device::line::Line;
+use crate::device::{Client, Device, DeviceInfo, port};
+use crate::evaluation::classifier::Classifier as _;
+
+#[derive(Debug, clap::Args)]
+#[command(subcommand_precedence_over_arg = true)]
+pub(crate) struct Arguments {
+    /// Where the board is: a serial line such as /dev/ttyACM0, or tcp:HOST:PORT; evaluate shares images out among several
+    #[arg(value_name = "PORT")]
+    ports: Vec<String>,
+    /// Build the firmware, start QEMU with it, and end it again: mps2-an386 (Cortex-M4F), mps2-an500 (M7) or mps2-an505 (M33)
+    #[arg(long, value_name = "BOARD", num_args = 0..=1, default_missing_value = "mps2-an386", value_parser = board)]
+    emulator: Option<Board>,
+    /// The model that is on the board: a file of midge's or a .tflite file, or the name of a bundled model [default: the bundled
+    /// one that the board says; in the emulator plain]
+    #[arg(long, value_name = "MODEL", global = true)]
+    model: Option<ModelName>,
+    /// Silence after which a board is given up
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, global = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Say which serial lines there are, and which boards answer
+    List,
+    /// Say which board it is, and which model runs on it
+    Info(show::InfoOptions),
+    /// Have the board classify images
+    Classify(show::ClassifyOptions),
+    /// Have the board attack images
+    Attack(show::AttackOptions),
+    /// Measure the same images on the host, in f32 and in the board's type of weights, and on the board
+    Evaluate(Box<evaluate::Arguments>),
+}
+
+fn board(name: &str) -> Result<Board, String> {
+    let names = BOARDS.map(|board| board.name);
+    Board::named(name).ok_or_else(|| format!("expected one of the emulated boards {}", names.join(", ")))
+}
+
+/// Which images a board is shown.
+#[derive(Debug, Clone, clap::Args)]
+struct ImageArguments {
+    #[command(flatten)]
+    data: DataArguments,
+    /// First image of the test set
+    #[arg(long, default_value_t = 0, value_name = "I")]
+    offset: usize,
+    /// Number of images [default: all]
+    #[arg(long, value_name = "N", value_parser = from_one)]
+    limit: Option<usize>,
+}
+
+impl ImageArguments {
+    fn load(&self, input: &Input) -> Result<Loaded> {
+        self.data.load(Split::Test, input, Part { offset: self.offset, limit: self.limit })
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if matches!(arguments.action, Action::List) {
+        return show::list(Duration::from_secs(arguments.timeout.min(2)));
+    }
+    let stop = super::attack::stop_on_interrupt()?;
+    let session = Session { arguments, stop };
+    match &arguments.action {
+        Action::List => Ok(()),
+        Action::Info(info) => show::info(&session, info),
+        Action::Classify(classify) => show::classify(&session, classify),
+        Action::Attack(attack) => show::attack(&session, attack),
+        Action::Evaluate(evaluate) => evaluate::run(&session, evaluate),
+    }
+}
+
+/// The boards of one run of the command.
+struct Session<'a> {
+    arguments: &'a Arguments,
+    /// Set by Ctrl-C.
+    stop: Arc<AtomicBool>,
+}
+
+impl Session<'_> {
+    /// All boards, which run the same model.
+    fn devices(&self) -> Result<Vec<Device>> {
+        let mut lines: Vec<Box<dyn Line>> = Vec::new();
+        let Arguments { ports, emulator, model, .. } = self.arguments;
+        ensure!(
+            !ports.is_empty() || emulator.is_some(),
+            "no board: expected a port such as /dev/ttyACM0 or tcp:HOST:PORT, or --emulator; midge device list shows the ports \
+             that there are"
+        );
+        for name in ports {
+            lines.push(port::open(name).with_context(|| format!("{name}: cannot be opened"))?);
+        }
+        if let Some(board) = emulator {
+            let model = model.as_ref().map(built_in).transpose()?.flatten();
+            lines.push(Box::new(board.start(&board.build(model.as_deref())?)?));
+        }
+        let mut devices = Vec::new();
+        for line in lines {
+            let client = Client::open(line, Duration::from_secs(self.arguments.timeout), Arc::clone(&self.stop))?;
+            devices.push(Device::new(client));
+        }
+        if let [first, others @ ..] = &devices[..] {
+            for other in others {
+                let (a, b) = (first.client.info(), other.client.info());
+                ensure!(
+                    a.fingerprint == b.fingerprint,
+                    "{} runs {} ({}), {} runs {} ({}): expected the same model on all boards",
+                    first.client.port(),
+                    a.model,
+                    a.fingerprint,
+                    other.client.port(),
+                    b.model,
+                    b.fingerprint
+                );
+            }
+        }
+        Ok(devices)
+    }
+
+    /// The only board.
+    fn device(&self) -> Result<Device> {
+        let mut devices = self.devices()?;
+        ensure!(devices.len() == 1, "expected one board, found {}: only evaluate takes several", devices.len());
+        devices.pop().context("no board")
+    }
+
+    /// The model on the host that is on the board, with its name.
+    fn model(&self, info: &DeviceInfo) -> Result<(String, AnyWeights)> {
+        let on_board = format!("the board runs {} ({}, {})", info.model, element_name(info.element), info.fingerprint);
+        let bundled = bundled::with_checksum(&info.fingerprint);
+        let Some(named) = &self.arguments.model else {
+            let found = bundled.map(|(name, model)| (name.to_string(), model));
+            return found
+                .with_context(|| format!("{on_board}, which is no bundled model: expected --model with its file"));
+        };
+        let model = named.load_classifier()?;
+        let checksum = model.checksum()?;
+        if info.fingerprint.is_empty() {
+            note!("the board says no checksum: whether it runs {} is not known", named.shown());
+        }
+        let is_bundled =
+            info.fingerprint.is_empty() || bundled.as_ref().is_some_and(|(_, other)| other.has_tensors_of(&model));
+        if checksum != info.fingerprint && !is_bundled {
+            let hint = bundled.map_or(String::new(), |(name, _)| format!("; that is the bundled model {name}"));
+            bail!("{}: its checksum is {checksum}, but {on_board}{hint}", named.shown());
+        }
+        let (ours, board) = (model.input(), &info.input);
+        ensure!(ours.has_shape_of(board), "{}: the board takes other images than the model: {on_board}", named.shown());
+        Ok((named.shown().to_string(), model))
+    }
+}
+
+/// What `MIDGE_MODEL` is to name for a model; nothing for the one that the firmware has anyway.
+fn built_in(model: &ModelName) -> Result<Option<std::path::PathBuf>> {
+    match model.shown() {
+        "plain" => Ok(None),
+        "-" => bail!("the emulator's model: expected a file, not standard input"),
+        name if bundled::names().any(|known| known == name) => Ok(Some(name.into())),
+        _ => {
+            // Before anything is built.
+            model.load_classifier()?;
+            Ok(Some(std::path::absolute(Path::new(model.path()))?))
+        }
+    }
+}
+
+fn element_name(element: ElementType) -> &'static str {
+    match element {
+        ElementType::F32 => "f32",
+        ElementType::F16 => "f16",
+        ElementType::I8 => "i8",
+    }
+}

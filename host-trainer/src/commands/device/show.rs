@@ -1,0 +1,280 @@
+//! `midge device list`, `info`, `classify`, `attack`.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use midge_core::loss::{argmax, softmax};
+use midge_link::{Ability, Done};
+use serde::Serialize;
+
+use super::super::attack_arguments::{self, Selected, describe, select};
+use super::super::eps::{self, Eps};
+use super::super::{json, percent, print_json};
+use super::{ImageArguments, Session, element_name};
+use crate::device::table::unit_name;
+use crate::device::{Client, DeviceError, DeviceInfo, port};
+use crate::evaluation::Share;
+use crate::progress;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InfoOptions {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ClassifyOptions {
+    #[command(flatten)]
+    images: ImageArguments,
+    /// Print JSON: class, confidence and cost of each image, and the accuracy if there are labels
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AttackOptions {
+    #[command(flatten)]
+    images: ImageArguments,
+    #[command(flatten)]
+    attack: attack_arguments::AttackArguments,
+    /// Largest change of a pixel, as midge attack takes it
+    #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true)]
+    eps: Eps,
+    /// Print JSON: classes before and after, and the cost, of each image
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which lines there are, and who answers.
+pub(super) fn list(patience: Duration) -> Result<()> {
+    let ports = port::candidates();
+    for name in &ports {
+        let answer = port::open(name).map_err(|error| error.to_string()).and_then(|line| {
+            let client = Client::open(line, patience, Arc::new(AtomicBool::new(false)));
+            client.map(|client| in_a_line(client.info())).map_err(|error| match error {
+                DeviceError::Silent { .. } => "no answer".into(),
+                other => other.to_string(),
+            })
+        });
+        println!("{name}  {}", answer.unwrap_or_else(|error| error));
+    }
+    if ports.is_empty() {
+        note!("no serial line is there; midge device --emulator info starts an emulated board");
+    }
+    Ok(())
+}
+
+fn in_a_line(info: &DeviceInfo) -> String {
+    format!("{}  model {} {}, {}", info.board, info.model, element_name(info.element), info.fingerprint)
+}
+
+#[derive(Serialize)]
+struct About<'a> {
+    port: String,
+    board: &'a str,
+    model: &'a str,
+    fingerprint: &'a str,
+    dtype: &'static str,
+    shape: [usize; 3],
+    classes: usize,
+    range: [f32; 2],
+    scale: Option<f32>,
+    zero_point: Option<i32>,
+    abilities: Vec<&'static str>,
+    memory_elements: usize,
+    chunk_bytes: usize,
+    unit: &'static str,
+    protocol: u8,
+}
+
+pub(super) fn info(session: &Session<'_>, arguments: &InfoOptions) -> Result<()> {
+    let device = session.device()?;
+    let info = device.client.info();
+    let abilities = [("gradient", Ability::Gradient), ("attack", Ability::Attack), ("camera", Ability::Camera)];
+    let grid = info.input.grid;
+    let about = About {
+        port: device.client.port(),
+        board: &info.board,
+        model: &info.model,
+        fingerprint: &info.fingerprint,
+        dtype: element_name(info.element),
+        shape: info.input.shape,
+        classes: info.input.classes,
+        range: info.input.range,
+        scale: grid.map(|grid| grid.scale),
+        zero_point: grid.map(|grid| grid.zero_point),
+        abilities: [("classify", true), ("logits", true)]
+            .into_iter()
+            .chain(abilities.map(|(name, ability)| (name, info.can(ability))))
+            .filter_map(|(name, can)| can.then_some(name))
+            .collect(),
+        memory_elements: info.memory,
+        chunk_bytes: info.chunk,
+        unit: unit_name(info.unit),
+        protocol: midge_link::VERSION,
+    };
+    if arguments.json {
+        return print_json(json::DEVICE, &about);
+    }
+    let [height, width, channels] = about.shape;
+    let [low, high] = about.range;
+    println!("port      {}", about.port);
+    println!("board     {}", about.board);
+    println!("model     {} ({}), {}", about.model, about.dtype, about.fingerprint);
+    println!("input     {height}x{width}x{channels}, {low} to {high}");
+    if let Some(grid) = grid {
+        println!("grid      {} * (integer - {})", grid.scale, grid.zero_point);
+    }
+    println!("classes   {}", about.classes);
+    println!("can       {}", about.abilities.join(", "));
+    println!(
+        "memory    {} elements for jobs; {} bytes of elements in a message",
+        about.memory_elements, about.chunk_bytes
+    );
+    println!("counts    {}", about.unit);
+    println!("protocol  {}", about.protocol);
+    Ok(())
+}
+
+/// What the board reads in one image.
+#[derive(Debug, Serialize)]
+struct Reading {
+    index: usize,
+    class: usize,
+    confidence: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<u16>,
+    ticks: u64,
+    stack_bytes: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Readings {
+    board: String,
+    model: String,
+    unit: &'static str,
+    accuracy: Option<Share>,
+    images: Vec<Reading>,
+}
+
+pub(super) fn classify(session: &Session<'_>, arguments: &ClassifyOptions) -> Result<()> {
+    let mut device = session.device()?;
+    let info = device.client.info().clone();
+    let data = arguments.images.load(&info.input)?;
+    let bar = progress::bar(data.len() as u64, "classifying");
+    let mut images = Vec::new();
+    for i in 0..data.len() {
+        let (mut logits, cost) = device.logits(data.image(i))?;
+        let class = argmax(&logits);
+        softmax(&mut logits);
+        images.push(Reading {
+            index: data.places[i],
+            class,
+            confidence: logits[class],
+            label: data.labels.as_ref().map(|labels| labels[i]),
+            ticks: cost.ticks,
+            stack_bytes: cost.stack,
+        });
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let is_right = |image: &&Reading| image.label.is_some_and(|label| usize::from(label) == image.class);
+    let right = images.iter().filter(is_right).count();
+    let accuracy = data.labels.as_ref().map(|_| Share::new(right, images.len()));
+    let readings = Readings { board: info.board, model: info.model, unit: unit_name(info.unit), accuracy, images };
+    if arguments.json {
+        return print_json(json::DEVICE_CLASSIFY, &readings);
+    }
+    println!("{}  model {}  {}", readings.board, readings.model, data.name);
+    println!("image  class  confidence  {:>12}", readings.unit);
+    for image in &readings.images {
+        let wrong = match image.label {
+            Some(label) if usize::from(label) != image.class => format!("  wrong: {label}"),
+            _ => String::new(),
+        };
+        let confidence = percent(f64::from(image.confidence));
+        println!("{:>5}  {:>5}  {confidence:>10}  {:>12}{wrong}", image.index, image.class, image.ticks);
+    }
+    if let Some(accuracy) = readings.accuracy {
+        println!("accuracy {}  ({} of {})", percent(accuracy.fraction), accuracy.count, accuracy.of);
+    }
+    Ok(())
+}
+
+/// What the board's attack did to one image.
+#[derive(Debug, Serialize)]
+struct Attacked {
+    index: usize,
+    label: usize,
+    before: u16,
+    after: u16,
+    confidence: f32,
+    target: Option<u16>,
+    zero_gradient_steps: u32,
+    largest_change: f32,
+    ticks: u64,
+    stack_bytes: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Attacks {
+    board: String,
+    model: String,
+    attack: String,
+    eps: f32,
+    unit: &'static str,
+    images: Vec<Attacked>,
+}
+
+pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result<()> {
+    arguments.attack.check()?;
+    let mut device = session.device()?;
+    let info = device.client.info().clone();
+    let input = info.input;
+    let eps = arguments.eps.of("--eps", &input)?;
+    let attack = arguments.attack.attack(arguments.images.data.seed, &input)?;
+    let data = arguments.images.load(&input)?.labelled()?;
+    let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
+    let Selected { data, labels } = select(attack, input.classes, &data, &labels)?;
+    let bar = progress::bar(data.len() as u64, attack.name());
+    let mut images = Vec::new();
+    for (i, label) in labels.into_iter().enumerate() {
+        let index = data.places[i];
+        let (_, (done, cost)) = device.attack(attack.at_place(eps, index), (data.image(i), label))?;
+        let Done::Attack { before, after, zero_gradient_steps, largest_change, target } = done else {
+            return Err(DeviceError::Nonsense { port: device.client.port() }).context("attack");
+        };
+        images.push(Attacked {
+            index,
+            label,
+            before: before.class,
+            after: after.class,
+            confidence: after.confidence,
+            target,
+            zero_gradient_steps,
+            largest_change,
+            ticks: cost.ticks,
+            stack_bytes: cost.stack,
+        });
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let attack = describe(attack);
+    let report = Attacks { board: info.board, model: info.model, attack, eps, unit: unit_name(info.unit), images };
+    if arguments.json {
+        return print_json(json::DEVICE_ATTACK, &report);
+    }
+    println!("{}  model {}  {}  eps {}  {}", report.board, report.model, report.attack, input.shown(eps), data.name);
+    println!("image  label  before  after  confidence  {:>12}  stack", report.unit);
+    for image in &report.images {
+        let confidence = percent(f64::from(image.confidence));
+        println!(
+            "{:>5}  {:>5}  {:>6}  {:>5}  {confidence:>10}  {:>12}  {:>5}",
+            image.index, image.label, image.before, image.after, image.ticks, image.stack_bytes
+        );
+    }
+    Ok(())
+}

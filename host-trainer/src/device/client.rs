@@ -1,0 +1,318 @@
+//! One request at a time, asked until it is answered.
+//!
+//! Every request has a number, which its answer repeats. What arrives damaged, on either side, and what does not arrive at all is
+//! asked for again under the same number; the board then gives the answer that it gave before, so nothing is done twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use midge_link::{
+    Ability, Decoder, ElementType, FRAME, Fault, Info, MESSAGE, Request, Response, Unit, encode, read, write,
+};
+
+use super::error::DeviceError;
+use super::line::Line;
+use crate::data::Input;
+
+/// Bytes a second of a serial line at 115,200 baud.
+const SPEED: f64 = 11_520.0;
+/// Wait for an answer before it is asked for again, beside the time of the bytes; a job may be silent for longer.
+const WAIT: Duration = Duration::from_millis(200);
+const JOB_WAIT: Duration = Duration::from_secs(2);
+const LEAST_WAIT: Duration = Duration::from_millis(20);
+/// What is left of the longest wait with each answer.
+const FORGET: f64 = 0.9;
+/// Where waits stop to double.
+const MOST_WAIT: Duration = Duration::from_secs(4);
+/// How long a line is listened to before Ctrl-C is looked for.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// A board and its model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceInfo {
+    /// Name of the board.
+    pub board: String,
+    /// Name of the model.
+    pub model: String,
+    /// Checksum of the model's file.
+    pub fingerprint: String,
+    /// Type of the weights.
+    pub element: ElementType,
+    /// What the model takes.
+    pub input: Input,
+    /// What the board can do, see [`Ability`].
+    pub abilities: u8,
+    /// Most bytes of elements in one message.
+    pub chunk: usize,
+    /// Elements of the memory for jobs.
+    pub memory: usize,
+    /// What ticks are.
+    pub unit: Unit,
+}
+
+impl DeviceInfo {
+    /// Whether the board can do something.
+    pub fn can(&self, ability: Ability) -> bool {
+        self.abilities & ability as u8 != 0
+    }
+
+    fn of(info: &Info<'_>) -> Self {
+        let shape = info.shape.map(usize::from);
+        let classes = usize::from(info.classes);
+        let input = match info.grid {
+            Some(grid) => Input::int8(shape, classes, grid.into()),
+            None => Input { range: info.range, ..Input::pixels(shape, classes) },
+        };
+        Self {
+            board: printable(info.board),
+            model: printable(info.model),
+            fingerprint: printable(info.fingerprint),
+            element: info.element,
+            input,
+            abilities: info.abilities,
+            chunk: usize::from(info.chunk).clamp(1, midge_link::CHUNK),
+            memory: info.memory as usize,
+            unit: info.unit,
+        }
+    }
+}
+
+/// A board may say anything, and a terminal must not obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// What was heard of a request.
+enum Heard<R> {
+    Answer(R),
+    /// Something arrived damaged, here or there, or the board has just started.
+    Damage,
+    Nothing,
+}
+
+/// A board at the other end of a line.
+pub struct Client {
+    line: Box<dyn Line>,
+    decoder: Decoder,
+    /// Bytes that have arrived and were not looked at.
+    pending: Vec<u8>,
+    sequence: u16,
+    /// Silence after which the board is given up.
+    patience: Duration,
+    stop: Arc<AtomicBool>,
+    info: Option<DeviceInfo>,
+    /// How long short requests take on this line: the longest of late, which is slowly forgotten.
+    late: Option<Duration>,
+}
+
+impl Client {
+    /// Ends what the board may still be doing, and asks who it is. `stop` ends every wait.
+    ///
+    /// # Errors
+    /// A line that is down, and a board that does not answer for `patience`.
+    pub fn open(line: Box<dyn Line>, patience: Duration, stop: Arc<AtomicBool>) -> Result<Self, DeviceError> {
+        // Another number than the last program began with, so that no old answer fits.
+        let sequence =
+            std::process::id() as u16 ^ std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u16);
+        let (decoder, pending) = (Decoder::new(), Vec::new());
+        let mut client = Self { line, decoder, pending, sequence, patience, stop, info: None, late: None };
+        client.ask(&Request::Cancel, |response| (response == Response::Cancelled).then_some(()))?;
+        client.info = Some(client.who()?);
+        Ok(client)
+    }
+
+    /// The board's name for messages.
+    pub fn port(&self) -> String {
+        self.line.name().to_string()
+    }
+
+    /// What the board said of itself.
+    ///
+    /// # Panics
+    /// Never: a client is only made of a board that has said it.
+    pub fn info(&self) -> &DeviceInfo {
+        self.info.as_ref().expect("asked when the line was opened")
+    }
+
+    fn who(&mut self) -> Result<DeviceInfo, DeviceError> {
+        self.ask(&Request::Info, |response| match response {
+            Response::Info(info) => Some(DeviceInfo::of(&info)),
+            _ => None,
+        })
+    }
+
+    /// Asks until there is an answer.
+    ///
+    /// # Errors
+    /// A fault of line or board, or silence.
+    pub fn ask<R>(
+        &mut self,
+        request: &Request<'_>,
+        read: impl FnMut(Response<'_>) -> Option<R>,
+    ) -> Result<R, DeviceError> {
+        let answer = self.try_to_ask(request, usize::MAX, read)?;
+        answer.ok_or_else(|| self.silent())
+    }
+
+    /// [`Self::ask`], but gives up without an answer after so many tries.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub fn try_to_ask<R>(
+        &mut self,
+        request: &Request<'_>,
+        tries: usize,
+        mut read: impl FnMut(Response<'_>) -> Option<R>,
+    ) -> Result<Option<R>, DeviceError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let sequence = self.sequence;
+        let (mut message, mut frame) = ([0; MESSAGE], [0; FRAME]);
+        let message = write(request, &mut message).unwrap_or(&[]);
+        let frame = encode(sequence, message, &mut frame).unwrap_or(&[]).to_vec();
+        let mut wait = self.first_wait(request, frame.len());
+        let mut deadline = Instant::now() + self.patience;
+        for number in 0..tries {
+            let sent = Instant::now();
+            let heard = match self.line.write(&frame) {
+                Ok(()) => self.listen(sequence, Instant::now() + wait, &mut deadline, &mut read),
+                Err(error) => Err(self.down(error)),
+            };
+            match heard {
+                Ok(Heard::Answer(answer)) => {
+                    if number == 0 && !is_job(request) {
+                        let late = self.late.unwrap_or(WAIT).mul_f64(FORGET);
+                        self.late = Some(late.max(sent.elapsed()));
+                    }
+                    return Ok(Some(answer));
+                }
+                Ok(Heard::Damage) => {}
+                Ok(Heard::Nothing) => wait = (2 * wait).min(MOST_WAIT),
+                Err(error @ DeviceError::Line { .. }) => self.reopen(error, deadline)?,
+                Err(error) => return Err(error),
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(DeviceError::Stopped);
+            }
+            if Instant::now() >= deadline {
+                return Err(self.silent());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Hears what arrives until then, or until it says something of the request.
+    fn listen<R>(
+        &mut self,
+        sequence: u16,
+        mut until: Instant,
+        deadline: &mut Instant,
+        read_answer: &mut impl FnMut(Response<'_>) -> Option<R>,
+    ) -> Result<Heard<R>, DeviceError> {
+        let port = self.port();
+        loop {
+            let mut taken = 0;
+            for byte in &self.pending {
+                taken += 1;
+                let frame = match self.decoder.push(*byte) {
+                    None => continue,
+                    Some(Ok(frame)) => frame,
+                    Some(Err(_)) => {
+                        self.pending.drain(..taken);
+                        return Ok(Heard::Damage);
+                    }
+                };
+                let Some(response) = read::<Response<'_>>(frame.message) else { continue };
+                *deadline = Instant::now() + self.patience;
+                let heard = match response {
+                    Response::Started | Response::Fault(Fault::Damaged | Fault::TooLarge { most: 257 })
+                        if frame.sequence == 0 =>
+                    {
+                        Ok(Heard::Damage)
+                    }
+                    // An answer to what was asked before.
+                    _ if frame.sequence != sequence => continue,
+                    Response::Progress { .. } => {
+                        until = Instant::now() + JOB_WAIT;
+                        continue;
+                    }
+                    Response::Fault(fault) => Err(DeviceError::Fault { port, fault }),
+                    answer => read_answer(answer).map(Heard::Answer).ok_or(DeviceError::Nonsense { port }),
+                };
+                self.pending.drain(..taken);
+                return heard;
+            }
+            self.pending.clear();
+            let now = Instant::now();
+            if now >= until || self.stop.load(Ordering::Relaxed) {
+                return Ok(Heard::Nothing);
+            }
+            let mut bytes = [0; 4096];
+            match self.line.read(&mut bytes, (until - now).min(SLICE)) {
+                Ok(len) => self.pending.extend_from_slice(&bytes[..len]),
+                Err(source) => return Err(DeviceError::Line { port, source }),
+            }
+        }
+    }
+
+    /// How long an answer may take to arrive: several times what it took of late, or, before anything is known, what the bytes
+    /// of both directions take.
+    fn first_wait(&self, request: &Request<'_>, len: usize) -> Duration {
+        let bytes = Duration::from_secs_f64((len + FRAME) as f64 / SPEED);
+        match self.late {
+            _ if is_job(request) => JOB_WAIT,
+            Some(late) => (4 * late).clamp(LEAST_WAIT, WAIT + bytes),
+            None => WAIT + bytes,
+        }
+    }
+
+    /// Waits for a line that is down, and makes sure that the same board is at its end.
+    fn reopen(&mut self, error: DeviceError, deadline: Instant) -> Result<(), DeviceError> {
+        self.pending.clear();
+        self.decoder = Decoder::new();
+        while self.line.reopen().is_err() {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(DeviceError::Stopped);
+            }
+            if Instant::now() >= deadline {
+                return Err(error);
+            }
+            std::thread::sleep(SLICE);
+        }
+        let Some(before) = self.info.clone() else { return Ok(()) };
+        let now = self.who()?;
+        if now == before {
+            return Ok(());
+        }
+        let (expected, found) = (before.fingerprint, now.fingerprint);
+        Err(DeviceError::Other { port: self.port(), expected, found })
+    }
+
+    fn down(&self, source: std::io::Error) -> DeviceError {
+        DeviceError::Line { port: self.port(), source }
+    }
+
+    fn silent(&self) -> DeviceError {
+        DeviceError::Silent { port: self.port(), seconds: self.patience.as_secs() }
+    }
+}
+
+impl Drop for Client {
+    /// Nobody will hear what the board is still doing.
+    fn drop(&mut self) {
+        let (mut message, mut frame) = ([0; 8], [0; 18]);
+        let cancel = write(&Request::Cancel, &mut message).unwrap_or(&[]);
+        let _ = self.line.write(encode(self.sequence.wrapping_add(1), cancel, &mut frame).unwrap_or(&[]));
+    }
+}
+
+fn is_job(request: &Request<'_>) -> bool {
+    match request {
+        Request::Classify
+        | Request::Logits
+        | Request::Gradient { .. }
+        | Request::Attack { .. }
+        | Request::Camera { .. } => true,
+        Request::Info | Request::Put { .. } | Request::Get { .. } | Request::Cancel => false,
+    }
+}

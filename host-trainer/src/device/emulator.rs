@@ -1,0 +1,201 @@
+//! Boards in QEMU, with a program that is built for them here.
+
+use std::io::{self, ErrorKind};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::line::{Line, Tcp, closed};
+use crate::output::{Verbosity, verbosity};
+
+/// A board that QEMU emulates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Board {
+    /// QEMU's name of it.
+    pub name: &'static str,
+    cpu: &'static str,
+    /// The firmware's feature.
+    feature: &'static str,
+    target: &'static str,
+}
+
+const fn board(name: &'static str, cpu: &'static str, feature: &'static str, target: &'static str) -> Board {
+    Board { name, cpu, feature, target }
+}
+
+/// The boards; the first is the default.
+pub const BOARDS: [Board; 3] = [
+    board("mps2-an386", "cortex-m4", "qemu", "thumbv7em-none-eabihf"),
+    board("mps2-an500", "cortex-m7", "qemu-an500", "thumbv7em-none-eabihf"),
+    board("mps2-an505", "cortex-m33", "qemu-an505", "thumbv8m.main-none-eabihf"),
+];
+
+/// How long QEMU may take to start.
+const START: Duration = Duration::from_secs(30);
+
+impl Board {
+    /// The board of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        BOARDS.into_iter().find(|board| board.name == name)
+    }
+
+    /// Builds the program `serve` with a model, which is what the firmware's variable `MIDGE_MODEL` takes; without one it is
+    /// the firmware's own.
+    ///
+    /// # Errors
+    /// If there is no firmware, or it cannot be built.
+    pub fn build(self, model: Option<&Path>) -> Result<PathBuf> {
+        let folder = firmware()?;
+        // It has no work here, and says so in its own way.
+        let probe = Command::new("flip-link").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        probe.context("flip-link does not start, which links midge's firmware; cargo install flip-link")?;
+        note!("building midge's firmware for {}", self.name);
+        let target = folder.join("target");
+        let mut command = Command::new("cargo");
+        command.args(["build", "--release", "--bin", "serve", "--no-default-features", "--features", self.feature]);
+        command.args(["--target", self.target, "--target-dir"]).arg(&target).current_dir(&folder);
+        if verbosity() != Verbosity::Verbose {
+            command.arg("--quiet");
+        }
+        // The firmware has a toolchain and options of its own.
+        for name in
+            ["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"]
+        {
+            command.env_remove(name);
+        }
+        match model {
+            Some(model) => command.env("MIDGE_MODEL", model),
+            None => command.env_remove("MIDGE_MODEL"),
+        };
+        // Its images are of no use here.
+        command.env_remove("MIDGE_DATA");
+        let status = command.stdout(Stdio::null()).status().context("cargo does not start")?;
+        ensure!(status.success(), "{}: the firmware cannot be built for this model", folder.display());
+        Ok(target.join(self.target).join("release").join("serve"))
+    }
+
+    /// Starts a program on the board and waits for its line.
+    ///
+    /// # Errors
+    /// If QEMU does not start.
+    pub fn start(self, program: &Path) -> Result<Emulator> {
+        let listener = TcpListener::bind("127.0.0.1:0").context("no port for the emulator's line")?;
+        let line = format!("tcp:{}", listener.local_addr()?);
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let mut command = watched("qemu-system-arm");
+        command.args(["-machine", self.name, "-cpu", self.cpu, "-nographic", "-monitor", "none", "-serial", &line]);
+        // One nanosecond for each instruction: timers count them.
+        command.args(["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel"]);
+        command.arg(program).current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::null());
+        let child =
+            command.spawn().context("qemu-system-arm does not start; is the package qemu-system-arm installed?")?;
+        let mut process = Process { child, _folder: folder };
+        let stream = process.accept(&listener)?;
+        let line = Tcp::connected(format!("emulator {}", self.name), stream)?;
+        Ok(Emulator { line, process })
+    }
+}
+
+/// The folder of the firmware: where the user is, or where this program was built.
+fn firmware() -> Result<PathBuf> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
+    let found = [PathBuf::from("firmware"), built].into_iter().find(|folder| folder.join("src/serve.rs").is_file());
+    let Some(folder) = found else {
+        bail!("no folder firmware is here, nor where midge was built: the emulator needs midge's sources")
+    };
+    Ok(std::path::absolute(folder)?)
+}
+
+/// A command that ends when this process does, however that happens: its shell waits for the end of standard input, which the
+/// system closes.
+#[cfg(unix)]
+fn watched(program: &str) -> Command {
+    const WATCH: &str = r#""$0" "$@" < /dev/null & child=$!; exec 2> /dev/null; cat; kill -9 $child; wait"#;
+    let mut command = Command::new("sh");
+    command.args(["-c", WATCH, program]);
+    // Ctrl-C is for this process, which then has something to finish.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command
+}
+
+#[cfg(not(unix))]
+fn watched(program: &str) -> Command {
+    Command::new(program)
+}
+
+/// QEMU, which ends with this value.
+struct Process {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Process {
+    /// Waits for QEMU to open the line.
+    fn accept(&mut self, listener: &TcpListener) -> Result<TcpStream> {
+        listener.set_nonblocking(true)?;
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false)?;
+                    return Ok(stream);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error).context("the emulator's line"),
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("qemu-system-arm ended ({status}); is the package qemu-system-arm installed?");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!(
+            "qemu-system-arm did not start within {} seconds; is the package qemu-system-arm installed?",
+            START.as_secs()
+        )
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The end of its standard input ends the shell, and with it QEMU.
+        drop(self.child.stdin.take());
+        if cfg!(not(unix)) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// A board in QEMU.
+pub struct Emulator {
+    line: Tcp,
+    process: Process,
+}
+
+impl Emulator {
+    /// The process, for tests: the shell that ends QEMU.
+    pub fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+}
+
+impl Line for Emulator {
+    fn name(&self) -> &str {
+        self.line.name()
+    }
+
+    fn read(&mut self, bytes: &mut [u8], wait: Duration) -> io::Result<usize> {
+        self.line.read(bytes, wait)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.line.write(bytes)
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Err(closed())
+    }
+}

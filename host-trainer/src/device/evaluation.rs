@@ -1,0 +1,131 @@
+//! The same images on the host and on the board.
+//!
+//! Host models attack all images first. Then each image goes to a board: it reads the image, attacks it, and reads what the
+//! host's attacks came to. At the end the host models read what the board's attack came to.
+
+use midge_core::Grid;
+use midge_core::attack::to_grid;
+use midge_link::{Ability, Cost, Done};
+
+use anyhow::{Context, Result};
+use indicatif::ProgressBar;
+
+use super::error::DeviceError;
+use super::images::Device;
+use crate::any_weights::AnyWeights;
+use crate::data::Dataset;
+use crate::evaluation::{Attack, Attacked, Job, logits};
+
+/// Which images, and which attack on them.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// The images, on the grid of the board's model if that has one.
+    pub data: &'a Dataset,
+    /// The class of each.
+    pub labels: &'a [usize],
+    /// The attack.
+    pub attack: Attack,
+    /// Largest change of a pixel.
+    pub eps: f32,
+    /// Where the pixels of the board's model lie.
+    pub grid: Option<Grid>,
+}
+
+/// A model on the host, and what it made of all images.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// What it is called in tables.
+    pub name: String,
+    /// The model.
+    pub model: AnyWeights,
+    /// Its logits of the images, `[image][class]`.
+    pub logits: Vec<f32>,
+    /// What its attack did.
+    pub attacked: Vec<Attacked>,
+    /// The adversarial images as the board sees them: those of real numbers rounded to the board's grid, inside the ball.
+    pub shown: Vec<Vec<f32>>,
+}
+
+impl Host {
+    /// Reads and attacks all images.
+    ///
+    /// # Errors
+    /// Those of the model, and if `stop` was set.
+    pub fn measure(
+        (name, model): (String, AnyWeights),
+        plan: &Plan<'_>,
+        stop: &std::sync::atomic::AtomicBool,
+        progress: &ProgressBar,
+    ) -> Result<Self> {
+        let &Plan { data, labels, attack, eps, grid } = plan;
+        let logits = logits(&model, data.len(), |i| data.image(i), &ProgressBar::hidden())?;
+        let job = Job { model: &model, data, labels, attack, eps };
+        let attacked = job.run(stop, progress)?.context("stopped")?;
+        let settle = |(i, attacked): (usize, &Attacked)| settled(grid, (&attacked.adversarial, data.image(i)), eps);
+        let shown = attacked.iter().enumerate().map(settle).collect();
+        Ok(Self { name, model, logits, attacked, shown })
+    }
+}
+
+/// An image as a board with this grid sees it.
+fn settled(grid: Option<Grid>, (image, clean): (&[f32], &[f32]), eps: f32) -> Vec<f32> {
+    match grid {
+        Some(grid) => image.iter().zip(clean).map(|(x, clean)| to_grid(grid, *x, *clean, eps)).collect(),
+        None => image.to_vec(),
+    }
+}
+
+/// What a board made of one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Its logits of the clean image.
+    pub logits: Vec<f32>,
+    /// What one forward pass took.
+    pub forward: Cost,
+    /// Its own attack, if it can.
+    pub own: Option<Own>,
+    /// The class that it reads in the adversarial image of each host model.
+    pub read: Vec<usize>,
+}
+
+/// What the board's own attack came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Own {
+    /// The adversarial image.
+    pub adversarial: Vec<f32>,
+    /// The class that the board reads in it.
+    pub class: usize,
+    /// What it took.
+    pub cost: Cost,
+}
+
+/// Has a board read image `index`, attack it, and read the attacks of the hosts.
+///
+/// # Errors
+/// Those of the board.
+pub fn measure(device: &mut Device, plan: &Plan<'_>, hosts: &[Host], index: usize) -> Result<Measured, DeviceError> {
+    let (image, label) = (plan.data.image(index), plan.labels[index]);
+    let (logits, forward) = device.logits(image)?;
+    let can_attack = device.client.info().can(Ability::Attack);
+    let own = can_attack.then(|| attack(device, plan, (image, label), plan.data.places[index])).transpose()?;
+    // An image that was seen already need not be sent again: the class is the same.
+    let mut seen: Vec<(&[f32], usize)> = own.iter().map(|own| (&own.adversarial[..], own.class)).collect();
+    let mut read = Vec::new();
+    for shown in hosts.iter().map(|host| &host.shown[index][..]) {
+        let class = match seen.iter().find(|(image, _)| *image == shown) {
+            Some((_, class)) => *class,
+            None => device.class(shown)?,
+        };
+        seen.push((shown, class));
+        read.push(class);
+    }
+    Ok(Measured { logits, forward, own, read })
+}
+
+fn attack(device: &mut Device, plan: &Plan<'_>, path: (&[f32], usize), place: usize) -> Result<Own, DeviceError> {
+    let (adversarial, (done, cost)) = device.attack(plan.attack.at_place(plan.eps, place), path)?;
+    match done {
+        Done::Attack { after, .. } => Ok(Own { adversarial, class: usize::from(after.class), cost }),
+        _ => Err(DeviceError::Nonsense { port: device.client.port() }),
+    }
+}

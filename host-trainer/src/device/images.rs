@@ -1,0 +1,241 @@
+//! Images, jobs and results, each over as many requests as it takes.
+
+use midge_core::Grid;
+use midge_core::attack::AnyAttack;
+use midge_link::{Attack, Cost, Done, Encoding, Fault, Part, Request, Response};
+
+use super::client::Client;
+use super::error::DeviceError;
+
+/// Bytes of elements in a message: on a bad line short messages arrive more often.
+const SHORTEST: usize = 16;
+/// Messages that have to arrive at the first try before longer ones are tried.
+const GOOD: usize = 8;
+/// A board that is reset so often during one image will not come to its end.
+const RESETS: usize = 20;
+
+/// How long messages are on a line.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    len: usize,
+    good: usize,
+    most: usize,
+}
+
+impl Chunks {
+    fn new(most: usize) -> Self {
+        Self { len: most, good: 0, most }
+    }
+
+    /// Tries before shorter messages are tried.
+    fn tries(&self) -> usize {
+        if self.len > SHORTEST { 1 } else { usize::MAX }
+    }
+
+    fn saw(&mut self, arrived: bool) {
+        if !arrived {
+            (self.len, self.good) = ((self.len / 2).max(SHORTEST.min(self.most)), 0);
+            return;
+        }
+        self.good += 1;
+        if self.good >= GOOD {
+            (self.len, self.good) = ((self.len * 2).min(self.most), 0);
+        }
+    }
+}
+
+/// A board that is given images.
+pub struct Device {
+    /// The line to it.
+    pub client: Client,
+    chunks: Chunks,
+}
+
+/// A job and what came of it.
+pub type Finished = (Done, Cost);
+
+impl Device {
+    /// A board that has said who it is.
+    pub fn new(client: Client) -> Self {
+        let chunks = Chunks::new(client.info().chunk);
+        Self { client, chunks }
+    }
+
+    /// Class and logits of an image, and what they cost.
+    ///
+    /// # Errors
+    /// Those of [`Client::ask`], and a board that is reset again and again.
+    pub fn logits(&mut self, image: &[f32]) -> Result<(Vec<f32>, Cost), DeviceError> {
+        let classes = self.client.info().input.classes;
+        self.with_image(image, |device| {
+            let (_, cost) = device.job(&Request::Logits)?;
+            Ok((device.get(Part::Logits, Encoding::F32, classes)?, cost))
+        })
+    }
+
+    /// The class that the board reads in an image.
+    ///
+    /// # Errors
+    /// Those of [`Self::logits`].
+    pub fn class(&mut self, image: &[f32]) -> Result<usize, DeviceError> {
+        let port = self.client.port();
+        self.with_image(image, |device| match device.job(&Request::Classify)?.0 {
+            Done::Class { class, .. } => Ok(usize::from(class)),
+            _ => Err(DeviceError::Nonsense { port: port.clone() }),
+        })
+    }
+
+    /// The board's own attack on an image: the adversarial image, and what the board says of it.
+    ///
+    /// # Errors
+    /// Those of [`Self::logits`].
+    pub fn attack(
+        &mut self,
+        attack: AnyAttack,
+        (image, label): (&[f32], usize),
+    ) -> Result<(Vec<f32>, Finished), DeviceError> {
+        let unknown = || DeviceError::Fault { port: String::new(), fault: Fault::Unknown };
+        let attack = Attack::of(attack).ok_or_else(unknown)?;
+        let request = Request::Attack { attack, label: u16::try_from(label).unwrap_or(u16::MAX) };
+        let encoding = if self.client.info().input.grid.is_some() { Encoding::I8 } else { Encoding::F32 };
+        self.with_image(image, |device| {
+            let finished = device.job(&request)?;
+            Ok((device.get(Part::Image, encoding, image.len())?, finished))
+        })
+    }
+
+    /// Does some work with an image that the board has; again from the start if the board has lost it.
+    fn with_image<R>(
+        &mut self,
+        image: &[f32],
+        mut work: impl FnMut(&mut Self) -> Result<R, DeviceError>,
+    ) -> Result<R, DeviceError> {
+        for _ in 0..RESETS {
+            match self.put(image).and_then(|()| work(self)) {
+                Err(DeviceError::Fault {
+                    fault: Fault::Gap { .. } | Fault::NoImage { .. } | Fault::NoResult, ..
+                }) => {}
+                result => return result,
+            }
+        }
+        Err(DeviceError::Resets { port: self.client.port(), resets: RESETS })
+    }
+
+    /// Asks for a job until it is done.
+    fn job(&mut self, request: &Request<'_>) -> Result<Finished, DeviceError> {
+        self.client.ask(request, |response| match response {
+            Response::Done { done, cost } => Some((done, cost)),
+            _ => None,
+        })
+    }
+
+    /// Gives the board an image.
+    fn put(&mut self, image: &[f32]) -> Result<(), DeviceError> {
+        let encoding = encoding_of(image, self.client.info().input.grid);
+        let bytes = encode(image, encoding, self.client.info().input.grid);
+        let size = encoding.bytes();
+        let mut start = 0;
+        while start < image.len() {
+            let count = (self.chunks.len / size).max(1).min(image.len() - start);
+            let request = Request::Put {
+                encoding,
+                offset: u32::try_from(start).unwrap_or(u32::MAX),
+                bytes: &bytes[start * size..(start + count) * size],
+            };
+            let stored = |response: Response<'_>| match response {
+                Response::Stored { filled } => Some(filled as usize),
+                _ => None,
+            };
+            let arrived = self.client.try_to_ask(&request, self.chunks.tries(), stored)?.is_some();
+            self.chunks.saw(arrived);
+            start += if arrived { count } else { 0 };
+        }
+        Ok(())
+    }
+
+    /// Reads a result of so many elements.
+    fn get(&mut self, part: Part, encoding: Encoding, len: usize) -> Result<Vec<f32>, DeviceError> {
+        let (grid, size) = (self.client.info().input.grid, encoding.bytes());
+        let mut elements: Vec<f32> = Vec::with_capacity(len);
+        while elements.len() < len {
+            let count = (self.chunks.len / size).max(1).min(len - elements.len()).min(usize::from(u8::MAX));
+            let offset = u32::try_from(elements.len()).unwrap_or(u32::MAX);
+            let request = Request::Get { part, encoding, offset, count: count as u8 };
+            let read = |response: Response<'_>| match response {
+                Response::Elements { offset: from, bytes } if from == offset => {
+                    let found: Vec<f32> = decode(bytes, encoding, grid).collect();
+                    (1..=count).contains(&found.len()).then_some(found)
+                }
+                _ => None,
+            };
+            let found = self.client.try_to_ask(&request, self.chunks.tries(), read)?;
+            self.chunks.saw(found.is_some());
+            elements.extend(found.into_iter().flatten());
+        }
+        Ok(elements)
+    }
+}
+
+/// The shortest way to write an image down without losing a bit.
+fn encoding_of(image: &[f32], grid: Option<Grid>) -> Encoding {
+    let is_exact = |encoding| {
+        let bytes = encode(image, encoding, grid);
+        decode(&bytes, encoding, grid).zip(image).all(|(read, x)| read.to_bits() == x.to_bits())
+    };
+    match grid {
+        Some(_) if is_exact(Encoding::I8) => Encoding::I8,
+        _ if is_exact(Encoding::U8) => Encoding::U8,
+        _ => Encoding::F32,
+    }
+}
+
+fn encode(image: &[f32], encoding: Encoding, grid: Option<Grid>) -> Vec<u8> {
+    match encoding {
+        Encoding::F32 => image.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Encoding::U8 => image.iter().map(|x| (x * 255.0).round() as u8).collect(),
+        Encoding::I8 => image.iter().map(|x| grid.map_or(0, |grid| grid.round(*x)) as u8).collect(),
+    }
+}
+
+fn decode(bytes: &[u8], encoding: Encoding, grid: Option<Grid>) -> impl Iterator<Item = f32> {
+    bytes.chunks_exact(encoding.bytes()).map(move |bytes| match (encoding, bytes) {
+        (Encoding::F32, [a, b, c, d]) => f32::from_le_bytes([*a, *b, *c, *d]),
+        (Encoding::U8, [byte]) => f32::from(*byte) / 255.0,
+        (_, [byte, ..]) => grid.map_or(0.0, |grid| grid.value(*byte as i8)),
+        _ => f32::NAN,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_written_the_shortest_exact_way() {
+        let grid = Some(Grid { scale: 0.5, zero_point: 3 });
+        let pixels = [0.0, 1.0 / 255.0, 1.0, 128.0 / 255.0];
+        assert_eq!(encoding_of(&pixels, None), Encoding::U8);
+        assert_eq!(encoding_of(&[0.0, 0.1], None), Encoding::F32);
+        assert_eq!(encoding_of(&[-0.0], None), Encoding::F32);
+        assert_eq!(encoding_of(&[-65.5, 0.5, 62.0], grid), Encoding::I8);
+        assert_eq!(encoding_of(&[0.25], grid), Encoding::F32);
+        for (image, encoding) in [(&pixels[..], Encoding::U8), (&[0.1, -7.0], Encoding::F32)] {
+            assert_eq!(decode(&encode(image, encoding, None), encoding, None).collect::<Vec<_>>(), image);
+        }
+    }
+
+    #[test]
+    fn messages_get_shorter_on_a_bad_line_and_longer_on_a_good_one() {
+        let mut chunks = Chunks::new(240);
+        assert_eq!((chunks.len, chunks.tries()), (240, 1));
+        (0..9).for_each(|_| chunks.saw(false));
+        assert_eq!((chunks.len, chunks.tries()), (SHORTEST, usize::MAX));
+        (0..GOOD).for_each(|_| chunks.saw(true));
+        assert_eq!(chunks.len, 2 * SHORTEST);
+        (0..9 * GOOD).for_each(|_| chunks.saw(true));
+        assert_eq!(chunks.len, 240);
+        let mut small = Chunks::new(8);
+        small.saw(false);
+        assert_eq!((small.len, small.tries()), (8, usize::MAX));
+    }
+}

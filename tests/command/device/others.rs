@@ -1,0 +1,94 @@
+//! Boards with somebody else's firmware: in Python, written from the page on the protocol, and in C, on the header beside it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use midge_trainer::training::initialise;
+use midge_trainer::weights::{DType, Weights};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::super::json;
+use super::cases::write_images;
+use super::proxy::{self, Faults};
+
+/// A process that ends with the test.
+struct Other(Child, String);
+
+impl Other {
+    /// Starts a board; nothing if the program is not there.
+    fn start(command: &mut Command) -> Option<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().ok()?;
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        let port: u16 = port.trim().parse().expect("the board says its port");
+        Some(Self(child, format!("127.0.0.1:{port}")))
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = (self.0.kill(), self.0.wait());
+    }
+}
+
+fn folder() -> (TempDir, Weights) {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = initialise("input(30,1,1) flatten dense(units=3,bias=true)".parse().unwrap(), 5);
+    weights.save(&folder.path().join("m.safetensors"), DType::F32).unwrap();
+    write_images(folder.path(), [30, 1, 1]);
+    (folder, weights)
+}
+
+/// The host's attack is tried on the board, which has none of its own.
+fn check(folder: &Path, other: &Other) {
+    let noise = Faults { per_mille: 2, ..Faults::default() };
+    for port in [format!("tcp:{}", other.1), proxy::start(&other.1, noise)] {
+        let words = ["evaluate", "--data", "data.safetensors", "--attack", "bim", "--eps", "0.1", "--json"];
+        let report = json(folder, &[&["device", &port, "--model", "m.safetensors"][..], &words].concat());
+        let host = ["attack", "--model", "m.safetensors", "--data", "data.safetensors", "--json"];
+        let host = json(folder, &[&host[..], &["--attack", "bim", "--eps", "0.1"]].concat());
+        let (host, device) = (&host["results"][0], &report["readers"][1]);
+        assert_eq!((&device["right"]["count"], &device["robust"][1]), (&host["correct"], &Value::Null), "{report}");
+        assert_eq!(device["robust"][0]["count"], host["robust_correct"]);
+        assert!(report["agreement"][0]["logits"].as_f64().unwrap() < 1e-5 && host["successes"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn a_board_in_python_speaks_the_protocol() {
+    let (folder, _) = folder();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/command/device/stub.py");
+    let model = folder.path().join("m.safetensors");
+    match Other::start(Command::new("python3").arg(script).arg(model)) {
+        Some(other) => check(folder.path(), &other),
+        None => println!("NOT RUN: the board in Python, because there is no python3"),
+    }
+}
+
+#[test]
+fn a_board_in_c_speaks_the_protocol() {
+    let (folder, weights) = folder();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let list = |values: &[f32]| values.iter().map(|x| format!("{x:?}f")).collect::<Vec<_>>().join(", ");
+    let [weight, bias] = &weights.tensors[..] else { panic!("one dense layer") };
+    let header = format!(
+        "#define INPUTS 30\n#define CLASSES 3\nstatic const float weight[] = {{{}}}, bias[] = {{{}}};\n",
+        list(weight),
+        list(bias)
+    );
+    fs::write(folder.path().join("weights.h"), header).unwrap();
+    let program = folder.path().join("board");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-std=gnu99", "-O1", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined", "-I"])
+        .arg(folder.path());
+    compiler.arg("-I").arg(root.join("docs")).arg(root.join("tests/command/device/stub.c")).arg("-o").arg(&program);
+    match compiler.status() {
+        Ok(status) => assert!(status.success(), "docs/midge_link.h does not compile"),
+        Err(_) => return println!("NOT RUN: the board in C, because there is no cc"),
+    }
+    check(folder.path(), &Other::start(&mut Command::new(program)).unwrap());
+}
