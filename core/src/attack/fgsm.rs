@@ -5,7 +5,8 @@
 //! ```
 //! Goodfellow, Shlens, Szegedy: Explaining and Harnessing Adversarial Examples, ICLR 2015, section 4.
 
-use super::Attack;
+use super::goal::Goal;
+use super::{Attack, integers};
 use super::quantize::to_grid;
 use super::step::Step;
 use crate::error::{Error, check_len};
@@ -57,6 +58,21 @@ impl Fgsm {
             adversarial.iter_mut().zip(image).for_each(|(x, clean)| *x = to_grid(grid, *x, *clean, step.eps));
         }
         Ok(gradient.iter().all(|g| *g == 0.0))
+    }
+
+    /// [`Self::perturb`] of an image of integers: [`Attack::attack_integers`] without the look at the result.
+    ///
+    /// # Errors
+    /// Those of [`Attack::attack_integers`].
+    pub fn perturb_integers(
+        &self,
+        model: &Model<'_, i8>,
+        image: &[i8],
+        label: usize,
+        adversarial: &mut [i8],
+        buffer: &mut [f32],
+    ) -> Result<bool, Error> {
+        integers::perturb(model, self.step(), (image, Goal::Away(label)), adversarial, buffer)
     }
 }
 

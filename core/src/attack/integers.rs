@@ -18,6 +18,9 @@ pub(super) fn buffer_len(model: &Model<'_, i8>, step: &Step, starts: Option<Star
     }
 }
 
+/// Takes the changes, and pixels of the gradient in their order: the number of the first, values, and the exponent of their unit.
+type RowSink<'s> = &'s mut dyn FnMut(&mut [i8], usize, &[i32], i32);
+
 /// The image on its way.
 struct IntegerWalk<'m, 'w, 'a, 'b> {
     model: &'m Model<'w, i8>,
@@ -31,51 +34,81 @@ struct IntegerWalk<'m, 'w, 'a, 'b> {
     before: Option<Prediction>,
 }
 
-/// Attacks an image; `adversarial` holds its changes on the way.
+/// Checks everything; the walk stands at its image then, and `adversarial` holds its changes. Returns memory for what is kept, too.
+fn begin<'m, 'w, 'a, 'b>(
+    model: &'m Model<'w, i8>,
+    (step, starts): (Step, Option<Starts>),
+    (clean, goal): (&'a [i8], Goal),
+    adversarial: &'a mut [i8],
+    mut buffer: &'b mut [f32],
+) -> Result<(&'b mut [f32], IntegerWalk<'m, 'w, 'a, 'b>), Error> {
+    step.check_options()?;
+    starts.map_or(Ok(()), |starts| starts.check())?;
+    let network = model.network();
+    check_len("image", network.input().len(), clean.len())?;
+    check_len("adversarial image", clean.len(), adversarial.len())?;
+    check_class(goal.class(), network.classes())?;
+    let needed = buffer_len(model, &step, starts);
+    check_buffer(needed, buffer.len())?;
+    let kept = take(&mut buffer, needed - network.integers_len());
+    adversarial.fill(0);
+    let (unit, changes) = (Unit::of(step.eps, grid(model)), adversarial);
+    Ok((kept, IntegerWalk { model, step, goal, unit, clean, changes, buffer, zero_gradient_steps: 0, before: None }))
+}
+
+fn grid(model: &Model<'_, i8>) -> Grid {
+    model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 })
+}
+
+/// Attacks an image.
 #[inline(never)]
 pub(super) fn attack(
     model: &Model<'_, i8>,
     (step, starts): (Step, Option<Starts>),
-    (clean, goal): (&[i8], Goal),
+    path: (&[i8], Goal),
     adversarial: &mut [i8],
     buffer: &mut [f32],
 ) -> Result<Outcome, Error> {
-    step.check_options()?;
-    starts.map_or(Ok(()), |starts| starts.check())?;
-    let pixels = model.network().input().len();
-    check_len("image", pixels, clean.len())?;
-    check_len("adversarial image", pixels, adversarial.len())?;
-    check_class(goal.class(), model.network().classes())?;
-    check_buffer(buffer_len(model, &step, starts), buffer.len())?;
-    let grid = model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 });
-    adversarial.fill(0);
-    let mut buffer = buffer;
-    let kept = match step.decay {
-        Some(_) => take(&mut buffer, 2 * pixels),
-        None => take(&mut buffer, step.kept_images(starts) * pixels.div_ceil(4)),
-    };
-    let unit = Unit::of(step.eps, grid);
-    let mut walk =
-        IntegerWalk { model, step, goal, unit, clean, changes: adversarial, buffer, zero_gradient_steps: 0, before: None };
+    let (kept, mut walk) = begin(model, (step, starts), path, adversarial, buffer)?;
     let after = match starts {
-        Some(starts) => walk.from_random_points(starts, kept),
+        Some(starts) => walk.walk_from_random_points(starts, kept),
         None => {
             walk.steps(kept);
             walk.look()
         }
     };
     let before = walk.before.ok_or(Error::NoSteps)?;
-    let zero_gradient_steps = walk.zero_gradient_steps;
-    let mut most = 0;
-    for (x, clean) in adversarial.iter_mut().zip(clean) {
-        *x = unit.pixel(*clean, *x);
-        most = most.max((i32::from(*x) - i32::from(*clean)).abs());
-    }
-    let target = if let Goal::Toward(class) = goal { Some(class) } else { None };
-    Ok(Outcome { before, after, zero_gradient_steps, largest_change: most as f32 * grid.scale, target })
+    let largest_change = walk.settle() as f32 * grid(model).scale;
+    let target = if let Goal::Toward(class) = path.1 { Some(class) } else { None };
+    Ok(Outcome { before, after, zero_gradient_steps: walk.zero_gradient_steps, largest_change, target })
+}
+
+/// [`attack`] from the image itself, without momentum and without a look at the result; says whether the gradient was zero in each step.
+#[inline(never)]
+pub(super) fn perturb(
+    model: &Model<'_, i8>,
+    step: Step,
+    path: (&[i8], Goal),
+    adversarial: &mut [i8],
+    buffer: &mut [f32],
+) -> Result<bool, Error> {
+    let (kept, mut walk) = begin(model, (step, None), path, adversarial, buffer)?;
+    walk.steps(kept);
+    walk.settle();
+    Ok(walk.zero_gradient_steps == step.steps)
 }
 
 impl IntegerWalk<'_, '_, '_, '_> {
+    /// Makes pixels of the changes; returns the largest.
+    fn settle(&mut self) -> i32 {
+        let mut largest = 0;
+        for (x, clean) in self.changes.iter_mut().zip(self.clean) {
+            *x = self.unit.pixel(*clean, *x);
+            largest = largest.max((i32::from(*x) - i32::from(*clean)).abs());
+        }
+        largest
+    }
+
     /// What the model makes of where the walk stands.
     fn look(&mut self) -> Prediction {
         let logits = self.model.logits_of(Int8Image::Moved(self.clean, self.changes, self.unit), self.buffer);
@@ -100,7 +133,7 @@ impl IntegerWalk<'_, '_, '_, '_> {
     }
 
     /// Looks at where the walk stands and goes back; notes what the model makes of the clean image.
-    fn gradient(&mut self, sink: &mut dyn FnMut(&mut [i8], usize, &[i32], i32)) {
+    fn gradient(&mut self, sink: RowSink<'_>) {
         let at = (self.step.loss, self.goal.class());
         let image = Int8Image::Moved(self.clean, self.changes, self.unit);
         let mut observation = self.model.observe(image, self.buffer);
@@ -147,7 +180,7 @@ impl IntegerWalk<'_, '_, '_, '_> {
     /// From one random point after the other, until the goal is reached; else the walk ends at the place nearest to it. `kept` has room for
     /// one image if there are several points.
     #[inline(never)]
-    fn from_random_points(&mut self, starts: Starts, kept: &mut [f32]) -> Prediction {
+    fn walk_from_random_points(&mut self, starts: Starts, kept: &mut [f32]) -> Prediction {
         let nearest = bytemuck::cast_slice_mut::<f32, i8>(kept);
         let mut after = self.look();
         self.before = Some(after);

@@ -37,7 +37,8 @@ impl Unit {
     #[inline(always)]
     pub(crate) fn pixel(self, clean: i8, change: i8) -> i8 {
         let steps = (i32::from(change) * self.steps + (1 << (FRACTION - 1))) >> FRACTION;
-        (i32::from(clean) + steps.clamp(-self.most, self.most)).clamp(-128, 127) as i8
+        // (`i32::clamp` would check its ends, and could panic.)
+        (i32::from(clean) + steps.max(-self.most).min(self.most)).clamp(-128, 127) as i8
     }
 
     /// A change after `more` units, in the ball and no further than the largest and the smallest byte.

@@ -2,121 +2,110 @@
 #![no_std]
 #![no_main]
 
-use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm, Otcm, Target};
-use midge_core::{Chain, Element, Model, f16};
+use midge_core::Model;
+use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Target};
 use midge_firmware::board;
-use midge_firmware::embedded::{self, NETWORK, PIXELS, SAMPLES, SAMPLES_ARE};
+use midge_firmware::embedded::{self, NETWORK, PIXELS, SAMPLES, SAMPLES_ARE, Weights};
 use midge_firmware::measure::{Cost, measure};
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use static_cell::StaticCell;
 
+#[path = "../on_device.rs"]
+mod on_device;
+
+use on_device::OnDevice;
+
+type Pixel = <Weights as OnDevice>::Pixel;
+
 /// Everything an attack needs, besides the stack.
 struct Buffers {
-    image: [f32; PIXELS],
-    adversarial: [f32; PIXELS],
-    /// The image of a model of integers, as it classifies it.
-    integers: [i8; PIXELS],
-    work: [f32; NETWORK.attack_len()],
+    real: [f32; PIXELS],
+    /// The same as the model's attacks take it.
+    image: [Pixel; PIXELS],
+    adversarial: [Pixel; PIXELS],
+    /// As long as that of any attack.
+    work: [f32; NETWORK.attack_len() + PIXELS],
 }
 
 static BUFFERS: StaticCell<Buffers> = StaticCell::new();
 
-/// The work to measure and the bytes of the buffers it needs, but for the image of a forward pass.
-#[derive(Clone, Copy)]
-struct Work {
-    name: &'static str,
-    buffers: usize,
-}
+const WORK: [&str; 6] = ["forward", "input-gradient", "fgsm", "bim", "mi-fgsm", "otcm"];
 
-/// A forward pass from an image that takes as little memory as the type of weights allows.
-trait Forward: Element {
-    /// Bytes of a pixel.
-    const PIXEL: usize = size_of::<f32>();
+/// Whether the clean image is counted among the buffers: one of bytes is read from flash.
+const IS_CLEAN_IN_RAM: bool = size_of::<Pixel>() > 1;
 
-    /// What it costs, if it is done.
-    fn forward(model: &Model<'_, Self>, Buffers { image, work, .. }: &mut Buffers) -> (bool, Cost) {
-        measure(|| model.logits(image, work).is_ok())
-    }
-}
-
-impl Forward for f32 {}
-impl Forward for f16 {}
-impl Forward for Chain<f32> {}
-impl Forward for Chain<f16> {}
-
-impl Forward for i8 {
-    const PIXEL: usize = size_of::<i8>();
-
-    fn forward(model: &Model<'_, Self>, Buffers { image, integers, work, .. }: &mut Buffers) -> (bool, Cost) {
-        if let Some(grid) = model.grid() {
-            integers.iter_mut().zip(image).for_each(|(integer, x)| *integer = grid.round(*x));
-        }
-        measure(|| model.logits_of_integers(integers, work).is_ok())
-    }
-}
-
-const IMAGE_BYTES: usize = 4 * PIXELS;
-const WORK: [Work; 6] = [
-    Work { name: "forward", buffers: 4 * NETWORK.inference_len() },
-    Work { name: "input-gradient", buffers: IMAGE_BYTES + 4 * NETWORK.gradient_len() },
-    Work { name: "fgsm", buffers: 2 * IMAGE_BYTES + 4 * NETWORK.gradient_len() },
-    Work { name: "bim", buffers: 2 * IMAGE_BYTES + 4 * NETWORK.gradient_len() },
-    Work { name: "mi-fgsm", buffers: 2 * IMAGE_BYTES + 4 * NETWORK.attack_len() },
-    Work { name: "otcm", buffers: 2 * IMAGE_BYTES + 4 * NETWORK.gradient_len() },
-];
-
-fn once<T: Forward>(model: &Model<'_, T>, work: Work, label: usize, buffers: &mut Buffers) -> Cost {
-    if work.name == "forward" {
-        let (done, cost) = <T as Forward>::forward(model, buffers);
-        assert!(done, "forward");
-        return cost;
-    }
-    let Buffers { image, adversarial, work: buffer, .. } = buffers;
+/// Does one piece of work; returns what it costs and the bytes of its buffers.
+fn once<T: OnDevice<Pixel = Pixel>>(
+    model: &Model<'_, T>,
+    work: &str,
+    label: usize,
+    Buffers { real, image, adversarial, work: buffer }: &mut Buffers,
+) -> (Cost, usize) {
     // Two steps of a model's grid.
     let eps = model.grid().map_or(0.2, |grid| 2.0 * grid.scale);
-    let (done, cost) = measure(|| match work.name {
-        "input-gradient" => model.input_gradient(image, label, buffer).is_ok(),
-        "fgsm" => Fgsm { eps }.perturb(model, image, label, adversarial, buffer).is_ok(),
-        "bim" => Bim::new(eps).attack(model, image, label, adversarial, buffer).is_ok(),
-        "mi-fgsm" => MiFgsm::new(eps).attack(model, image, label, adversarial, buffer).is_ok(),
-        _ => Otcm { eps, target: Target::Next }.attack(model, image, label, adversarial, buffer).is_ok(),
+    let (fgsm, bim, momentum) = (Fgsm { eps }, Bim::new(eps), MiFgsm::new(eps));
+    let otcm = Otcm { eps, target: Target::Next };
+    let len = match work {
+        "forward" => NETWORK.inference_len(),
+        "input-gradient" => NETWORK.gradient_len(),
+        "mi-fgsm" => T::buffer_len(&momentum, model),
+        _ => T::buffer_len(&fgsm, model),
+    };
+    let buffer = &mut buffer[..len];
+    let path = (&*image, label);
+    let (done, cost) = measure(|| match work {
+        "forward" => T::logits(model, image, buffer).is_ok(),
+        "input-gradient" => model.input_gradient(real, label, buffer).is_ok(),
+        "fgsm" => T::perturb(&fgsm, model, (path.0, label), adversarial, buffer).is_ok(),
+        "bim" => T::attack(&bim, model, (path.0, label), adversarial, buffer).is_ok(),
+        "mi-fgsm" => T::attack(&momentum, model, (path.0, label), adversarial, buffer).is_ok(),
+        _ => T::attack(&otcm, model, (path.0, label), adversarial, buffer).is_ok(),
     });
-    assert!(done, "{}", work.name);
-    cost
+    assert!(done, "{}", work);
+    let image_bytes = size_of::<Pixel>() * PIXELS;
+    let images = match work {
+        "forward" => image_bytes,
+        "input-gradient" => size_of::<f32>() * PIXELS,
+        _ => image_bytes * (1 + usize::from(IS_CLEAN_IN_RAM)),
+    };
+    (cost, images + size_of::<f32>() * len)
 }
 
-fn report<T: Forward>(model: &Model<'_, T>, dtype: &str, buffers: &mut Buffers) {
+fn report<T: OnDevice<Pixel = Pixel>>(model: &Model<'_, T>, dtype: &str, buffers: &mut Buffers) {
     let [low, high] = model.range();
-    for mut work in WORK {
-        if work.name == "forward" {
-            work.buffers += T::PIXEL * PIXELS;
-        }
-        let (mut ticks, mut stack) = (0, 0);
+    for work in WORK {
+        let (mut ticks, mut stack, mut bytes) = (0, 0, 0);
         for index in 0..SAMPLES {
-            let label = embedded::sample(index, &mut buffers.image);
-            let cost = once(model, work, label, buffers);
-            (ticks, stack) = (ticks + cost.ticks, stack.max(cost.stack));
+            let label = embedded::sample(index, &mut buffers.real);
+            let (cost, buffer_bytes) = once(model, work, label, read(model, buffers));
+            (ticks, stack, bytes) = (ticks + cost.ticks, stack.max(cost.stack), buffer_bytes);
         }
-        line(dtype, work, SAMPLES_ARE, Cost { ticks: ticks / SAMPLES as u64, stack });
+        line(dtype, (work, SAMPLES_ARE), (Cost { ticks: ticks / SAMPLES as u64, stack }, bytes));
         let mut generator = Xoshiro128PlusPlus::seed_from_u64(1);
-        for pixel in &mut buffers.image {
+        for pixel in &mut buffers.real {
             *pixel = low + (high - low) * ((generator.next_u32() >> 8) as f32 / (1 << 24) as f32);
         }
-        line(dtype, work, "dense", once(model, work, 3 % embedded::CLASSES, buffers));
+        line(dtype, (work, "dense"), once(model, work, 3 % embedded::CLASSES, read(model, buffers)));
     }
 }
 
-fn line(dtype: &str, Work { name, buffers }: Work, image: &str, cost: Cost) {
+/// With the real image as the model's attacks take it.
+fn read<'b, T: OnDevice<Pixel = Pixel>>(model: &Model<'_, T>, buffers: &'b mut Buffers) -> &'b mut Buffers {
+    buffers.image.iter_mut().zip(&buffers.real).for_each(|(pixel, x)| *pixel = T::pixel(model, *x));
+    buffers
+}
+
+fn line(dtype: &str, (work, image): (&str, &str), (cost, buffer_bytes): (Cost, usize)) {
     defmt::println!(
         "bench model={} dtype={} work={} image={} {}={} buffer_bytes={} stack_bytes={}",
         embedded::NAME,
         dtype,
-        name,
+        work,
         image,
         board::TICK,
         cost.ticks,
-        buffers,
+        buffer_bytes,
         cost.stack
     );
 }
@@ -126,10 +115,10 @@ fn main() -> ! {
     // The timer; nothing is shown.
     let _ = board::init();
     let buffers = BUFFERS.init_with(|| Buffers {
-        image: [0.0; PIXELS],
-        adversarial: [0.0; PIXELS],
-        integers: [0; PIXELS],
-        work: [0.0; NETWORK.attack_len()],
+        real: [0.0; PIXELS],
+        image: [Pixel::default(); PIXELS],
+        adversarial: [Pixel::default(); PIXELS],
+        work: [0.0; NETWORK.attack_len() + PIXELS],
     });
     #[cfg(feature = "emulated")]
     if let Some(model) = embedded::model_f32() {

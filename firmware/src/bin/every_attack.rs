@@ -2,26 +2,34 @@
 #![no_std]
 #![no_main]
 
-use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
+use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
 use midge_core::loss::Loss;
 
 #[path = "../board/panic_free.rs"]
 mod panic_free;
 
+use panic_free::OnDevice;
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    panic_free::run(|model, image, label, adversarial, buffer| {
+    panic_free::run(|model, path, adversarial, buffer| {
         let (bim, mi_fgsm) = (Bim::new(0.2), MiFgsm { loss: Loss::Margin, ..MiFgsm::new(0.2) });
         let pgd = Pgd { restarts: 3, loss: Loss::Margin, ..Pgd::new(0.2, 1) };
         Ok([
-            Fgsm { eps: 0.2 }.attack(model, image, label, adversarial, buffer)?,
-            Otcm { eps: 0.2, target: Target::Class(1) }.attack(model, image, label, adversarial, buffer)?,
-            bim.attack(model, image, label, adversarial, buffer)?,
-            mi_fgsm.attack(model, image, label, adversarial, buffer)?,
-            pgd.attack(model, image, label, adversarial, buffer)?,
-            Targeted { attack: bim, target: Target::Next }.attack(model, image, label, adversarial, buffer)?,
-            Targeted { attack: mi_fgsm, target: Target::Random(1) }.attack(model, image, label, adversarial, buffer)?,
-            Targeted { attack: pgd, target: Target::LeastLikely }.attack(model, image, label, adversarial, buffer)?,
+            OnDevice::attack(&Fgsm { eps: 0.2 }, model, path, adversarial, buffer)?,
+            OnDevice::attack(&Otcm { eps: 0.2, target: Target::Class(1) }, model, path, adversarial, buffer)?,
+            OnDevice::attack(&bim, model, path, adversarial, buffer)?,
+            OnDevice::attack(&mi_fgsm, model, path, adversarial, buffer)?,
+            OnDevice::attack(&pgd, model, path, adversarial, buffer)?,
+            OnDevice::attack(&Targeted { attack: bim, target: Target::Next }, model, path, adversarial, buffer)?,
+            OnDevice::attack(
+                &Targeted { attack: mi_fgsm, target: Target::Random(1) },
+                model,
+                path,
+                adversarial,
+                buffer,
+            )?,
+            OnDevice::attack(&Targeted { attack: pgd, target: Target::LeastLikely }, model, path, adversarial, buffer)?,
         ])
     })
 }

@@ -3,18 +3,20 @@
 #![no_std]
 #![no_main]
 
-use midge_core::attack::{Attack, Fgsm, MiFgsm, Otcm, Target};
+use midge_core::attack::{Fgsm, MiFgsm, Otcm, Target};
 
 #[path = "../board/panic_free.rs"]
 mod panic_free;
 
+use panic_free::OnDevice;
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    panic_free::run(|model, image, label, adversarial, buffer| {
+    panic_free::run(|model, path, adversarial, buffer| {
         Ok([
-            Fgsm { eps: 0.2 }.attack(model, image, label, adversarial, buffer)?,
-            MiFgsm::new(0.2).attack(model, image, label, adversarial, buffer)?,
-            Otcm { eps: 0.2, target: Target::LeastLikely }.attack(model, image, label, adversarial, buffer)?,
+            OnDevice::attack(&Fgsm { eps: 0.2 }, model, path, adversarial, buffer)?,
+            OnDevice::attack(&MiFgsm::new(0.2), model, path, adversarial, buffer)?,
+            OnDevice::attack(&Otcm { eps: 0.2, target: Target::LeastLikely }, model, path, adversarial, buffer)?,
         ])
     })
 }

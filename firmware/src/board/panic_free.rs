@@ -4,10 +4,16 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use midge_core::attack::Outcome;
+use midge_core::loss::argmax;
 use midge_core::{Error, Model};
 
 #[path = "interrupts.rs"]
 mod interrupts;
+#[path = "../on_device.rs"]
+#[allow(dead_code, reason = "what a benchmark needs")]
+mod on_device;
+
+pub(crate) use on_device::OnDevice;
 
 /// The plain model, or that of `MIDGE_MODEL`. Its file is not counted as code.
 #[cfg(not(own_model))]
@@ -30,21 +36,25 @@ pub(crate) use embedded::{NETWORK, Weights};
 
 const PIXELS: usize = NETWORK.input().len();
 
-/// Reads the model, classifies an image, attacks it and sleeps. The attacks get model, image, label, the adversarial
-/// image to write and a buffer.
+/// A pixel as the attacks of the model take it.
+pub(crate) type Pixel = <Weights as OnDevice>::Pixel;
+
+/// Reads the model, classifies an image, attacks it and sleeps. The attacks get model, image and label, the adversarial image to write
+/// and a buffer.
 pub(crate) fn run<const N: usize>(
-    attacks: impl Fn(&Model<'_, Weights>, &[f32], usize, &mut [f32], &mut [f32]) -> Result<[Outcome; N], Error>,
+    attacks: impl Fn(&Model<'_, Weights>, (&[Pixel], usize), &mut [Pixel], &mut [f32]) -> Result<[Outcome; N], Error>,
 ) -> ! {
-    let all = |image: &[f32], adversarial: &mut [f32], buffer: &mut [f32]| {
+    let all = |image: &[Pixel], adversarial: &mut [Pixel], buffer: &mut [f32]| {
         // A model that cannot be read has no gradient; there is nobody to tell.
         let model = Model::<Weights>::from_safetensors(&NETWORK, &embedded::MODEL.0);
         let Ok(model) = &model else { return Err(Error::NoSteps) };
-        let label = model.classify(image, buffer)?.class;
-        attacks(model, image, label, adversarial, buffer)
+        let logits = OnDevice::logits(model, image, buffer)?;
+        let label = argmax(logits);
+        attacks(model, (image, label), adversarial, buffer)
     };
-    let image = [0.0; PIXELS];
-    let mut adversarial = [0.0; PIXELS];
-    let mut buffer = [0.0; NETWORK.attack_len()];
+    let image = [Pixel::default(); PIXELS];
+    let mut adversarial = [Pixel::default(); PIXELS];
+    let mut buffer = [0.0; NETWORK.attack_len() + PIXELS];
     let outcomes = all(black_box(&image), black_box(&mut adversarial), black_box(&mut buffer));
     black_box(outcomes.is_ok());
     loop {

@@ -226,7 +226,7 @@ fn shifted(value: i32, shift: i32) -> i32 {
 /// `a * b / 2^32`, rounded down.
 #[inline(always)]
 fn high_product(a: i32, b: i32) -> i32 {
-    (i64::from(a) * i64::from(b) >> 32) as i32
+    ((i64::from(a) * i64::from(b)) >> 32) as i32
 }
 
 #[cfg(test)]

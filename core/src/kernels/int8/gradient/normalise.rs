@@ -88,7 +88,7 @@ fn scale(sums: &mut [i32], alive: u32, factors: Option<Factors<'_>>, first: usiz
             let right = largest - shift;
             *sum = if right < 0 { product << (-right).min(31) } else { product >> right.min(31) };
         }
-        bits |= (*sum ^ *sum >> 31) as u32;
+        bits |= (*sum ^ (*sum >> 31)) as u32;
     }
     bits
 }
