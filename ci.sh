@@ -152,7 +152,7 @@ firmware() (
     cargo run --quiet --release --target host-tuple --manifest-path ../Cargo.toml --package midge-trainer --example random_int8 -- \
         ../target/random-int8
     local number
-    for number in 0 1 2 6 8 11; do
+    for number in 0 1 2 6 8 11 12; do
         MIDGE_MODEL=../target/random-int8/$number.safetensors cargo run --release --bin selftest
     done
     # Models of integers: their logits are the host's bytes, and it is noticed if they cost more.

@@ -9,21 +9,28 @@ use super::progress::Progress;
 use super::rows::{ForwardRows, row_masks};
 use super::sources::Sources;
 use crate::network::plan::{Operation, Spatial};
-use crate::span::{copy_part, reach, span, span_mut, split_mut};
+use crate::span::{copy_part, reach, rest_mut, span, span_mut, split_mut};
 use crate::vector::Simd;
 
 impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
-    /// Receives the padding above the first row of each stage: a row may come before its reader asks for one.
-    pub(super) fn clear_top_paddings(&mut self, progress: &mut [Progress]) {
+    /// Counts the padding above the first row of each stage as received: a row may come before its reader asks for one.
+    pub(super) fn count_top_paddings(&self, progress: &mut [Progress]) {
         let plan = self.model.network().plan();
         for (index, state) in progress.iter_mut().enumerate() {
             let Some(stage) = plan.spatial(index) else { return };
             for _ in 0..stage.pad_top() {
-                self.keep
-                    .next_row::<T>((plan, self.places), self.rows, (index, stage), state.receive())
-                    .1
-                    .clear(T::zero(self.model, index));
+                state.receive();
             }
+        }
+    }
+
+    /// Clears that padding, when `row` is the first below it: before, its memory may be another stage's.
+    #[inline(never)]
+    pub(super) fn clear_top_padding(&mut self, (index, stage): (usize, &Spatial), row: usize) {
+        let plan = self.model.network().plan();
+        for above in 0..if row == stage.pad_top() { row } else { 0 } {
+            let (_, new) = self.keep.next_row::<T>((plan, self.places), self.rows, (index, stage), above);
+            new.clear(T::zero(self.model, index));
         }
     }
 
@@ -46,7 +53,9 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
                 *skipped += 1;
                 self.keep.own_row::<T>((plan, self.places), (reader, target), usize::from(*skipped - 1))
             } else {
-                self.keep.content::<T>((plan, self.places), (reader, target), state.receive())
+                let row = state.receive();
+                self.clear_top_padding((reader, target), row);
+                self.keep.content::<T>((plan, self.places), (reader, target), row)
             };
             match &made {
                 None => {
@@ -67,15 +76,19 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         self.clear_sums((index, stage), row);
     }
 
-    /// Makes output row `row` of stage `index` at a place behind all rows of that stage.
+    /// Makes output row `row` of stage `index` at a place behind or before all rows of that stage.
     #[inline(always)]
     fn make<S: Simd>(&mut self, simd: S, (index, stage): (usize, &Spatial), row: usize, at: Range<usize>) {
         let plan = self.model.network().plan();
-        let (rows, target) = split_mut(self.rows, at.start);
-        let out = span_mut(target, 0, at.len());
-        let window = &self.keep.window::<T>((plan, self.places), rows, (index, stage), row);
         let own = self.keep.own_row::<T>((plan, self.places), (index, stage), row);
-        let own = reach(rows, own.start, own.len());
+        // Whatever the stage reads lies on one side of the place.
+        let is_before = at.start < self.keep.start::<T>((plan, self.places), index);
+        let (base, split_at) = if is_before { (at.end, at.end) } else { (0, at.start) };
+        let (front, back) = split_mut(self.rows, split_at);
+        let (rows, out) =
+            if is_before { (back, rest_mut(front, at.start)) } else { (front, span_mut(back, 0, at.len())) };
+        let window = &self.keep.window::<T>((plan, self.places), (rows, base), (index, stage), row);
+        let own = reach(rows, own.start - base, own.len());
         let masks = row_masks(plan, self.masks, index, stage, row);
         T::make(
             simd,

@@ -68,9 +68,12 @@ impl Keep {
     pub(crate) fn places<T: Arithmetic>(self, plan: &Stages) -> Places<T> {
         let mut places = Places::<T>::default();
         if T::GRAPHS {
+            // Those of integers may take turns.
+            let are_placed = self == Self::Window && plan.is_int8();
             let mut start = 0;
             for stage in (0..plan.spatial_count()).filter_map(|index| plan.spatial(index)) {
-                T::push(&mut places, [start, stage.padded_row_step() as u32]);
+                let own = if are_placed { stage.rows_start() as u32 } else { start };
+                T::push(&mut places, [own, stage.padded_row_step() as u32]);
                 start += self.stage_len::<T>(stage) as u32;
             }
         }
@@ -79,7 +82,7 @@ impl Keep {
 
     /// Where the rows of a stage start.
     #[inline(always)]
-    fn start<T: Arithmetic>(self, (plan, places): (&Stages, &Places<T>), index: usize) -> usize {
+    pub(super) fn start<T: Arithmetic>(self, (plan, places): (&Stages, &Places<T>), index: usize) -> usize {
         if T::GRAPHS { place(places, index)[0] as usize } else { self.offset::<T>(plan, index) }
     }
 
@@ -107,17 +110,18 @@ impl Keep {
         start..start + len
     }
 
-    /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
+    /// The window of a stage under its output row `row`; `rows` are those of all stages, or of some, from element `base` on.
     #[inline(never)]
     pub(crate) fn window<'b, T: Arithmetic>(
         self,
         (plan, places): (&Stages, &Places<T>),
-        rows: &'b [T::Value],
+        (rows, base): (&'b [T::Value], usize),
         (index, stage): (usize, &'b Spatial),
         row: usize,
     ) -> Window<'b, T::Value> {
         let slots = self.slots(stage).max(1);
-        let own = span(rows, self.start::<T>((plan, places), index), T::input_rows_len(stage, slots));
+        let start = self.start::<T>((plan, places), index) - base;
+        let own = span(rows, start, T::input_rows_len(stage, slots));
         let (values, live) = T::split(own, stage, slots);
         let lengths = [stage.padded_row_len(), self.step::<T>(places, (index, stage)), T::row_words(stage)];
         Window { values, live, lengths, slots, first: row * stage.row_step() % slots, row }

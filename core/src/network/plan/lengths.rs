@@ -16,6 +16,7 @@
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
 use super::int8::Int8Backward;
+use super::maps::rows_len;
 use super::spatial::{Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;
@@ -91,7 +92,7 @@ impl Lengths {
             i += 1;
         }
         if is_int8 {
-            lengths.forward_rows = words(lengths.forward_rows, true);
+            lengths.forward_rows = words(rows_len(stages, spatial), true);
             if spatial == 0 {
                 // The image's bytes.
                 lengths.tail = words(input.len(), true);
@@ -119,8 +120,7 @@ impl Lengths {
     }
 
     const fn add_spatial(&mut self, stage: &Spatial, is_int8: bool) {
-        let rows = if is_int8 { stage.int8_rows_len() } else { stage.all_rows_len() };
-        self.forward_rows = self.forward_rows.saturating_add(rows);
+        self.forward_rows = self.forward_rows.saturating_add(stage.all_rows_len());
         let gradients =
             if is_int8 { stage.int8_gradient_len() } else { stage.gradient_slots() * stage.output().row_len() };
         self.backward_rows = self.backward_rows.saturating_add(gradients);

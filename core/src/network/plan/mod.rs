@@ -15,6 +15,7 @@
 
 mod int8;
 mod lengths;
+mod maps;
 mod planner;
 mod schedule;
 mod spatial;

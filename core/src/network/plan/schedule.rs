@@ -69,7 +69,7 @@ const fn last_reader(stages: &[Stage; MAX_STAGES], count: usize, index: usize) -
 }
 
 /// Whether each stage reads the one before it and nothing else.
-const fn is_chain(stages: &[Stage; MAX_STAGES], count: usize) -> bool {
+pub(super) const fn is_chain(stages: &[Stage; MAX_STAGES], count: usize) -> bool {
     let mut i = 0;
     while i < count {
         if spatial(stages, i).source() != i || spatial(stages, i).skip().is_some() {

@@ -94,6 +94,9 @@ pub(crate) struct Spatial {
     pub(super) last_reader: u8,
     /// Rows that it keeps of what it reads and of what it adds, and rows of its output's gradient.
     pub(super) slots: [u8; 3],
+    /// Whether it waits for its whole input, and where its rows start, in bytes, in two halves; of a network of integers.
+    pub(super) is_whole: bool,
+    pub(super) start: [u16; 2],
     pub(super) layer: u8,
 }
 
@@ -118,6 +121,8 @@ impl Spatial {
             skip: NO_SKIP,
             last_reader: 0,
             slots: [1; 3],
+            is_whole: false,
+            start: [0; 2],
             layer: layer as u8,
         }
     }

@@ -1,6 +1,7 @@
 //! The stages of a network and where each one's part of a buffer lies.
 
 use super::lengths::Lengths;
+use super::maps::place_rows;
 use super::spatial::Spatial;
 use super::stage::{DenseStage, Stage};
 use crate::network::shape::Shape;
@@ -78,8 +79,10 @@ impl Stages {
 
     /// With the buffers of a network of integers of 8 bits, on images of shape `input`.
     pub(crate) const fn int8(self, input: Shape) -> Self {
-        let lengths = Lengths::of(input, &self.stages, (self.count, self.spatial), true);
-        Self { is_int8: true, is_chain: false, lengths, ..self }
+        let mut stages = self.stages;
+        place_rows(&mut stages, self.spatial);
+        let lengths = Lengths::of(input, &stages, (self.count, self.spatial), true);
+        Self { stages, is_int8: true, is_chain: false, lengths, ..self }
     }
 
     /// Whether stage `index` begins with the layer of the next one: it passes on what that one averages, and has its tensors.

@@ -1,0 +1,233 @@
+//! Where the rows of a network of integers lie, and which stages wait for their whole input.
+//!
+//! Depth first, a stage keeps the few rows under its window. Where maps are small and stages many, all those rows together take more
+//! than two maps do. So a chain is cut into *segments*: the stage that begins one waits until its whole input is there, and then
+//! nobody needs the rows of the segment before it any more. Neighbouring maps lie at the two ends of the memory.
+//!
+//! ```text
+//! three segments, begun by the image, by stage b and by stage d
+//!
+//! | rows of the stages 0 to b - 1 |         | map of b |
+//! | map of d |     | rows of b + 1 to d - 1 | map of b |
+//! | map of d | rows of the stages behind d  |
+//! ```
+//! The cuts are those that make the largest of these the smallest.
+
+use super::schedule::is_chain;
+use super::spatial::{Operation, Spatial};
+use super::stage::Stage;
+use super::stages::MAX_STAGES;
+
+/// Bytes of the rows of a stage and of its whole input, which is 0 where it cannot wait for that.
+#[derive(Clone, Copy)]
+struct Room {
+    rows: u64,
+    map: u64,
+}
+
+/// No stage.
+const NONE: usize = MAX_STAGES;
+
+/// Cuts the first `count` of `stages` into segments and says where the rows of each lie.
+pub(super) const fn place_rows(stages: &mut [Stage; MAX_STAGES], count: usize) {
+    let mut rooms = [Room { rows: 0, map: 0 }; MAX_STAGES];
+    let mut i = 0;
+    while i < count {
+        if let Stage::Spatial(stage) = &stages[i] {
+            let can_wait = i > 0 && stage.padded_height() <= u8::MAX as usize && !stage.averages();
+            let map = if can_wait { stage.values_len(stage.padded_height()) } else { 0 };
+            rooms[i] = Room { rows: stage.int8_rows_len() as u64, map: map as u64 };
+        }
+        i += 1;
+    }
+    let cuts = if is_chain(stages, count) { cuts(&rooms, count) } else { [false; MAX_STAGES] };
+    let total = largest_segment(&rooms, &cuts, count);
+    // Whether the map that began the segment lies at the end. Before the first cut there is none.
+    let (mut at_end, mut next) = (false, 0);
+    let mut i = 0;
+    while i < count {
+        if let Stage::Spatial(stage) = &mut stages[i] {
+            if cuts[i] {
+                at_end = !at_end;
+                stage.wait_for_map();
+                stage.place_rows(if at_end { total - rooms[i].map } else { 0 });
+                // Rows lie behind the map at the front, be it the segment's own or that of the next one.
+                next = if at_end { next_map(&rooms, &cuts, (i, count)) } else { rooms[i].map };
+            } else {
+                stage.place_rows(next);
+                next += rooms[i].rows;
+            }
+        }
+        i += 1;
+    }
+}
+
+/// Bytes of the map that begins the segment behind that of stage `index`.
+const fn next_map(rooms: &[Room; MAX_STAGES], cuts: &[bool; MAX_STAGES], (index, count): (usize, usize)) -> u64 {
+    let mut i = index + 1;
+    while i < count {
+        if cuts[i] {
+            return rooms[i].map;
+        }
+        i += 1;
+    }
+    0
+}
+
+/// Bytes of all rows and maps that are there at the same time.
+const fn largest_segment(rooms: &[Room; MAX_STAGES], cuts: &[bool; MAX_STAGES], count: usize) -> u64 {
+    let (mut largest, mut segment) = (0, 0);
+    let mut i = 0;
+    while i < count {
+        let room = rooms[i];
+        segment += if cuts[i] { room.map } else { room.rows };
+        largest = larger(largest, segment);
+        if cuts[i] {
+            segment = room.map;
+        }
+        i += 1;
+    }
+    largest
+}
+
+const fn larger(a: u64, b: u64) -> u64 {
+    if a > b { a } else { b }
+}
+
+/// The stages that wait for their input. For each stage and for the end: the largest segment before it, if it is cut off there.
+const fn cuts(rooms: &[Room; MAX_STAGES], count: usize) -> [bool; MAX_STAGES] {
+    let mut largest = [u64::MAX; MAX_STAGES + 1];
+    let mut before = [NONE; MAX_STAGES + 1];
+    let mut end = 1;
+    while end <= count {
+        let map = if end < count { rooms[end].map } else { 0 };
+        if end == count || map > 0 {
+            // The last cut before this one: no cut first, then the nearest, so that of equal ones the fewest are taken.
+            let mut rows = 0;
+            let mut i = 0;
+            while i < end {
+                rows += rooms[i].rows;
+                i += 1;
+            }
+            largest[end] = rows + map;
+            let mut segment = map;
+            let mut cut = end - 1;
+            while cut > 0 {
+                if rooms[cut].map > 0 {
+                    let found = larger(largest[cut], segment + rooms[cut].map);
+                    if found < largest[end] {
+                        (largest[end], before[end]) = (found, cut);
+                    }
+                }
+                segment += rooms[cut].rows;
+                cut -= 1;
+            }
+        }
+        end += 1;
+    }
+    let mut cuts = [false; MAX_STAGES];
+    let mut cut = before[count];
+    while cut != NONE {
+        cuts[cut] = true;
+        cut = before[cut];
+    }
+    cuts
+}
+
+/// Bytes of all rows of the first `count` of `stages`.
+pub(super) const fn rows_len(stages: &[Stage], count: usize) -> usize {
+    let (mut len, mut i) = (0, 0);
+    while i < count && i < stages.len() {
+        if let Stage::Spatial(stage) = &stages[i] {
+            len = larger(len, (stage.rows_start() + stage.int8_rows_len()) as u64);
+        }
+        i += 1;
+    }
+    len as usize
+}
+
+impl Spatial {
+    const fn averages(&self) -> bool {
+        matches!(self.operation, Operation::Average)
+    }
+
+    /// Has it keep its whole input.
+    const fn wait_for_map(&mut self) {
+        self.is_whole = true;
+        self.slots[0] = self.padded_height() as u8;
+    }
+
+    /// Says where its rows start, in bytes.
+    const fn place_rows(&mut self, start: u64) {
+        self.start = [start as u16, (start >> 16) as u16];
+    }
+
+    /// Where its rows start in a network of integers, in bytes.
+    pub(crate) const fn rows_start(&self) -> usize {
+        self.start[0] as usize | (self.start[1] as usize) << 16
+    }
+
+    /// Padded input rows that have to be there for output row `row`.
+    #[inline(always)]
+    pub(crate) const fn rows_before(&self, row: usize) -> usize {
+        if self.is_whole { self.padded_height() } else { row * self.row_step() + self.row_extent() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::network::Network;
+
+    /// As in MobileNet: large maps with few channels, then many stages on small maps.
+    const CHAIN: &str = "input(40,40,3) conv2d(filters=8,kernel=3,stride=2) relu \
+        depthwise_conv2d(kernel=3,stride=2) relu conv2d(filters=16,kernel=1) relu \
+        depthwise_conv2d(kernel=3) relu conv2d(filters=32,kernel=1) relu \
+        depthwise_conv2d(kernel=3,stride=2) relu conv2d(filters=64,kernel=1) relu \
+        depthwise_conv2d(kernel=3) relu conv2d(filters=64,kernel=1) relu \
+        depthwise_conv2d(kernel=3) relu conv2d(filters=64,kernel=1) relu \
+        flatten dense(units=2)";
+
+    fn stages(network: &Network) -> Vec<&Spatial> {
+        (0..network.plan().spatial_count()).map(|index| network.plan().spatial(index).unwrap()).collect()
+    }
+
+    #[test]
+    fn no_other_cuts_make_less_of_it() {
+        let network: Network = CHAIN.parse().unwrap();
+        let float = stages(&network);
+        let mut rooms = [Room { rows: 0, map: 0 }; MAX_STAGES];
+        for (i, (room, stage)) in rooms.iter_mut().zip(&float).enumerate() {
+            let map = if i > 0 { stage.values_len(stage.padded_height()) as u64 } else { 0 };
+            *room = Room { rows: stage.int8_rows_len() as u64, map };
+        }
+        let largest = |numbers: usize| {
+            let mut cuts = [false; MAX_STAGES];
+            cuts.iter_mut().enumerate().take(float.len()).skip(1).for_each(|(i, cut)| *cut = numbers >> i & 1 == 1);
+            largest_segment(&rooms, &cuts, float.len())
+        };
+        let best = (0..1 << float.len()).map(largest).min().unwrap();
+        assert_eq!(rows_len(network.int8().plan().all(), float.len()) as u64, best);
+        assert!(3 * best < 2 * largest(0), "{best} of {}", largest(0));
+    }
+
+    /// The rows of each segment, and the maps before and behind them, lie beside each other.
+    #[test]
+    fn what_is_there_at_the_same_time_does_not_overlap() {
+        let network = CHAIN.parse::<Network>().unwrap().int8();
+        let stages = stages(&network);
+        let cuts: Vec<usize> = (0..stages.len()).filter(|i| stages[*i].is_whole).collect();
+        assert!(cuts.len() > 2, "{cuts:?}");
+        let begins = [0].into_iter().chain(cuts.iter().copied());
+        for (begin, end) in begins.zip(cuts.iter().copied().chain([stages.len() - 1])) {
+            let mut parts: Vec<_> = stages[begin..=end]
+                .iter()
+                .map(|stage| (stage.rows_start(), stage.rows_start() + stage.int8_rows_len()))
+                .collect();
+            parts.sort_unstable();
+            assert!(parts.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{begin} to {end}: {parts:?}");
+        }
+    }
+}
