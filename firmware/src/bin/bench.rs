@@ -120,7 +120,7 @@ fn main() -> ! {
         adversarial: [Pixel::default(); PIXELS],
         work: [0.0; NETWORK.attack_len() + PIXELS],
     });
-    #[cfg(feature = "emulated")]
+    #[cfg(all(feature = "emulated", not(own_model)))]
     if let Some(model) = embedded::model_f32() {
         report(&model, "f32", buffers);
     }
