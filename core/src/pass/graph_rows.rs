@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::rows::{ForwardRows, row_masks};
 use super::sources::Sources;
 use crate::network::plan::{Operation, Spatial};
-use crate::span::{copy_part, reach, rest_mut, span, span_mut, split_mut};
+use crate::span::{copy_part, reach, rest, rest_mut, span, span_mut, split_mut};
 use crate::vector::Simd;
 
 impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
@@ -87,7 +87,8 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let (front, back) = split_mut(self.rows, split_at);
         let (rows, out) =
             if is_before { (back, rest_mut(front, at.start)) } else { (front, span_mut(back, 0, at.len())) };
-        let window = &self.keep.window::<T>((plan, self.places), (rows, base), (index, stage), row);
+        let start = self.keep.start::<T>((plan, self.places), index) - base;
+        let window = &self.keep.window_of::<T>(self.places, rest(rows, start), (index, stage), row);
         let own = reach(rows, own.start - base, own.len());
         let masks = row_masks(plan, self.masks, index, stage, row);
         T::make(

@@ -68,12 +68,17 @@ impl Keep {
     pub(crate) fn places<T: Arithmetic>(self, plan: &Stages) -> Places<T> {
         let mut places = Places::<T>::default();
         if T::GRAPHS {
-            // Those of integers may take turns.
-            let are_placed = self == Self::Window && plan.is_int8();
+            let stages = || (0..plan.spatial_count()).filter_map(|index| plan.spatial(index));
+            if self == Self::Window && plan.is_int8() {
+                // Those of integers may take turns.
+                for (stage, start) in stages().zip(plan.row_starts()) {
+                    T::push(&mut places, [start as u32, stage.padded_row_step() as u32]);
+                }
+                return places;
+            }
             let mut start = 0;
-            for stage in (0..plan.spatial_count()).filter_map(|index| plan.spatial(index)) {
-                let own = if are_placed { stage.rows_start() as u32 } else { start };
-                T::push(&mut places, [own, stage.padded_row_step() as u32]);
+            for stage in stages() {
+                T::push(&mut places, [start, stage.padded_row_step() as u32]);
                 start += self.stage_len::<T>(stage) as u32;
             }
         }
@@ -110,18 +115,29 @@ impl Keep {
         start..start + len
     }
 
-    /// The window of a stage under its output row `row`; `rows` are those of all stages, or of some, from element `base` on.
+    /// The window of a stage under its output row `row`; `rows` are those of all stages, or of the first ones.
     #[inline(never)]
     pub(crate) fn window<'b, T: Arithmetic>(
         self,
         (plan, places): (&Stages, &Places<T>),
-        (rows, base): (&'b [T::Value], usize),
+        rows: &'b [T::Value],
+        (index, stage): (usize, &'b Spatial),
+        row: usize,
+    ) -> Window<'b, T::Value> {
+        self.window_of::<T>(places, rest(rows, self.start::<T>((plan, places), index)), (index, stage), row)
+    }
+
+    /// [`Self::window`] in `rows`, which begin with those of the stage.
+    #[inline(always)]
+    pub(super) fn window_of<'b, T: Arithmetic>(
+        self,
+        places: &Places<T>,
+        rows: &'b [T::Value],
         (index, stage): (usize, &'b Spatial),
         row: usize,
     ) -> Window<'b, T::Value> {
         let slots = self.slots(stage).max(1);
-        let start = self.start::<T>((plan, places), index) - base;
-        let own = span(rows, start, T::input_rows_len(stage, slots));
+        let own = span(rows, 0, T::input_rows_len(stage, slots));
         let (values, live) = T::split(own, stage, slots);
         let lengths = [stage.padded_row_len(), self.step::<T>(places, (index, stage)), T::row_words(stage)];
         Window { values, live, lengths, slots, first: row * stage.row_step() % slots, row }

@@ -145,7 +145,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let plan = self.model.network().plan();
         let index = target.0 - 1;
         let (rows, mut new) = self.keep.next_row::<T>((plan, self.places), self.rows, target, target_row);
-        let window = &self.keep.window::<T>((plan, self.places), (rows, 0), (index, stage), row);
+        let window = &self.keep.window::<T>((plan, self.places), rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let out = new.content(T::zero(self.model, target.0));
         T::make(
@@ -170,7 +170,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         sink: &mut impl Sink<T::Value>,
     ) {
         let plan = self.model.network().plan();
-        let window = &self.keep.window::<T>((plan, self.places), (self.rows, 0), (index, stage), row);
+        let window = &self.keep.window::<T>((plan, self.places), self.rows, (index, stage), row);
         let masks = row_masks(plan, self.masks, index, stage, row);
         let (channels, width) = (stage.output().channels, stage.output().width);
         let piece = (self.tail.len() / channels.max(1)).max(1).min(width);
@@ -225,7 +225,7 @@ mod tests {
         let plan = MNIST_CNN.plan();
         let (stage, rows) = (plan.spatial(0).unwrap(), std::vec![0.0; plan.lengths().forward_rows]);
         let first = [0, 1, 2].map(|row| {
-            Keep::Window.window::<f32>((plan, &Keep::Window.places::<f32>(plan)), (&rows, 0), (0, stage), row).first
+            Keep::Window.window::<f32>((plan, &Keep::Window.places::<f32>(plan)), &rows, (0, stage), row).first
         });
         assert_eq!((Keep::Window.slots(stage), first), (4, [0, 2, 0]));
     }

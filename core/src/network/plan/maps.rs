@@ -13,10 +13,10 @@
 //! ```
 //! The cuts are those that make the largest of these the smallest.
 
-use super::schedule::is_chain;
-use super::spatial::{Operation, Spatial};
+use super::schedule::is_linear;
+use super::spatial::{Operation, Spatial, WAITS};
 use super::stage::Stage;
-use super::stages::MAX_STAGES;
+use super::stages::{MAX_STAGES, Stages};
 
 /// Bytes of the rows of a stage and of its whole input, which is 0 where it cannot wait for that.
 #[derive(Clone, Copy)]
@@ -28,8 +28,11 @@ struct Room {
 /// No stage.
 const NONE: usize = MAX_STAGES;
 
-/// Cuts the first `count` of `stages` into segments and says where the rows of each lie.
-pub(super) const fn place_rows(stages: &mut [Stage; MAX_STAGES], count: usize) {
+/// Cuts the first `count` of `stages` into segments.
+pub(super) const fn cut(stages: &mut [Stage; MAX_STAGES], count: usize) {
+    if !is_linear(stages, count) {
+        return;
+    }
     let mut rooms = [Room { rows: 0, map: 0 }; MAX_STAGES];
     let mut i = 0;
     while i < count {
@@ -40,54 +43,16 @@ pub(super) const fn place_rows(stages: &mut [Stage; MAX_STAGES], count: usize) {
         }
         i += 1;
     }
-    let cuts = if is_chain(stages, count) { cuts(&rooms, count) } else { [false; MAX_STAGES] };
-    let total = largest_segment(&rooms, &cuts, count);
-    // Whether the map that began the segment lies at the end. Before the first cut there is none.
-    let (mut at_end, mut next) = (false, 0);
+    let cuts = cuts(&rooms, count);
     let mut i = 0;
     while i < count {
-        if let Stage::Spatial(stage) = &mut stages[i] {
-            if cuts[i] {
-                at_end = !at_end;
-                stage.wait_for_map();
-                stage.place_rows(if at_end { total - rooms[i].map } else { 0 });
-                // Rows lie behind the map at the front, be it the segment's own or that of the next one.
-                next = if at_end { next_map(&rooms, &cuts, (i, count)) } else { rooms[i].map };
-            } else {
-                stage.place_rows(next);
-                next += rooms[i].rows;
-            }
+        if let Stage::Spatial(stage) = &mut stages[i]
+            && cuts[i]
+        {
+            stage.wait_for_map();
         }
         i += 1;
     }
-}
-
-/// Bytes of the map that begins the segment behind that of stage `index`.
-const fn next_map(rooms: &[Room; MAX_STAGES], cuts: &[bool; MAX_STAGES], (index, count): (usize, usize)) -> u64 {
-    let mut i = index + 1;
-    while i < count {
-        if cuts[i] {
-            return rooms[i].map;
-        }
-        i += 1;
-    }
-    0
-}
-
-/// Bytes of all rows and maps that are there at the same time.
-const fn largest_segment(rooms: &[Room; MAX_STAGES], cuts: &[bool; MAX_STAGES], count: usize) -> u64 {
-    let (mut largest, mut segment) = (0, 0);
-    let mut i = 0;
-    while i < count {
-        let room = rooms[i];
-        segment += if cuts[i] { room.map } else { room.rows };
-        largest = larger(largest, segment);
-        if cuts[i] {
-            segment = room.map;
-        }
-        i += 1;
-    }
-    largest
 }
 
 const fn larger(a: u64, b: u64) -> u64 {
@@ -134,16 +99,48 @@ const fn cuts(rooms: &[Room; MAX_STAGES], count: usize) -> [bool; MAX_STAGES] {
     cuts
 }
 
-/// Bytes of all rows of the first `count` of `stages`.
+/// Bytes of all rows and maps of the first `count` of `stages` that are there at the same time.
 pub(super) const fn rows_len(stages: &[Stage], count: usize) -> usize {
-    let (mut len, mut i) = (0, 0);
+    let (mut largest, mut segment, mut i) = (0, 0, 0);
     while i < count && i < stages.len() {
         if let Stage::Spatial(stage) = &stages[i] {
-            len = larger(len, (stage.rows_start() + stage.int8_rows_len()) as u64);
+            segment += stage.int8_rows_len() as u64;
+            largest = larger(largest, segment);
+            if stage.waits() {
+                segment = stage.int8_rows_len() as u64;
+            }
         }
         i += 1;
     }
-    len as usize
+    largest as usize
+}
+
+impl Stages {
+    /// Where the rows of each spatial stage of a network of integers start, in bytes.
+    pub(crate) fn row_starts(&self) -> impl Iterator<Item = usize> + '_ {
+        let total = 4 * self.lengths().forward_rows;
+        // Whether the map that began the segment lies at the end. Before the first cut there is none.
+        let (mut at_end, mut next) = (false, 0);
+        (0..self.spatial_count()).map_while(move |index| {
+            let stage = self.spatial(index)?;
+            let len = stage.int8_rows_len();
+            let start = match (stage.waits(), at_end) {
+                (false, _) => next,
+                (true, false) => total - len,
+                (true, true) => 0,
+            };
+            at_end ^= stage.waits();
+            // Rows lie behind the map at the front, be it the segment's own or that of the next one.
+            next = if stage.waits() && at_end { self.next_map(index) } else { start + len };
+            Some(start)
+        })
+    }
+
+    /// Bytes of the map that begins the segment behind that of stage `index`.
+    fn next_map(&self, index: usize) -> usize {
+        let mut behind = (index + 1..self.spatial_count()).filter_map(|index| self.spatial(index));
+        behind.find(|stage| stage.waits()).map_or(0, Spatial::int8_rows_len)
+    }
 }
 
 impl Spatial {
@@ -153,24 +150,20 @@ impl Spatial {
 
     /// Has it keep its whole input.
     const fn wait_for_map(&mut self) {
-        self.is_whole = true;
+        self.layer |= WAITS;
         self.slots[0] = self.padded_height() as u8;
     }
 
-    /// Says where its rows start, in bytes.
-    const fn place_rows(&mut self, start: u64) {
-        self.start = [start as u16, (start >> 16) as u16];
-    }
-
-    /// Where its rows start in a network of integers, in bytes.
-    pub(crate) const fn rows_start(&self) -> usize {
-        self.start[0] as usize | (self.start[1] as usize) << 16
+    /// Whether it waits for its whole input.
+    #[inline(always)]
+    const fn waits(&self) -> bool {
+        self.layer & WAITS != 0
     }
 
     /// Padded input rows that have to be there for output row `row`.
     #[inline(always)]
     pub(crate) const fn rows_before(&self, row: usize) -> usize {
-        if self.is_whole { self.padded_height() } else { row * self.row_step() + self.row_extent() }
+        if self.waits() { self.padded_height() } else { row * self.row_step() + self.row_extent() }
     }
 }
 
@@ -204,9 +197,14 @@ mod tests {
             *room = Room { rows: stage.int8_rows_len() as u64, map };
         }
         let largest = |numbers: usize| {
-            let mut cuts = [false; MAX_STAGES];
-            cuts.iter_mut().enumerate().take(float.len()).skip(1).for_each(|(i, cut)| *cut = numbers >> i & 1 == 1);
-            largest_segment(&rooms, &cuts, float.len())
+            let (mut largest, mut segment) = (0, 0);
+            for (i, room) in rooms.iter().enumerate().take(float.len()) {
+                let is_cut = numbers >> i & 1 == 1 && i > 0;
+                segment += if is_cut { room.map } else { room.rows };
+                largest = larger(largest, segment);
+                segment = if is_cut { room.map } else { segment };
+            }
+            largest
         };
         let best = (0..1 << float.len()).map(largest).min().unwrap();
         assert_eq!(rows_len(network.int8().plan().all(), float.len()) as u64, best);
@@ -218,14 +216,12 @@ mod tests {
     fn what_is_there_at_the_same_time_does_not_overlap() {
         let network = CHAIN.parse::<Network>().unwrap().int8();
         let stages = stages(&network);
-        let cuts: Vec<usize> = (0..stages.len()).filter(|i| stages[*i].is_whole).collect();
+        let cuts: Vec<usize> = (0..stages.len()).filter(|i| stages[*i].waits()).collect();
         assert!(cuts.len() > 2, "{cuts:?}");
         let begins = [0].into_iter().chain(cuts.iter().copied());
         for (begin, end) in begins.zip(cuts.iter().copied().chain([stages.len() - 1])) {
-            let mut parts: Vec<_> = stages[begin..=end]
-                .iter()
-                .map(|stage| (stage.rows_start(), stage.rows_start() + stage.int8_rows_len()))
-                .collect();
+            let own = stages.iter().zip(network.plan().row_starts()).take(end + 1).skip(begin);
+            let mut parts: Vec<_> = own.map(|(stage, start)| (start, start + stage.int8_rows_len())).collect();
             parts.sort_unstable();
             assert!(parts.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{begin} to {end}: {parts:?}");
         }

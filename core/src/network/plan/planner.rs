@@ -334,6 +334,7 @@ impl Stages {
         if !lengths.fit(input) {
             return Err(NetworkError::Buffers);
         }
-        Ok(Self { stages, count, spatial, is_chain, is_int8: false, lengths })
+        let is_linear = schedule::is_linear(&stages, spatial);
+        Ok(Self { stages, count, spatial, is_chain, is_linear, is_int8: false, lengths })
     }
 }

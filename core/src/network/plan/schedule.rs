@@ -20,13 +20,12 @@ use crate::network::layer::NetworkError;
 /// Counts the rows of the first `spatial` of `stages`.
 pub(super) const fn count_rows(stages: &mut [Stage; MAX_STAGES], spatial: usize) -> Result<(), NetworkError> {
     let mut rows = chain_rows(stages, spatial);
-    if !is_chain(stages, spatial) {
+    if !is_linear(stages, spatial) {
         forward_rows(stages, spatial, &mut rows);
         backward_rows(stages, spatial, &mut rows);
     }
     let mut i = 0;
     while i < spatial {
-        let last = last_reader(stages, spatial, i);
         if let Stage::Spatial(stage) = &mut stages[i] {
             let mut slots = [0; 3];
             let mut slot = 0;
@@ -38,7 +37,6 @@ pub(super) const fn count_rows(stages: &mut [Stage; MAX_STAGES], spatial: usize)
                 slot += 1;
             }
             stage.slots = slots;
-            stage.last_reader = last;
         }
         i += 1;
     }
@@ -55,21 +53,8 @@ const fn spatial(stages: &[Stage; MAX_STAGES], index: usize) -> &Spatial {
     }
 }
 
-/// The last stage that reads or adds what stage `index` puts out; its own number if none does.
-const fn last_reader(stages: &[Stage; MAX_STAGES], count: usize, index: usize) -> u8 {
-    let (mut last, mut reader) = (index, index + 1);
-    while reader < count {
-        let stage = spatial(stages, reader);
-        if stage.source() == index + 1 || matches!(stage.skip(), Some(value) if value == index + 1) {
-            last = reader;
-        }
-        reader += 1;
-    }
-    last as u8
-}
-
 /// Whether each stage reads the one before it and nothing else.
-pub(super) const fn is_chain(stages: &[Stage; MAX_STAGES], count: usize) -> bool {
+pub(super) const fn is_linear(stages: &[Stage; MAX_STAGES], count: usize) -> bool {
     let mut i = 0;
     while i < count {
         if spatial(stages, i).source() != i || spatial(stages, i).skip().is_some() {

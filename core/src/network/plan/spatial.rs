@@ -61,6 +61,9 @@ impl Map {
     }
 }
 
+/// Bit beside the number of a layer: whether the stage waits for its whole input.
+pub(super) const WAITS: u8 = 0x80;
+
 /// The value that a stage without a skip connection adds.
 pub(super) const NO_SKIP: u8 = u8::MAX;
 
@@ -90,13 +93,9 @@ pub(crate) struct Spatial {
     pub(super) source: u8,
     /// The value that it adds, or [`NO_SKIP`].
     pub(super) skip: u8,
-    /// The last stage that reads or adds what it puts out; its own number if none does.
-    pub(super) last_reader: u8,
     /// Rows that it keeps of what it reads and of what it adds, and rows of its output's gradient.
     pub(super) slots: [u8; 3],
-    /// Whether it waits for its whole input, and where its rows start, in bytes, in two halves; of a network of integers.
-    pub(super) is_whole: bool,
-    pub(super) start: [u16; 2],
+    /// The layer that begins it, and [`WAITS`].
     pub(super) layer: u8,
 }
 
@@ -119,10 +118,7 @@ impl Spatial {
             pool_pad: (0, 0),
             source: source as u8,
             skip: NO_SKIP,
-            last_reader: 0,
             slots: [1; 3],
-            is_whole: false,
-            start: [0; 2],
             layer: layer as u8,
         }
     }

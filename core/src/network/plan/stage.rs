@@ -1,6 +1,6 @@
 //! A stage of either kind, and the tensors that belong to it.
 
-use super::spatial::{Operation, Spatial, WORD_BITS, threshold};
+use super::spatial::{Operation, Spatial, WAITS, WORD_BITS, threshold};
 
 /// Dense + ReLU. Packed, so that it lies wherever a [`Spatial`] can.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ impl Stage {
     /// Index of its first layer in the list of layers; names the tensors `<layer>.weight` and `<layer>.bias`.
     pub(crate) const fn layer(&self) -> usize {
         match self {
-            Self::Spatial(s) => s.layer as usize,
+            Self::Spatial(s) => (s.layer & !WAITS) as usize,
             Self::Dense(d) => d.layer as usize,
         }
     }

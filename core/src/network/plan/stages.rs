@@ -1,7 +1,7 @@
 //! The stages of a network and where each one's part of a buffer lies.
 
 use super::lengths::Lengths;
-use super::maps::place_rows;
+use super::maps::cut;
 use super::spatial::Spatial;
 use super::stage::{DenseStage, Stage};
 use crate::network::shape::Shape;
@@ -20,6 +20,8 @@ pub(crate) struct Stages {
     pub(super) count: usize,
     pub(super) spatial: usize,
     pub(super) is_chain: bool,
+    /// Whether each spatial stage reads the one before it and nothing else.
+    pub(super) is_linear: bool,
     pub(super) is_int8: bool,
     pub(super) lengths: Lengths,
 }
@@ -48,8 +50,9 @@ impl Stages {
     /// The spatial stages that read what spatial stage `index` puts out, and whether they add it.
     pub(crate) fn readers(&self, index: usize) -> impl Iterator<Item = (usize, bool)> + '_ {
         let value = index + 1;
-        let end = self.spatial(index).map_or(value, |stage| usize::from(stage.last_reader) + 1);
-        (value..end).flat_map(move |reader| {
+        // Where each stage reads the one before it, nobody else has to be asked.
+        let end = if self.is_linear { value + 1 } else { self.spatial };
+        (value..end.min(self.spatial)).flat_map(move |reader| {
             let stage = self.spatial(reader);
             let reads = stage.is_some_and(|stage| stage.source() == value).then_some((reader, false));
             let adds = stage.is_some_and(|stage| stage.skip() == Some(value)).then_some((reader, true));
@@ -80,7 +83,7 @@ impl Stages {
     /// With the buffers of a network of integers of 8 bits, on images of shape `input`.
     pub(crate) const fn int8(self, input: Shape) -> Self {
         let mut stages = self.stages;
-        place_rows(&mut stages, self.spatial);
+        cut(&mut stages, self.spatial);
         let lengths = Lengths::of(input, &stages, (self.count, self.spatial), true);
         Self { stages, is_int8: true, is_chain: false, lengths, ..self }
     }
