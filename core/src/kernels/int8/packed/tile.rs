@@ -174,7 +174,10 @@ fn live<S: Int8Simd, const P: usize>(simd: S, x: &[&[i8]; P], first: usize, whol
     for part in (0..FOURS.min(whole - first)).step_by(8) {
         for x in x {
             let x = rest(x, 4 * (first + part));
-            let own = simd.live(&x.first_chunk().copied().unwrap_or_else(|| filled_up(x)));
+            let own = match x.first_chunk() {
+                Some(x) => simd.live(x),
+                None => simd.live(&filled_up(x)),
+            };
             for (all, own) in all.iter_mut().zip(own) {
                 *all |= u64::from(own) << part;
             }
