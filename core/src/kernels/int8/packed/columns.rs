@@ -55,7 +55,8 @@ impl PackedColumns<'_, '_> {
             form,
             window,
             blocks,
-            skips: layer.range.input == -S::OFFSET,
+            // So few filters are not worth the look.
+            skips: B > 1 && layer.range.input == -S::OFFSET,
             channel: block * FILTERS,
             columns: stage.kernel_width(),
             channels: stage.input().channels,
