@@ -32,11 +32,14 @@ pub fn to_8_bits(x: f32, clean: f32, eps: f32) -> u8 {
 /// ```
 pub fn to_grid(grid: Grid, x: f32, clean: f32, eps: f32) -> f32 {
     let byte = grid.round(x);
-    let toward_clean = if grid.value(byte) > clean { byte.saturating_sub(1) } else { byte.saturating_add(1) };
+    let nearest = grid.value(byte);
+    let toward_clean = grid.value(byte.saturating_add(if nearest > clean { -1 } else { 1 }));
+    let of_clean = grid.value(grid.round(clean));
     // With room for the rounding of a difference.
     let is_inside = |value: f32| (value - clean).abs() <= eps + 1e-3 * grid.scale;
-    let inside = [byte, toward_clean].map(|byte| grid.value(byte)).into_iter().find(|value| is_inside(*value));
-    inside.unwrap_or(grid.value(grid.round(clean)))
+    // Every candidate is there before the choice, so that a processor need not guess where the ball ends.
+    let inside = if is_inside(toward_clean) { toward_clean } else { of_clean };
+    if is_inside(nearest) { nearest } else { inside }
 }
 
 /// Whether an 8-bit value lies in the ball, with room for the rounding of a division.

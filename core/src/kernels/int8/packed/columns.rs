@@ -6,7 +6,7 @@ use super::tile::{Operands, PLACES, Place};
 use crate::kernels::conv::Window;
 use crate::kernels::int8::Int8Layer;
 use crate::network::plan::Spatial;
-use crate::span::span_mut;
+use crate::span::{reach_mut, span_mut};
 use crate::vector::int8::{FILTERS, Int8Kernel, Int8Simd};
 
 /// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
@@ -55,7 +55,8 @@ impl PackedColumns<'_, '_> {
             form,
             window,
             blocks,
-            skips: layer.range.input == -S::OFFSET,
+            // So few filters are not worth the look.
+            skips: B > 1 && layer.range.input == -S::OFFSET,
             channel: block * FILTERS,
             columns: stage.kernel_width(),
             channels: stage.input().channels,
@@ -185,25 +186,49 @@ impl PackedColumns<'_, '_> {
     /// Writes 16 outputs and their bits.
     #[inline(always)]
     fn put(&mut self, column: usize, first: usize, bytes: &[i8; FILTERS], (alive, winner): (u32, [u32; 4])) {
-        let (stage, filters) = (self.stage, self.form.outputs);
+        let filters = self.form.outputs;
         put_bytes(span_mut(self.out, column * filters, filters), first, bytes);
-        if self.masks.is_empty() {
-            return;
+        if !self.masks.is_empty() {
+            Planes::of(self.stage).put(self.masks, (column, first), (alive, winner), existing(filters, first));
         }
-        let words = stage.words();
-        let masks = span_mut(self.masks, column * stage.planes() * words, stage.planes() * words);
-        let mut planes = masks.chunks_exact_mut(words.max(1));
-        let all = existing(filters, first);
-        if stage.relu
-            && let Some(plane) = planes.next()
-        {
-            put_bits(plane, first, alive & all);
-        }
-        let bits = stage.winner_bits();
-        let [y, x] = [[winner[0], winner[1]], [winner[2], winner[3]]];
-        let winner = y.into_iter().take(bits).chain(x.into_iter().take(bits));
-        for (plane, bits) in planes.zip(winner) {
-            put_bits(plane, first, bits & all);
+    }
+}
+
+/// Where the bits of a column lie: planes of words.
+#[derive(Clone, Copy)]
+struct Planes {
+    words: usize,
+    /// Whether the first plane is that of the ReLU.
+    relu: bool,
+    /// Planes of the winner's row, and as many of its column.
+    winner: usize,
+}
+
+impl Planes {
+    #[inline(always)]
+    fn of(stage: &Spatial) -> Self {
+        let winner = if stage.pool() > 1 { stage.winner_bits() } else { 0 };
+        Self { words: stage.words(), relu: stage.relu, winner }
+    }
+
+    /// Sets bits of 16 filters from filter `first` on. (A call of its own: without it the sums' loops have worse code.)
+    #[inline(never)]
+    fn put(
+        &self,
+        masks: &mut [u32],
+        (column, first): (usize, usize),
+        (alive, [y, y_high, x, x_high]): (u32, [u32; 4]),
+        existing: u32,
+    ) {
+        let all = [alive, y, y_high, x, x_high];
+        let (relu, two) = (self.relu, self.winner > 1);
+        let is_there = [relu, self.winner > 0, two, self.winner > 0, two];
+        let mut at = column * (usize::from(relu) + 2 * self.winner) * self.words;
+        for (bits, is_there) in all.into_iter().zip(is_there) {
+            if is_there {
+                put_bits(reach_mut(masks, at, self.words), first, bits & existing);
+                at += self.words;
+            }
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::layout::{Form, bases};
 use super::outputs::{Ends, existing, put_bits, put_bytes};
-use super::tile::{Operands, PLACES, Place};
+use super::tile::{Operands, PLACES, Place, add_row};
 use crate::kernels::conv::Window;
 use crate::kernels::int8::{Grid, Int8Layer};
 use crate::network::plan::DenseStage;
 use crate::span::{reach_mut, rest_mut, span, span_mut};
-use crate::vector::int8::{FILTERS, Int8Kernel, Int8Simd, filled_up, sixteen};
+use crate::vector::int8::{FILTERS, Int8Kernel, Int8Simd, sixteen};
 
 /// Adds the inputs `first .. first + x.len()` of one sample to the sums; `first` is 0 before all others, and a multiple of 4.
 pub(crate) struct PackedAccumulate<'a, 'b> {
@@ -39,19 +39,10 @@ impl PackedAccumulate<'_, '_> {
         let form = Form::dense(stage.inputs, stage.units);
         let own: [_; B] = core::array::from_fn(|b| form.block(layer.packed, block + b));
         let fours = x.len().div_ceil(4);
-        let (inputs, last) = x.as_chunks::<4>();
-        let last = filled_up(last);
-        let inputs = inputs.iter().chain((!x.len().is_multiple_of(4)).then_some(&last));
         let weights = own.map(|block| span(block.weights.as_chunks::<{ 4 * FILTERS }>().0, first / 4, fours));
-        let mut sums = [simd.zero(); B];
-        for (k, x) in inputs.enumerate() {
-            let x = simd.inputs(*x);
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                if let Some(w) = weights.get(k) {
-                    *sum = simd.add_dots(*sum, x, simd.weights(w));
-                }
-            }
-        }
+        let mut sums = [[simd.zero(); B]];
+        add_row(simd, layer.range.input == -S::OFFSET, &mut sums, ([x], x.len()), weights);
+        let [sums] = sums;
         for (b, (sum, own)) in sums.into_iter().zip(own).enumerate() {
             let target = rest_mut(self.sums, (block + b) * FILTERS);
             let before = if first == 0 { own.base(layer.range.input, S::OFFSET) } else { sixteen(target) };

@@ -21,7 +21,7 @@ pub(super) struct Operands<'a, 'b, const B: usize> {
     pub form: Form,
     pub window: &'b Window<'b, i8>,
     pub blocks: [Block<'a>; B],
-    /// Whether inputs are looked at before they are multiplied: many may add nothing.
+    /// Whether many inputs may add nothing.
     pub skips: bool,
     /// Of a depthwise convolution: its first channel, and elements from one to the next row and column of the kernel.
     pub channel: usize,
@@ -73,65 +73,19 @@ impl<const B: usize> Operands<'_, '_, B> {
 
     #[inline(always)]
     fn dots<S: Int8Simd, const P: usize>(&self, simd: S, places: &[Place; P], sums: &mut [[S::Sums; B]; P]) {
-        let (fours, whole) = (self.form.fours(), self.form.run / 4);
+        let fours = self.form.fours();
         let mut own = [[simd.zero(); B]; P];
         for ky in 0..self.form.rows {
             let mut x = [&[][..]; P];
-            let mut inputs = [&[][..]; P];
-            for ((x, inputs), place) in x.iter_mut().zip(&mut inputs).zip(places) {
+            for (x, place) in x.iter_mut().zip(places) {
                 *x = self.input(place.row + ky, place.start);
-                *inputs = x.as_chunks::<4>().0.get(..whole).unwrap_or(&[]);
             }
             let mut weights = [&[][..]; B];
             for (weights, block) in weights.iter_mut().zip(&self.blocks) {
                 let (all, _) = block.weights.as_chunks::<{ 4 * FILTERS }>();
                 *weights = span(all, ky * fours, fours);
             }
-            // So that the compiler knows the lengths.
-            if inputs.iter().any(|inputs| inputs.len() != whole) || weights.iter().any(|w| w.len() != fours) {
-                debug_assert!(false, "the window and the weights are as long as the stage says");
-                return;
-            }
-            if S::HAS_LOW || self.skips {
-                for first in (0..whole).step_by(FOURS) {
-                    let [live, large] = live(simd, &x, first, whole);
-                    let mut low = live & !large;
-                    // The last bits may be of fours behind the row.
-                    while let Some(k) = next(&mut low).map(|bit| first + bit).filter(|k| *k < whole) {
-                        add_dots::<S, P, B, true>(
-                            simd,
-                            &mut own,
-                            inputs.map(|inputs| inputs[k]),
-                            weights.map(|weights| &weights[k]),
-                        );
-                    }
-                    let mut large = live & large;
-                    while let Some(k) = next(&mut large).map(|bit| first + bit).filter(|k| *k < whole) {
-                        add_dots::<S, P, B, false>(
-                            simd,
-                            &mut own,
-                            inputs.map(|inputs| inputs[k]),
-                            weights.map(|weights| &weights[k]),
-                        );
-                    }
-                }
-            } else {
-                for k in 0..whole {
-                    add_dots::<S, P, B, false>(
-                        simd,
-                        &mut own,
-                        inputs.map(|inputs| inputs[k]),
-                        weights.map(|weights| &weights[k]),
-                    );
-                }
-            }
-            if whole < fours {
-                let last = x.map(|x| {
-                    let x = rest(x, 4 * whole);
-                    x.first_chunk().copied().unwrap_or_else(|| filled_up(x))
-                });
-                add_dots::<S, P, B, false>(simd, &mut own, last, weights.map(|weights| &weights[whole]));
-            }
+            add_row(simd, self.skips, &mut own, (x, self.form.run), weights);
         }
         for (sums, own) in sums.iter_mut().zip(own) {
             for (sum, own) in sums.iter_mut().zip(own) {
@@ -163,6 +117,53 @@ impl<const B: usize> Operands<'_, '_, B> {
     }
 }
 
+/// Adds the products of a row of `run` inputs at each position with weights for each four of them. With `skips` inputs are looked
+/// at first, because many may add nothing.
+#[inline(always)]
+pub(super) fn add_row<S: Int8Simd, const P: usize, const B: usize>(
+    simd: S,
+    skips: bool,
+    sums: &mut [[S::Partial; B]; P],
+    (x, run): ([&[i8]; P], usize),
+    weights: [&[[i8; 4 * FILTERS]]; B],
+) {
+    let (whole, fours) = (run / 4, run.div_ceil(4));
+    let mut inputs = [&[][..]; P];
+    for (inputs, x) in inputs.iter_mut().zip(&x) {
+        *inputs = x.as_chunks::<4>().0.get(..whole).unwrap_or(&[]);
+    }
+    // So that the compiler knows the lengths.
+    if inputs.iter().any(|inputs| inputs.len() != whole) || weights.iter().any(|w| w.len() != fours) {
+        debug_assert!(false, "the window and the weights are as long as the stage says");
+        return;
+    }
+    for first in (0..whole).step_by(FOURS) {
+        let count = FOURS.min(whole - first);
+        let [live, large] = if skips || S::HAS_LOW { live(simd, &x, first, whole) } else { [u64::MAX; 2] };
+        if !S::HAS_LOW && live.count_ones() as usize >= count {
+            for k in first..first + count {
+                add_dots::<S, P, B, false>(simd, sums, inputs.map(|inputs| inputs[k]), weights.map(|w| &w[k]));
+            }
+            continue;
+        }
+        let (mut low, mut large) = (live & !large, live & large);
+        // The last bits may be of fours behind the row.
+        while let Some(k) = next(&mut low).map(|bit| first + bit).filter(|k| *k < whole) {
+            add_dots::<S, P, B, true>(simd, sums, inputs.map(|inputs| inputs[k]), weights.map(|w| &w[k]));
+        }
+        while let Some(k) = next(&mut large).map(|bit| first + bit).filter(|k| *k < whole) {
+            add_dots::<S, P, B, false>(simd, sums, inputs.map(|inputs| inputs[k]), weights.map(|w| &w[k]));
+        }
+    }
+    if whole < fours {
+        let last = x.map(|x| {
+            let x = rest(x, 4 * whole);
+            x.first_chunk().copied().unwrap_or_else(|| filled_up(x))
+        });
+        add_dots::<S, P, B, false>(simd, sums, last, weights.map(|w| &w[whole]));
+    }
+}
+
 /// Fours of inputs whose bits lie in a word.
 const FOURS: usize = 64;
 
@@ -174,7 +175,10 @@ fn live<S: Int8Simd, const P: usize>(simd: S, x: &[&[i8]; P], first: usize, whol
     for part in (0..FOURS.min(whole - first)).step_by(8) {
         for x in x {
             let x = rest(x, 4 * (first + part));
-            let own = simd.live(&x.first_chunk().copied().unwrap_or_else(|| filled_up(x)));
+            let own = match x.first_chunk() {
+                Some(x) => simd.live(x),
+                None => simd.live(&filled_up(x)),
+            };
             for (all, own) in all.iter_mut().zip(own) {
                 *all |= u64::from(own) << part;
             }
