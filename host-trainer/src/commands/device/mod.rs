@@ -149,12 +149,12 @@ impl Session<'_> {
         devices.pop().context("no board")
     }
 
-    /// The model on the host that is on the board, with its name.
-    fn model(&self, info: &DeviceInfo) -> Result<(String, AnyWeights)> {
+    /// The model on the host that is on the board.
+    fn model(&self, info: &DeviceInfo) -> Result<AnyWeights> {
         let on_board = format!("the board runs {} ({}, {})", info.model, element_name(info.element), info.fingerprint);
         let bundled = bundled::with_checksum(&info.fingerprint);
         let Some(named) = &self.arguments.model else {
-            let found = bundled.map(|(name, model)| (name.to_string(), model));
+            let found = bundled.map(|(_, model)| model);
             return found
                 .with_context(|| format!("{on_board}, which is no bundled model: expected --model with its file"));
         };
@@ -171,7 +171,7 @@ impl Session<'_> {
         }
         let (ours, board) = (model.input(), &info.input);
         ensure!(ours.has_shape_of(board), "{}: the board takes other images than the model: {on_board}", named.shown());
-        Ok((named.shown().to_string(), model))
+        Ok(model)
     }
 }
 
