@@ -120,9 +120,9 @@ deployed() {
 
 # An emulated board with a model at the end of its line, measured beside the host on digits that midge draws.
 on_the_line() {
-    local model=$1
-    shift
-    cargo run --quiet --release --target host-tuple --manifest-path ../Cargo.toml --package midge-trainer -- device --emulator \
+    local board=$1 model=$2
+    shift 2
+    cargo run --quiet --release --target host-tuple --manifest-path ../Cargo.toml --package midge-trainer -- device --emulator "$board" \
         --model "$model" evaluate --data synthetic --limit 4 --attack fgsm "$@" --check --min-agreement 1
 }
 
@@ -142,8 +142,8 @@ firmware() (
     cargo run --release --bin every_attack -- --flash 28672
     cargo run --release --bin demo
     # A board as an instrument: every class and every adversarial image of a few digits is the host's.
-    on_the_line plain --eps 0.2
-    on_the_line plain-int8 --eps 51q
+    on_the_line mps2-an386 plain --eps 0.2
+    on_the_line netduinoplus2 plain-int8 --eps 51q
     # An emulator takes one core, so two run beside each other.
     cargo run --release --bin selftest &
     cargo run --release --bin bench -- --check ../benches/device.txt

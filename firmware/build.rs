@@ -14,10 +14,11 @@ const DIGITS: &str = "../host-trainer/assets/digits-images.idx3-ubyte";
 const MODEL: &str = "../host-trainer/assets/plain.safetensors";
 
 /// Cargo feature and linker script of each board.
-const BOARDS: [(&str, &str); 5] = [
+const BOARDS: [(&str, &str); 6] = [
     ("QEMU", "mps2-an386"),
     ("QEMU_AN500", "mps2-an500"),
     ("QEMU_AN505", "mps2-an505"),
+    ("NETDUINOPLUS2", "netduinoplus2"),
     ("PICO2", "pico2"),
     ("NUCLEO_H743ZI", "nucleo-h743zi"),
 ];
@@ -50,7 +51,11 @@ fn main() {
 fn own_model(out: &Path) {
     println!("cargo::rustc-check-cfg=cfg(own_model)");
     println!("cargo::rerun-if-env-changed=MIDGE_MODEL");
-    let Some(model) = env::var_os("MIDGE_MODEL") else { return };
+    let Some(model) = env::var_os("MIDGE_MODEL") else {
+        let is_small = env::var_os("CARGO_FEATURE_NETDUINOPLUS2").is_some();
+        assert!(!is_small, "the bundled models do not fit 1 MB of flash: expected MIDGE_MODEL, such as plain-int8");
+        return;
+    };
     println!("cargo::rustc-cfg=own_model");
     println!("cargo::rerun-if-env-changed=MIDGE_DATA");
     println!("cargo::rerun-if-changed=run/embed.rs");

@@ -20,10 +20,11 @@ pub(crate) struct Board {
     pub place: Place,
 }
 
-const BOARDS: [Board; 5] = [
+const BOARDS: [Board; 6] = [
     Board { name: "mps2-an386", place: Place::Qemu { cpu: "cortex-m4" } },
     Board { name: "mps2-an500", place: Place::Qemu { cpu: "cortex-m7" } },
     Board { name: "mps2-an505", place: Place::Qemu { cpu: "cortex-m33" } },
+    Board { name: "netduinoplus2", place: Place::Qemu { cpu: "cortex-m4" } },
     Board { name: "pico2", place: Place::Probe { chip: "RP235x" } },
     Board { name: "nucleo-h743zi", place: Place::Probe { chip: "STM32H743ZITx" } },
 ];

@@ -1,7 +1,7 @@
 //! One board, chosen by cargo feature; build.rs refuses none or several.
 
-#[cfg(feature = "emulated")]
-mod cmsdk_uart;
+#[cfg(any(feature = "qemu", feature = "qemu-an500", feature = "qemu-an505"))]
+mod cmsdk;
 #[cfg(feature = "emulated")]
 mod emulated_screen;
 #[cfg(feature = "emulated")]
@@ -10,6 +10,8 @@ mod interrupts;
 mod qemu;
 #[cfg(feature = "emulated")]
 pub use qemu::*;
+#[cfg(feature = "netduinoplus2")]
+mod stm32f405;
 
 #[cfg(feature = "hardware")]
 mod button;

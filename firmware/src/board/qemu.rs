@@ -1,23 +1,25 @@
-//! Arm's MPS2 boards in QEMU. The log goes to the host over semihosting.
+//! Boards in QEMU. The log goes to the host over semihosting.
 //!
 //! With `-icount shift=0` the emulator's clock advances one nanosecond per instruction, so a timer counts
 //! instructions.
 
 use defmt_semihosting as _;
 
-use super::cmsdk_uart::Uart;
 pub use super::emulated_screen::Screen;
+use machine::Timer;
+pub use machine::{Line, NAME};
 
+/// Arm's MPS2 with the FPGA image AN386.
 #[cfg(feature = "qemu")]
 mod machine {
-    /// Clock of the processor and of its timers, in Hz.
-    pub(super) const CLOCK: u64 = 25_000_000;
-    /// Address of timer 0.
-    pub(super) const TIMER: usize = 0x4000_0000;
-    /// Address of UART 0.
-    pub(super) const UART: usize = 0x4000_4000;
-    /// The machine's name.
-    pub(super) const NAME: &str = "mps2-an386";
+    use crate::board::cmsdk;
+
+    /// The timer, with its clock, which is the processor's.
+    pub(super) type Timer = cmsdk::Timer<0x4000_0000, 25_000_000>;
+    /// The serial line to a host.
+    pub type Line = cmsdk::Uart<0x4000_4000>;
+    /// The board's name.
+    pub const NAME: &str = "mps2-an386";
     /// Tells the runner which machine to emulate.
     #[used]
     #[unsafe(no_mangle)]
@@ -25,52 +27,44 @@ mod machine {
 }
 #[cfg(feature = "qemu-an500")]
 mod machine {
-    pub(super) const CLOCK: u64 = 25_000_000;
-    pub(super) const TIMER: usize = 0x4000_0000;
-    pub(super) const UART: usize = 0x4000_4000;
-    pub(super) const NAME: &str = "mps2-an500";
+    use crate::board::cmsdk;
+
+    pub(super) type Timer = cmsdk::Timer<0x4000_0000, 25_000_000>;
+    /// The serial line to a host.
+    pub type Line = cmsdk::Uart<0x4000_4000>;
+    /// The board's name.
+    pub const NAME: &str = "mps2-an500";
     #[used]
     #[unsafe(no_mangle)]
     static MIDGE_BOARD_mps2_an500: u8 = 0;
 }
 #[cfg(feature = "qemu-an505")]
 mod machine {
-    pub(super) const CLOCK: u64 = 20_000_000;
-    pub(super) const TIMER: usize = 0x5000_0000;
-    pub(super) const UART: usize = 0x5020_0000;
-    pub(super) const NAME: &str = "mps2-an505";
+    use crate::board::cmsdk;
+
+    pub(super) type Timer = cmsdk::Timer<0x5000_0000, 20_000_000>;
+    /// The serial line to a host.
+    pub type Line = cmsdk::Uart<0x5020_0000>;
+    /// The board's name.
+    pub const NAME: &str = "mps2-an505";
     #[used]
     #[unsafe(no_mangle)]
     static MIDGE_BOARD_mps2_an505: u8 = 0;
 }
+#[cfg(feature = "netduinoplus2")]
+mod machine {
+    pub(super) use crate::board::stm32f405::Timer;
+    /// The serial line to a host.
+    pub type Line = crate::board::stm32f405::Uart;
+    /// The board's name.
+    pub const NAME: &str = "netduinoplus2";
+    #[used]
+    #[unsafe(no_mangle)]
+    static MIDGE_BOARD_netduinoplus2: u8 = 0;
+}
 
 /// What [`ticks`] counts.
 pub const TICK: &str = "instructions";
-const NANOSECONDS_PER_TICK: u64 = 1_000_000_000 / machine::CLOCK;
-
-/// Registers of a timer of Arm's CMSDK, which counts down from its reload value with 32 bits: SysTick has only 24.
-mod timer {
-    use super::machine::TIMER;
-
-    const CONTROL: *mut u32 = TIMER as *mut u32;
-    const VALUE: *mut u32 = (TIMER + 4) as *mut u32;
-    const RELOAD: *mut u32 = (TIMER + 8) as *mut u32;
-
-    /// Starts it from its largest value.
-    pub(super) fn start() {
-        // SAFETY: registers of this machine's timer 0, which nothing else uses; it raises no interrupt.
-        unsafe {
-            RELOAD.write_volatile(u32::MAX);
-            VALUE.write_volatile(u32::MAX);
-            CONTROL.write_volatile(1);
-        }
-    }
-
-    pub(super) fn value() -> u32 {
-        // SAFETY: as above.
-        unsafe { VALUE.read_volatile() }
-    }
-}
 
 /// What a program finds on the board.
 pub struct Board {
@@ -81,9 +75,6 @@ pub struct Board {
     /// The serial line to a host.
     pub line: Line,
 }
-
-/// The serial line to a host.
-pub type Line = Uart<{ machine::UART }>;
 
 impl Board {
     /// Ends a picture.
@@ -113,27 +104,24 @@ pub fn show_for(_milliseconds: u32) {}
 
 /// Starts the timer; once, at the start.
 pub fn init() -> Board {
-    timer::start();
+    Timer::start();
     Board { screen: Screen::new(), button: Button { asked: 0 }, line: Line::open() }
 }
 
 /// The timer's state, for [`ticks_since`].
 pub fn ticks() -> u32 {
-    timer::value()
+    Timer::value()
 }
 
-/// Instructions since [`ticks`], to the nearest 50; at most 170 billion.
+/// Instructions since [`ticks`], on the MPS2 boards to the nearest 50 and at most 170 billion, elsewhere at most 4 billion.
 pub fn ticks_since(start: u32) -> u64 {
     ticks_between(start, ticks())
 }
 
 /// Instructions between two states of the timer.
 pub fn ticks_between(start: u32, end: u32) -> u64 {
-    u64::from(start.wrapping_sub(end)) * NANOSECONDS_PER_TICK
+    Timer::between(start, end)
 }
-
-/// The board's name.
-pub const NAME: &str = machine::NAME;
 
 /// Ticks of half a second, more or less, of an emulator that is watched.
 pub const HALF_A_SECOND: u64 = 50_000_000;

@@ -69,17 +69,19 @@ enum Command {
 
 /// The command line that midge understands.
 pub fn command() -> clap::Command {
-    // `-1` is a number, and is refused as such, not as an option that does not exist.
-    let numbers = |arg: clap::Arg| {
-        let takes_value = arg.get_action().takes_values();
-        if takes_value { arg.allow_negative_numbers(true) } else { arg }
-    };
-    let command = Cli::command().long_version(LONG_VERSION.as_str()).mut_args(numbers);
-    command.mut_subcommands(move |subcommand| {
-        // Behind what the subcommand has to say itself.
-        let own = subcommand.get_after_help().map_or(String::new(), |own| format!("{own}\n\n"));
-        subcommand.mut_args(numbers).after_help(format!("{own}{}", exit::HELP))
-    })
+    Cli::command().long_version(LONG_VERSION.as_str()).mut_args(with_numbers).mut_subcommands(completed)
+}
+
+/// `-1` is a number, and is refused as such, not as an option that does not exist.
+fn with_numbers(arg: clap::Arg) -> clap::Arg {
+    let takes_value = arg.get_action().takes_values();
+    if takes_value { arg.allow_negative_numbers(true) } else { arg }
+}
+
+/// A subcommand, and its own, with what all say behind what it has to say itself.
+fn completed(subcommand: clap::Command) -> clap::Command {
+    let own = subcommand.get_after_help().map_or(String::new(), |own| format!("{own}\n\n"));
+    subcommand.mut_args(with_numbers).after_help(format!("{own}{}", exit::HELP)).mut_subcommands(completed)
 }
 
 /// What `--version` says; clap keeps no text of its own.

@@ -38,7 +38,8 @@ pub(crate) fn manual(arguments: &Manual, command: Command) -> Result<()> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
     for subcommand in command.get_subcommands() {
-        page(subcommand.clone(), folder)?;
+        let below = subcommand.get_subcommands().filter(|below| below.get_name() != "help");
+        below.chain([subcommand]).try_for_each(|subcommand| page(subcommand.clone(), folder))?;
     }
     page(command, folder)
 }

@@ -3,12 +3,13 @@
 //! Every request has a number, which its answer repeats. What arrives damaged, on either side, and what does not arrive at all is
 //! asked for again under the same number; the board then gives the answer that it gave before, so nothing is done twice.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use midge_link::{
-    Ability, Decoder, ElementType, FRAME, Fault, Info, MESSAGE, Request, Response, Unit, encode, read, write,
+    Ability, Decoder, ElementType, FRAME, Fault, Frame, Info, MESSAGE, Request, Response, Unit, encode, read, write,
 };
 
 use super::error::DeviceError;
@@ -86,9 +87,30 @@ fn printable(text: &str) -> String {
 /// What was heard of a request.
 enum Heard<R> {
     Answer(R),
+    /// The board refuses.
+    Fault(Fault),
+    /// An answer to something else.
+    Nonsense,
+    /// The board is at work.
+    Progress,
     /// Something arrived damaged, here or there, or the board has just started.
     Damage,
     Nothing,
+}
+
+/// What a frame says of the request with that number.
+fn hear<R>(frame: &Frame<'_>, sequence: u16, read_answer: &mut impl FnMut(Response<'_>) -> Option<R>) -> Heard<R> {
+    match read::<Response<'_>>(frame.message) {
+        Some(Response::Started | Response::Fault(Fault::Damaged | Fault::TooLarge { .. })) if frame.sequence == 0 => {
+            Heard::Damage
+        }
+        // Noise, or an answer to what was asked before.
+        None => Heard::Nothing,
+        Some(_) if frame.sequence != sequence => Heard::Nothing,
+        Some(Response::Progress { .. }) => Heard::Progress,
+        Some(Response::Fault(fault)) => Heard::Fault(fault),
+        Some(answer) => read_answer(answer).map_or(Heard::Nonsense, Heard::Answer),
+    }
 }
 
 /// A board at the other end of a line.
@@ -175,8 +197,8 @@ impl Client {
         for number in 0..tries {
             let sent = Instant::now();
             let heard = match self.line.write(&frame) {
-                Ok(()) => self.listen(sequence, Instant::now() + wait, &mut deadline, &mut read),
-                Err(error) => Err(self.down(error)),
+                Ok(()) => self.listen(sequence, sent + wait, &mut deadline, &mut read),
+                Err(error) => Err(error),
             };
             match heard {
                 Ok(Heard::Answer(answer)) => {
@@ -186,19 +208,23 @@ impl Client {
                     }
                     return Ok(Some(answer));
                 }
+                Ok(Heard::Fault(fault)) => return Err(DeviceError::Fault { port: self.port(), fault }),
+                Ok(Heard::Nonsense) => return Err(DeviceError::Nonsense { port: self.port() }),
                 Ok(Heard::Damage) => {}
-                Ok(Heard::Nothing) => wait = (2 * wait).min(MOST_WAIT),
-                Err(error @ DeviceError::Line { .. }) => self.reopen(error, deadline)?,
-                Err(error) => return Err(error),
+                Ok(Heard::Progress | Heard::Nothing) => wait = (2 * wait).min(MOST_WAIT),
+                Err(error) => self.reopen(error, deadline)?,
             }
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(DeviceError::Stopped);
-            }
-            if Instant::now() >= deadline {
-                return Err(self.silent());
-            }
+            self.check_patience(deadline)?;
         }
         Ok(None)
+    }
+
+    /// Whether neither the user nor this client has had enough.
+    fn check_patience(&self, deadline: Instant) -> Result<(), DeviceError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(DeviceError::Stopped);
+        }
+        if Instant::now() >= deadline { Err(self.silent()) } else { Ok(()) }
     }
 
     /// Hears what arrives until then, or until it says something of the request.
@@ -208,51 +234,39 @@ impl Client {
         mut until: Instant,
         deadline: &mut Instant,
         read_answer: &mut impl FnMut(Response<'_>) -> Option<R>,
-    ) -> Result<Heard<R>, DeviceError> {
-        let port = self.port();
+    ) -> io::Result<Heard<R>> {
         loop {
-            let mut taken = 0;
-            for byte in &self.pending {
-                taken += 1;
-                let frame = match self.decoder.push(*byte) {
-                    None => continue,
-                    Some(Ok(frame)) => frame,
-                    Some(Err(_)) => {
-                        self.pending.drain(..taken);
-                        return Ok(Heard::Damage);
-                    }
-                };
-                let Some(response) = read::<Response<'_>>(frame.message) else { continue };
-                *deadline = Instant::now() + self.patience;
-                let heard = match response {
-                    Response::Started | Response::Fault(Fault::Damaged | Fault::TooLarge { most: 257 })
-                        if frame.sequence == 0 =>
-                    {
-                        Ok(Heard::Damage)
-                    }
-                    // An answer to what was asked before.
-                    _ if frame.sequence != sequence => continue,
-                    Response::Progress { .. } => {
-                        until = Instant::now() + JOB_WAIT;
-                        continue;
-                    }
-                    Response::Fault(fault) => Err(DeviceError::Fault { port, fault }),
-                    answer => read_answer(answer).map(Heard::Answer).ok_or(DeviceError::Nonsense { port }),
-                };
-                self.pending.drain(..taken);
-                return heard;
+            match self.look(sequence, read_answer) {
+                Heard::Nothing => {}
+                Heard::Progress => {
+                    until = Instant::now() + JOB_WAIT;
+                    *deadline = Instant::now() + self.patience;
+                    continue;
+                }
+                heard => return Ok(heard),
             }
-            self.pending.clear();
             let now = Instant::now();
             if now >= until || self.stop.load(Ordering::Relaxed) {
                 return Ok(Heard::Nothing);
             }
             let mut bytes = [0; 4096];
-            match self.line.read(&mut bytes, (until - now).min(SLICE)) {
-                Ok(len) => self.pending.extend_from_slice(&bytes[..len]),
-                Err(source) => return Err(DeviceError::Line { port, source }),
+            let len = self.line.read(&mut bytes, (until - now).min(SLICE))?;
+            self.pending.extend_from_slice(&bytes[..len]);
+        }
+    }
+
+    /// Looks at the bytes that have arrived, up to the first frame that says something of the request.
+    fn look<R>(&mut self, sequence: u16, read_answer: &mut impl FnMut(Response<'_>) -> Option<R>) -> Heard<R> {
+        let pending = std::mem::take(&mut self.pending);
+        for (place, byte) in pending.iter().enumerate() {
+            let Some(frame) = self.decoder.push(*byte) else { continue };
+            let heard = frame.map_or(Heard::Damage, |frame| hear(&frame, sequence, read_answer));
+            if !matches!(heard, Heard::Nothing) {
+                self.pending = pending[place + 1..].to_vec();
+                return heard;
             }
         }
+        Heard::Nothing
     }
 
     /// How long an answer may take to arrive: several times what it took of late, or, before anything is known, what the bytes
@@ -267,7 +281,7 @@ impl Client {
     }
 
     /// Waits for a line that is down, and makes sure that the same board is at its end.
-    fn reopen(&mut self, error: DeviceError, deadline: Instant) -> Result<(), DeviceError> {
+    fn reopen(&mut self, source: io::Error, deadline: Instant) -> Result<(), DeviceError> {
         self.pending.clear();
         self.decoder = Decoder::new();
         while self.line.reopen().is_err() {
@@ -275,7 +289,7 @@ impl Client {
                 return Err(DeviceError::Stopped);
             }
             if Instant::now() >= deadline {
-                return Err(error);
+                return Err(DeviceError::Line { port: self.port(), source });
             }
             std::thread::sleep(SLICE);
         }
@@ -286,10 +300,6 @@ impl Client {
         }
         let (expected, found) = (before.fingerprint, now.fingerprint);
         Err(DeviceError::Other { port: self.port(), expected, found })
-    }
-
-    fn down(&self, source: std::io::Error) -> DeviceError {
-        DeviceError::Line { port: self.port(), source }
     }
 
     fn silent(&self) -> DeviceError {

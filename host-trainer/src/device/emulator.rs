@@ -20,18 +20,28 @@ pub struct Board {
     /// The firmware's feature.
     feature: &'static str,
     target: &'static str,
+    /// The model that it gets if nobody names one, where that is not the firmware's own.
+    model: Option<&'static str>,
 }
 
 const fn board(name: &'static str, cpu: &'static str, feature: &'static str, target: &'static str) -> Board {
-    Board { name, cpu, feature, target }
+    Board { name, cpu, feature, target, model: None }
 }
 
 /// The boards; the first is the default.
-pub const BOARDS: [Board; 3] = [
+pub const BOARDS: [Board; 4] = [
     board("mps2-an386", "cortex-m4", "qemu", "thumbv7em-none-eabihf"),
     board("mps2-an500", "cortex-m7", "qemu-an500", "thumbv7em-none-eabihf"),
     board("mps2-an505", "cortex-m33", "qemu-an505", "thumbv8m.main-none-eabihf"),
+    // 1 MB of flash.
+    Board {
+        model: Some("plain-int8"),
+        ..board("netduinoplus2", "cortex-m4", "netduinoplus2", "thumbv7em-none-eabihf")
+    },
 ];
+
+/// The model that the firmware has where nobody names one.
+const FIRMWARES_OWN: &str = "plain";
 
 /// How long QEMU may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -42,12 +52,16 @@ impl Board {
         BOARDS.into_iter().find(|board| board.name == name)
     }
 
-    /// Builds the program `serve` with a model, which is what the firmware's variable `MIDGE_MODEL` takes; without one it is
-    /// the firmware's own.
+    /// The model that the board gets if nobody names one.
+    pub fn default_model(self) -> &'static str {
+        self.model.unwrap_or(FIRMWARES_OWN)
+    }
+
+    /// Builds the program `serve` with a model, which is what the firmware's variable `MIDGE_MODEL` takes.
     ///
     /// # Errors
     /// If there is no firmware, or it cannot be built.
-    pub fn build(self, model: Option<&Path>) -> Result<PathBuf> {
+    pub fn build(self, model: &Path) -> Result<PathBuf> {
         let folder = firmware()?;
         // It has no work here, and says so in its own way.
         let probe = Command::new("flip-link").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -66,10 +80,12 @@ impl Board {
         {
             command.env_remove(name);
         }
-        match model {
-            Some(model) => command.env("MIDGE_MODEL", model),
-            None => command.env_remove("MIDGE_MODEL"),
-        };
+        // The firmware's own model is there anyway, and takes no program of the host's to embed it.
+        if model.to_str() == Some(FIRMWARES_OWN) && self.model.is_none() {
+            command.env_remove("MIDGE_MODEL");
+        } else {
+            command.env("MIDGE_MODEL", model);
+        }
         // Its images are of no use here.
         command.env_remove("MIDGE_DATA");
         let status = command.stdout(Stdio::null()).status().context("cargo does not start")?;

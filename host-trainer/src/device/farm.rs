@@ -48,15 +48,9 @@ pub fn share<R: Send>(
     let serve = |mut device: Device| {
         while let Some(image) = next() {
             let result = work(&mut device, image);
-            let failed = match result {
-                Ok(result) => {
-                    (done.lock().unwrap_or_else(PoisonError::into_inner))(image, result);
-                    None
-                }
-                Err(error) => Some(error),
-            };
-            let is_lost = failed.is_some();
-            lock().finish(image, failed);
+            let result = result.map(|result| (done.lock().unwrap_or_else(PoisonError::into_inner))(image, result));
+            let is_lost = result.is_err();
+            lock().finish(image, result.err());
             changed.notify_all();
             if is_lost {
                 return;

@@ -24,7 +24,7 @@ pub enum Method {
 pub struct Attack {
     /// The way the steps go.
     pub method: Method,
-    /// The class to reach; without it, away from the label. A random target's seed goes through [`stream`](super::seeds::stream).
+    /// The class to reach; without it, away from the label. A random target's seed goes through [`stream`].
     pub target: Option<Target>,
     /// Number of steps.
     pub steps: usize,
@@ -34,7 +34,7 @@ pub struct Attack {
     pub decay: f32,
     /// Number of random starts.
     pub restarts: usize,
-    /// Seed of the random starts; it goes through [`stream`](super::seeds::stream).
+    /// Seed of the random starts; it goes through [`stream`].
     pub seed: u64,
     /// What to raise (towards a target: to lower).
     pub loss: Loss,

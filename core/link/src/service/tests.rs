@@ -223,6 +223,15 @@ fn what_cannot_be_done_is_said() {
         spoken(&mut Desk::default(), &[[7; 300].as_slice(), &[0]].concat())[0].1,
         "Fault(TooLarge { most: 257 })"
     );
+}
+
+#[test]
+fn what_the_model_refuses_is_said() {
+    let put = |offset, bytes| Request::Put { encoding: Encoding::F32, offset, bytes };
+    let fault = |requests: &[Request<'_>]| {
+        let answers = spoken(&mut Desk::default(), &frames(requests));
+        answers.last().unwrap().1.clone()
+    };
     let image = bytes_of(&IMAGE);
     let attack = |attack| Request::Attack { attack, label: 0 };
     let fgsm = Attack::of(midge_core::attack::Fgsm { eps: 0.1 }.into()).unwrap();
@@ -246,7 +255,11 @@ fn what_cannot_be_done_is_said() {
         last = std::format!("{response:?}");
     });
     assert_eq!(last, std::format!("Fault(TooLarge {{ most: {most} }})"));
-    // Another version is answered in this one.
+}
+
+/// In this version.
+#[test]
+fn another_version_is_answered() {
     let mut other = frame(5, &Request::Info);
     let plain = [VERSION + 1, 5, 0, 0];
     let checksum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&plain).to_le_bytes();

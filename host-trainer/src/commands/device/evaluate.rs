@@ -95,7 +95,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     arguments.out.as_deref().map_or(Ok(()), check_writable)?;
     let devices = session.devices()?;
     let info = devices.first().context("no board")?.client.info().clone();
-    let (name, model) = session.model(&info)?;
+    let model = session.model(&info)?;
     let input = model.input();
     let seed = arguments.images.data.seed;
     let (eps, attack) = (arguments.eps.of("--eps", &input)?, arguments.attack.attack(seed, &input)?);
@@ -111,7 +111,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     if !done.is_empty() {
         let report = Report {
             board: &info.board,
-            model: &name,
+            model: &info.model,
             dtype: super::element_name(info.element),
             fingerprint: &info.fingerprint,
             attack: describe(attack),

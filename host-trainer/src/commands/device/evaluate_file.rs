@@ -35,6 +35,19 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Whether a file is of the same evaluation.
+    fn check(&self, bytes: &[u8]) -> Result<()> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let metadata = header.metadata().as_ref().context("no metadata")?;
+        for (key, expected) in &self.0 {
+            let found = metadata.get(*key).with_context(|| format!("no metadata {key}"))?;
+            ensure!(found == expected, "{key} is {found}: expected {expected}");
+        }
+        Ok(())
+    }
+}
+
 /// The results as columns, an entry for each image.
 #[derive(Default)]
 struct Columns {
@@ -131,12 +144,7 @@ pub(super) fn read(
 
 fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host])) -> Result<BTreeMap<usize, Measured>> {
     let classes = hosts.first().map_or(0, |host| host.model.input().classes);
-    let (_, header) = SafeTensors::read_metadata(bytes)?;
-    let metadata = header.metadata().as_ref().context("no metadata")?;
-    for (key, expected) in &identity.0 {
-        let found = metadata.get(*key).with_context(|| format!("no metadata {key}"))?;
-        ensure!(found == expected, "{key} is {found}: expected {expected}");
-    }
+    identity.check(bytes)?;
     let file = SafeTensors::deserialize(bytes)?;
     let places = integers(&file, "places")?;
     let n = places.len();
@@ -152,8 +160,7 @@ fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host]))
     for (row, place) in places.iter().enumerate() {
         let is_it = |known: &usize| i64::try_from(*known).is_ok_and(|known| known == *place);
         // An image that is not wanted this time.
-        let Some(index) = plan.data.places.iter().position(|known| is_it(known)) else { continue };
-        let class = |class: i64| usize::try_from(class).context("a class below 0");
+        let Some(index) = plan.data.places.iter().position(is_it) else { continue };
         let cost = |job: usize| -> Result<Cost> {
             let (ticks, stack) = (ticks.row(row).get(job), stack.row(row).get(job));
             let (ticks, stack) = ticks.zip(stack).context("costs of two jobs were expected")?;
@@ -173,6 +180,10 @@ fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host]))
         done.insert(index, measured);
     }
     Ok(done)
+}
+
+fn class(found: i64) -> Result<usize> {
+    usize::try_from(found).context("a class below 0")
 }
 
 /// Tensors with a row for each image.

@@ -4,7 +4,7 @@ mod evaluate;
 mod evaluate_file;
 mod show;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -27,11 +27,12 @@ pub(crate) struct Arguments {
     /// Where the board is: a serial line such as /dev/ttyACM0, or tcp:HOST:PORT; evaluate shares images out among several
     #[arg(value_name = "PORT")]
     ports: Vec<String>,
-    /// Build the firmware, start QEMU with it, and end it again: mps2-an386 (Cortex-M4F), mps2-an500 (M7) or mps2-an505 (M33)
+    /// Build the firmware, start QEMU with it, and end it again: mps2-an386 (Cortex-M4F), mps2-an500 (M7), mps2-an505 (M33), or
+    /// netduinoplus2 (M4F with 1 MB of flash)
     #[arg(long, value_name = "BOARD", num_args = 0..=1, default_missing_value = "mps2-an386", value_parser = board)]
     emulator: Option<Board>,
     /// The model that is on the board: a file of midge's or a .tflite file, or the name of a bundled model [default: the bundled
-    /// one that the board says; in the emulator plain]
+    /// one that the board says; in the emulator plain, or plain-int8 on netduinoplus2]
     #[arg(long, value_name = "MODEL", global = true)]
     model: Option<ModelName>,
     /// Silence after which a board is given up
@@ -115,8 +116,8 @@ impl Session<'_> {
             lines.push(port::open(name).with_context(|| format!("{name}: cannot be opened"))?);
         }
         if let Some(board) = emulator {
-            let model = model.as_ref().map(built_in).transpose()?.flatten();
-            lines.push(Box::new(board.start(&board.build(model.as_deref())?)?));
+            let model = model.as_ref().map_or(Ok(board.default_model().into()), built_in)?;
+            lines.push(Box::new(board.start(&board.build(&model)?)?));
         }
         let mut devices = Vec::new();
         for line in lines {
@@ -148,12 +149,12 @@ impl Session<'_> {
         devices.pop().context("no board")
     }
 
-    /// The model on the host that is on the board, with its name.
-    fn model(&self, info: &DeviceInfo) -> Result<(String, AnyWeights)> {
+    /// The model on the host that is on the board.
+    fn model(&self, info: &DeviceInfo) -> Result<AnyWeights> {
         let on_board = format!("the board runs {} ({}, {})", info.model, element_name(info.element), info.fingerprint);
         let bundled = bundled::with_checksum(&info.fingerprint);
         let Some(named) = &self.arguments.model else {
-            let found = bundled.map(|(name, model)| (name.to_string(), model));
+            let found = bundled.map(|(_, model)| model);
             return found
                 .with_context(|| format!("{on_board}, which is no bundled model: expected --model with its file"));
         };
@@ -170,20 +171,19 @@ impl Session<'_> {
         }
         let (ours, board) = (model.input(), &info.input);
         ensure!(ours.has_shape_of(board), "{}: the board takes other images than the model: {on_board}", named.shown());
-        Ok((named.shown().to_string(), model))
+        Ok(model)
     }
 }
 
-/// What `MIDGE_MODEL` is to name for a model; nothing for the one that the firmware has anyway.
-fn built_in(model: &ModelName) -> Result<Option<std::path::PathBuf>> {
+/// What `MIDGE_MODEL` is to name for a model.
+fn built_in(model: &ModelName) -> Result<PathBuf> {
     match model.shown() {
-        "plain" => Ok(None),
         "-" => bail!("the emulator's model: expected a file, not standard input"),
-        name if bundled::names().any(|known| known == name) => Ok(Some(name.into())),
+        name if bundled::names().any(|known| known == name) => Ok(name.into()),
         _ => {
             // Before anything is built.
             model.load_classifier()?;
-            Ok(Some(std::path::absolute(Path::new(model.path()))?))
+            Ok(std::path::absolute(model.path())?)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use midge_core::loss::{argmax, softmax};
 use midge_link::{Ability, Done};
 use serde::Serialize;
@@ -92,51 +92,60 @@ struct About<'a> {
 
 pub(super) fn info(session: &Session<'_>, arguments: &InfoOptions) -> Result<()> {
     let device = session.device()?;
-    let info = device.client.info();
-    let abilities = [("gradient", Ability::Gradient), ("attack", Ability::Attack), ("camera", Ability::Camera)];
-    let grid = info.input.grid;
-    let about = About {
-        port: device.client.port(),
-        board: &info.board,
-        model: &info.model,
-        fingerprint: &info.fingerprint,
-        dtype: element_name(info.element),
-        shape: info.input.shape,
-        classes: info.input.classes,
-        range: info.input.range,
-        scale: grid.map(|grid| grid.scale),
-        zero_point: grid.map(|grid| grid.zero_point),
-        abilities: [("classify", true), ("logits", true)]
-            .into_iter()
-            .chain(abilities.map(|(name, ability)| (name, info.can(ability))))
-            .filter_map(|(name, can)| can.then_some(name))
-            .collect(),
-        memory_elements: info.memory,
-        chunk_bytes: info.chunk,
-        unit: unit_name(info.unit),
-        protocol: midge_link::VERSION,
-    };
+    let about = About::of(device.client.port(), device.client.info());
     if arguments.json {
         return print_json(json::DEVICE, &about);
     }
-    let [height, width, channels] = about.shape;
-    let [low, high] = about.range;
-    println!("port      {}", about.port);
-    println!("board     {}", about.board);
-    println!("model     {} ({}), {}", about.model, about.dtype, about.fingerprint);
-    println!("input     {height}x{width}x{channels}, {low} to {high}");
-    if let Some(grid) = grid {
-        println!("grid      {} * (integer - {})", grid.scale, grid.zero_point);
-    }
-    println!("classes   {}", about.classes);
-    println!("can       {}", about.abilities.join(", "));
-    println!(
-        "memory    {} elements for jobs; {} bytes of elements in a message",
-        about.memory_elements, about.chunk_bytes
-    );
-    println!("counts    {}", about.unit);
-    println!("protocol  {}", about.protocol);
+    about.print();
     Ok(())
+}
+
+impl<'a> About<'a> {
+    fn of(port: String, info: &'a DeviceInfo) -> Self {
+        let abilities = [("gradient", Ability::Gradient), ("attack", Ability::Attack), ("camera", Ability::Camera)];
+        let grid = info.input.grid;
+        Self {
+            port,
+            board: &info.board,
+            model: &info.model,
+            fingerprint: &info.fingerprint,
+            dtype: element_name(info.element),
+            shape: info.input.shape,
+            classes: info.input.classes,
+            range: info.input.range,
+            scale: grid.map(|grid| grid.scale),
+            zero_point: grid.map(|grid| grid.zero_point),
+            abilities: [("classify", true), ("logits", true)]
+                .into_iter()
+                .chain(abilities.map(|(name, ability)| (name, info.can(ability))))
+                .filter_map(|(name, can)| can.then_some(name))
+                .collect(),
+            memory_elements: info.memory,
+            chunk_bytes: info.chunk,
+            unit: unit_name(info.unit),
+            protocol: midge_link::VERSION,
+        }
+    }
+
+    fn print(&self) {
+        let [height, width, channels] = self.shape;
+        let [low, high] = self.range;
+        println!("port      {}", self.port);
+        println!("board     {}", self.board);
+        println!("model     {} ({}), {}", self.model, self.dtype, self.fingerprint);
+        println!("input     {height}x{width}x{channels}, {low} to {high}");
+        if let (Some(scale), Some(zero_point)) = (self.scale, self.zero_point) {
+            println!("grid      {scale} * (integer - {zero_point})");
+        }
+        println!("classes   {}", self.classes);
+        println!("can       {}", self.abilities.join(", "));
+        println!(
+            "memory    {} elements for jobs; {} bytes of elements in a message",
+            self.memory_elements, self.chunk_bytes
+        );
+        println!("counts    {}", self.unit);
+        println!("protocol  {}", self.protocol);
+    }
 }
 
 /// What the board reads in one image.
@@ -188,20 +197,26 @@ pub(super) fn classify(session: &Session<'_>, arguments: &ClassifyOptions) -> Re
     if arguments.json {
         return print_json(json::DEVICE_CLASSIFY, &readings);
     }
-    println!("{}  model {}  {}", readings.board, readings.model, data.name);
-    println!("image  class  confidence  {:>12}", readings.unit);
-    for image in &readings.images {
-        let wrong = match image.label {
-            Some(label) if usize::from(label) != image.class => format!("  wrong: {label}"),
-            _ => String::new(),
-        };
-        let confidence = percent(f64::from(image.confidence));
-        println!("{:>5}  {:>5}  {confidence:>10}  {:>12}{wrong}", image.index, image.class, image.ticks);
-    }
-    if let Some(accuracy) = readings.accuracy {
-        println!("accuracy {}  ({} of {})", percent(accuracy.fraction), accuracy.count, accuracy.of);
-    }
+    readings.print(&data.name);
     Ok(())
+}
+
+impl Readings {
+    fn print(&self, data: &str) {
+        println!("{}  model {}  {data}", self.board, self.model);
+        println!("image  class  confidence  {:>12}", self.unit);
+        for image in &self.images {
+            let wrong = match image.label {
+                Some(label) if usize::from(label) != image.class => format!("  wrong: {label}"),
+                _ => String::new(),
+            };
+            let confidence = percent(f64::from(image.confidence));
+            println!("{:>5}  {:>5}  {confidence:>10}  {:>12}{wrong}", image.index, image.class, image.ticks);
+        }
+        if let Some(accuracy) = self.accuracy {
+            println!("accuracy {}  ({} of {})", percent(accuracy.fraction), accuracy.count, accuracy.of);
+        }
+    }
 }
 
 /// What the board's attack did to one image.
@@ -232,8 +247,7 @@ struct Attacks {
 pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result<()> {
     arguments.attack.check()?;
     let mut device = session.device()?;
-    let info = device.client.info().clone();
-    let input = info.input;
+    let DeviceInfo { board, model, input, unit, .. } = device.client.info().clone();
     let eps = arguments.eps.of("--eps", &input)?;
     let attack = arguments.attack.attack(arguments.images.data.seed, &input)?;
     let data = arguments.images.load(&input)?.labelled()?;
@@ -245,7 +259,7 @@ pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result
         let index = data.places[i];
         let (_, (done, cost)) = device.attack(attack.at_place(eps, index), (data.image(i), label))?;
         let Done::Attack { before, after, zero_gradient_steps, largest_change, target } = done else {
-            return Err(DeviceError::Nonsense { port: device.client.port() }).context("attack");
+            return Err(DeviceError::Nonsense { port: device.client.port() }.into());
         };
         images.push(Attacked {
             index,
@@ -263,18 +277,24 @@ pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result
     }
     bar.finish_and_clear();
     let attack = describe(attack);
-    let report = Attacks { board: info.board, model: info.model, attack, eps, unit: unit_name(info.unit), images };
+    let report = Attacks { board, model, attack, eps, unit: unit_name(unit), images };
     if arguments.json {
         return print_json(json::DEVICE_ATTACK, &report);
     }
-    println!("{}  model {}  {}  eps {}  {}", report.board, report.model, report.attack, input.shown(eps), data.name);
-    println!("image  label  before  after  confidence  {:>12}  stack", report.unit);
-    for image in &report.images {
-        let confidence = percent(f64::from(image.confidence));
-        println!(
-            "{:>5}  {:>5}  {:>6}  {:>5}  {confidence:>10}  {:>12}  {:>5}",
-            image.index, image.label, image.before, image.after, image.ticks, image.stack_bytes
-        );
-    }
+    report.print(&input.shown(eps), &data.name);
     Ok(())
+}
+
+impl Attacks {
+    fn print(&self, eps: &str, data: &str) {
+        println!("{}  model {}  {}  eps {eps}  {data}", self.board, self.model, self.attack);
+        println!("image  label  before  after  confidence  {:>12}  stack", self.unit);
+        for image in &self.images {
+            let confidence = percent(f64::from(image.confidence));
+            println!(
+                "{:>5}  {:>5}  {:>6}  {:>5}  {confidence:>10}  {:>12}  {:>5}",
+                image.index, image.label, image.before, image.after, image.ticks, image.stack_bytes
+            );
+        }
+    }
 }

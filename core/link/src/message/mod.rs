@@ -3,12 +3,20 @@
 //! Messages are written with [postcard](https://postcard.jamesmunns.com/wire-format): a variant by its number, integers of more
 //! than 8 bits by 7 bits at a time, lengths in front of bytes. So the order of variants and fields is the protocol; a new one goes
 //! to the end.
+//!
+//! `info.rs` is what a board says of itself, `done.rs` what came of a job, `fault.rs` why something was not done.
 
-use midge_core::Error;
+mod done;
+mod fault;
+mod info;
+
 use serde::{Deserialize, Serialize};
 
 use crate::attack::{Attack, Loss};
-use crate::frame::{MESSAGE, VERSION};
+use crate::frame::MESSAGE;
+pub use done::{Cost, Done, Prediction};
+pub use fault::{Fault, Refusal};
+pub use info::{Ability, ElementType, Grid, Info, Unit};
 
 /// Most bytes of an image, a gradient or logits in one message.
 pub const CHUNK: usize = MESSAGE - 7;
@@ -107,83 +115,6 @@ pub enum Response<'a> {
     Fault(Fault),
 }
 
-/// A board and its model.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Info<'a> {
-    /// Name of the board, at most 40 bytes.
-    pub board: &'a str,
-    /// Name of the model, at most 40 bytes.
-    pub model: &'a str,
-    /// The checksum of the model's file, at most 40 bytes.
-    pub fingerprint: &'a str,
-    /// The type of the weights.
-    pub element: ElementType,
-    /// Height, width and channels of an image.
-    pub shape: [u16; 3],
-    /// Number of classes.
-    pub classes: u16,
-    /// The smallest and the largest pixel.
-    pub range: [f32; 2],
-    /// Where the pixels of a model of integers lie.
-    pub grid: Option<Grid>,
-    /// What it can do beside [`Request::Classify`] and [`Request::Logits`]: the sum of some [`Ability`].
-    pub abilities: u8,
-    /// Most bytes of elements in one message, at most [`CHUNK`].
-    pub chunk: u8,
-    /// Most elements of the memory for jobs.
-    pub memory: u32,
-    /// What [`Cost::ticks`] counts.
-    pub unit: Unit,
-}
-
-/// One bit of [`Info::abilities`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ability {
-    /// [`Request::Gradient`].
-    Gradient = 1,
-    /// [`Request::Attack`].
-    Attack = 2,
-    /// [`Request::Camera`].
-    Camera = 4,
-}
-
-impl Info<'_> {
-    /// Whether the board can do something.
-    pub fn can(&self, ability: Ability) -> bool {
-        self.abilities & ability as u8 != 0
-    }
-}
-
-/// The type of a model's weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "their names say it")]
-pub enum ElementType {
-    F32,
-    F16,
-    I8,
-}
-
-/// Real numbers that bytes stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Grid {
-    /// From one byte to the next.
-    pub scale: f32,
-    /// The byte that stands for 0.
-    pub zero_point: i32,
-}
-
-impl From<midge_core::Grid> for Grid {
-    fn from(midge_core::Grid { scale, zero_point }: midge_core::Grid) -> Self {
-        Self { scale, zero_point }
-    }
-}
-
-impl From<Grid> for midge_core::Grid {
-    fn from(Grid { scale, zero_point }: Grid) -> Self {
-        Self { scale, zero_point }
-    }
-}
-
 /// How an element is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encoding {
@@ -214,197 +145,6 @@ pub enum Part {
     Image,
 }
 
-/// What counts as a tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unit {
-    /// Of an emulated processor.
-    Instructions,
-    /// Of the processor's clock.
-    Cycles,
-    /// Of a board that has no counter of cycles.
-    Microseconds,
-}
-
-/// What a job took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Cost {
-    /// In the board's [`Unit`].
-    pub ticks: u64,
-    /// Most bytes of stack.
-    pub stack: u32,
-}
-
-/// What a model makes of an image in an attack.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Prediction {
-    /// The class.
-    pub class: u16,
-    /// Its probability.
-    pub confidence: f32,
-    /// The attack's loss.
-    pub loss: f32,
-}
-
-/// What came of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Done {
-    /// Of [`Request::Classify`].
-    Class {
-        /// The class.
-        class: u16,
-        /// Its probability.
-        confidence: f32,
-    },
-    /// [`Part::Logits`] can be read.
-    Logits,
-    /// [`Part::Image`] is the gradient, and the logits can be read.
-    Gradient {
-        /// The loss.
-        loss: f32,
-    },
-    /// [`Part::Image`] is the adversarial image.
-    Attack {
-        /// Of the clean image.
-        before: Prediction,
-        /// Of the adversarial image.
-        after: Prediction,
-        /// Steps whose gradient was exactly zero.
-        zero_gradient_steps: u32,
-        /// Largest change of a pixel.
-        largest_change: f32,
-        /// The class to reach.
-        target: Option<u16>,
-    },
-    /// [`Part::Image`] is the picture.
-    Picture,
-}
-
-/// Why a request was not met.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Fault {
-    /// A frame arrived damaged; the number of the answer is 0, as nobody knows what it belonged to.
-    Damaged,
-    /// The version of the frame is another one.
-    Version {
-        /// What the board speaks.
-        spoken: u8,
-    },
-    /// The message has no meaning, or asks for what the board cannot do.
-    Unknown,
-    /// A job runs.
-    Busy {
-        /// Input gradients done.
-        done: u32,
-        /// Input gradients at most.
-        of: u32,
-    },
-    /// More than there is room for: elements of an image or of the memory, or bytes of a frame.
-    TooLarge {
-        /// The most that there is room for.
-        most: u32,
-    },
-    /// Elements would be left out.
-    Gap {
-        /// So many are there.
-        filled: u32,
-    },
-    /// Not all elements of the image are there.
-    NoImage {
-        /// So many are there.
-        filled: u32,
-    },
-    /// No job has left such a result.
-    NoResult,
-    /// The model refuses image or options.
-    Refused(Refusal),
-}
-
-/// Why the model refused.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Refusal {
-    /// A pixel outside the model's range, or NaN.
-    Pixel {
-        /// Its number.
-        index: u32,
-        /// Its value.
-        value: f32,
-    },
-    /// A class that the model does not have.
-    Class {
-        /// The class.
-        class: u16,
-    },
-    /// A parameter that is negative, infinite, NaN or out of its range.
-    Option {
-        /// Its value.
-        value: f32,
-    },
-    /// No step.
-    NoSteps,
-    /// No start.
-    NoRestarts,
-    /// The target is the label.
-    TargetIsLabel,
-    /// Logits or gradient overflowed.
-    NotFinite,
-    /// Anything else.
-    Other,
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::Refused(match error {
-            Error::Length { expected, .. } => return Self::TooLarge { most: saturated(expected) },
-            Error::Pixel { index, value } => Refusal::Pixel { index: saturated(index), value },
-            Error::Class { class, .. } => Refusal::Class { class: u16::try_from(class).unwrap_or(u16::MAX) },
-            Error::Option { value, .. } | Error::Range { value, .. } => Refusal::Option { value },
-            Error::NoSteps => Refusal::NoSteps,
-            Error::NoRestarts => Refusal::NoRestarts,
-            Error::TargetIsLabel { .. } => Refusal::TargetIsLabel,
-            Error::NotFinite { .. } => Refusal::NotFinite,
-            _ => Refusal::Other,
-        })
-    }
-}
-
-pub(crate) fn saturated(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-impl core::fmt::Display for Fault {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Damaged => f.write_str("a damaged frame"),
-            Self::Version { spoken } => {
-                write!(f, "the board speaks version {spoken} of the protocol: expected version {VERSION}")
-            }
-            Self::Unknown => f.write_str("the board cannot do that, or does not understand it"),
-            Self::Busy { done, of } => write!(f, "the board is busy with another job, {done} of {of} gradients done"),
-            Self::TooLarge { most } => write!(f, "too large for the board: expected at most {most}"),
-            Self::Gap { filled } | Self::NoImage { filled } => {
-                write!(f, "the board has only {filled} elements of the image")
-            }
-            Self::NoResult => f.write_str("the board has no such result"),
-            Self::Refused(refusal) => refusal.fmt(f),
-        }
-    }
-}
-
-impl core::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Pixel { index, value } => write!(f, "pixel {index} is {value}: expected one in the model's range"),
-            Self::Class { class } => write!(f, "class {class} is none of the model's"),
-            Self::Option { value } => write!(f, "an option is {value}, which is out of its range"),
-            Self::NoSteps => f.write_str("an attack needs at least one step"),
-            Self::NoRestarts => f.write_str("an attack needs at least one start"),
-            Self::TargetIsLabel => f.write_str("the target class is the true class"),
-            Self::NotFinite => f.write_str("logits or gradient overflowed: infinite or NaN"),
-            Self::Other => f.write_str("the model refused"),
-        }
-    }
-}
-
 /// The options of [`midge_core::camera::Camera`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is described there")]
@@ -431,6 +171,11 @@ impl From<midge_core::camera::Camera> for Camera {
         let midge_core::camera::Camera { gamma, rotation, down, right, blur, brightness, noise, eight_bit } = camera;
         Self { gamma, rotation, down, right, blur, brightness, noise, eight_bit }
     }
+}
+
+/// A number as messages have it.
+pub(crate) fn saturated(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Reads a [`Request`] or a [`Response`]; nothing if the bytes are none, or more than one.

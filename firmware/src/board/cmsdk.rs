@@ -1,4 +1,33 @@
-//! A UART of Arm's CMSDK, as on the MPS2 boards: one byte of buffer in each direction.
+//! What Arm's CMSDK brings to the MPS2 boards: a timer, and a UART with one byte of buffer in each direction.
+
+/// A timer that counts down from its reload value with 32 bits, `HZ` times a second: SysTick has only 24.
+pub(super) struct Timer<const ADDRESS: usize, const HZ: u32>;
+
+impl<const ADDRESS: usize, const HZ: u32> Timer<ADDRESS, HZ> {
+    const CONTROL: *mut u32 = ADDRESS as *mut u32;
+    const VALUE: *mut u32 = (ADDRESS + 4) as *mut u32;
+    const RELOAD: *mut u32 = (ADDRESS + 8) as *mut u32;
+
+    /// Starts it from its largest value.
+    pub(super) fn start() {
+        // SAFETY: registers of this machine's timer 0, which nothing else uses; it raises no interrupt.
+        unsafe {
+            Self::RELOAD.write_volatile(u32::MAX);
+            Self::VALUE.write_volatile(u32::MAX);
+            Self::CONTROL.write_volatile(1);
+        }
+    }
+
+    pub(super) fn value() -> u32 {
+        // SAFETY: as above.
+        unsafe { Self::VALUE.read_volatile() }
+    }
+
+    /// Nanoseconds of the emulator's clock between two values.
+    pub(super) fn between(start: u32, end: u32) -> u64 {
+        u64::from(start.wrapping_sub(end)) * u64::from(1_000_000_000 / HZ)
+    }
+}
 
 const DATA: usize = 0x0;
 const STATE: usize = 0x4;
