@@ -45,9 +45,13 @@ macro_rules! float {
         impl OnDevice for $weights {
             type Pixel = f32;
 
+            #[inline(always)]
+
             fn pixel(_: &Model<'_, Self>, x: f32) -> f32 {
                 x
             }
+
+            #[inline(always)]
 
             fn logits<'b>(
                 model: &Model<'_, Self>,
@@ -56,6 +60,8 @@ macro_rules! float {
             ) -> Result<&'b mut [f32], Error> {
                 model.logits(image, buffer)
             }
+
+            #[inline(always)]
 
             fn attack(
                 attack: &impl Attack,
@@ -67,9 +73,13 @@ macro_rules! float {
                 attack.attack(model, image, label, adversarial, buffer)
             }
 
+            #[inline(always)]
+
             fn buffer_len(attack: &impl Attack, model: &Model<'_, Self>) -> usize {
                 attack.buffer_len(model)
             }
+
+            #[inline(always)]
 
             fn perturb(
                 attack: &Fgsm,
@@ -92,13 +102,19 @@ float!(Chain<f16>);
 impl OnDevice for i8 {
     type Pixel = i8;
 
+    #[inline(always)]
+
     fn pixel(model: &Model<'_, Self>, x: f32) -> i8 {
         model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 }).round(x)
     }
 
+    #[inline(always)]
+
     fn logits<'b>(model: &Model<'_, Self>, image: &[i8], buffer: &'b mut [f32]) -> Result<&'b mut [f32], Error> {
         model.logits_of_integers(image, buffer)
     }
+
+    #[inline(always)]
 
     fn attack(
         attack: &impl Attack,
@@ -110,9 +126,13 @@ impl OnDevice for i8 {
         attack.attack_integers(model, image, label, adversarial, buffer)
     }
 
+    #[inline(always)]
+
     fn buffer_len(attack: &impl Attack, model: &Model<'_, Self>) -> usize {
         attack.integers_buffer_len(model)
     }
+
+    #[inline(always)]
 
     fn perturb(
         attack: &Fgsm,

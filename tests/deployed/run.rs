@@ -1,5 +1,6 @@
 //! What midge computes with real files of integers against what TFLite Micro computed: bit for bit.
 
+use midge_core::attack::{AnyAttack, Attack, Bim, Fgsm};
 use midge_core::batch::Batch;
 use midge_core::{Level, Model};
 use midge_trainer::export::int8_tflite;
@@ -147,5 +148,53 @@ fn float_files_say_what_their_integer_twins_say() {
         }
         println!("{name}: {same} of {all} the same");
         assert!(20 * same >= 19 * all, "{name}: {same} of {all}");
+    }
+}
+
+/// The gradient in integers, which devices compute, against that in real numbers, on real images; and how many images an attack on each
+/// leaves right.
+#[test]
+#[ignore = "needs MIDGE_DEPLOYED"]
+fn gradients_in_integers_are_those_in_real_numbers() {
+    for (name, file) in [("kws", "kws_dscnn_int8"), ("sww", "sww_conv1d_int8"), ("mnist_cnn", "mnist_cnn_int8")] {
+        let reference = reference(name);
+        let reference = SafeTensors::deserialize(&reference).unwrap();
+        let images = bytes(&reference, "input_int8").unwrap();
+        let weights = int8_network(&read(&model(file)).unwrap(), None).unwrap();
+        let mut memory = vec![0.0; Model::<i8>::transposed_len(&weights.network)];
+        let stored = weights.model().unwrap();
+        let prepared = weights.model().unwrap().with_transposed(Level::detect(), &mut memory).unwrap();
+        let grid = stored.grid().unwrap();
+        let mut buffer = vec![f32::NAN; prepared.attack_len().max(stored.attack_len())];
+        let (mut worst, mut signs, mut pixels) = (0f32, 0, 0);
+        let mut right = [[0; 2]; 3];
+        for image in images.chunks(weights.network.input().len()).take(100) {
+            let real: Vec<f32> = image.iter().map(|byte| grid.value(*byte)).collect();
+            let class = stored.classify_integers(image, &mut buffer).unwrap().class;
+            let expected = prepared.input_gradient(&real, class, &mut buffer).unwrap().gradient.to_vec();
+            let found = stored.input_gradient(&real, class, &mut buffer).unwrap().gradient;
+            let largest = expected.iter().fold(0.0, |largest: f32, g| largest.max(g.abs()));
+            for (g, expected) in found.iter().zip(&expected) {
+                worst = worst.max((g - expected).abs() / largest);
+                signs += usize::from((*g > 0.0) != (*expected > 0.0));
+                pixels += 1;
+            }
+            let eps = |steps: f32| steps * grid.scale;
+            let attacks: [AnyAttack; 3] =
+                [Fgsm { eps: eps(1.0) }.into(), Fgsm { eps: eps(2.0) }.into(), Bim::new(eps(2.0)).into()];
+            for (attack, right) in attacks.iter().zip(&mut right) {
+                let mut out = vec![0; image.len()];
+                let after = attack.attack_integers(&stored, image, class, &mut out, &mut buffer).unwrap().after;
+                right[0] += usize::from(after.class == class);
+                let mut out = vec![0.0; image.len()];
+                let after = attack.attack(&prepared, &real, class, &mut out, &mut buffer).unwrap().after;
+                right[1] += usize::from(after.class == class);
+            }
+        }
+        println!(
+            "{file}: {worst:.1e} of the largest, {signs} of {pixels} signs differ; FGSM 1 and 2 steps, BIM 2: {right:?}"
+        );
+        assert!(worst < 2e-3 && 500 * signs < pixels, "{file}");
+        assert!(right.iter().all(|[integers, real]| integers.abs_diff(*real) <= 2), "{file}: {right:?}");
     }
 }

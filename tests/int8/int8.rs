@@ -168,14 +168,18 @@ fn integers_are_attacked_like_real_numbers() {
                 pgd(3).into(),
             ];
             for attack in attacks {
-                let (mut found, mut buffer) = (vec![0; bytes.len()], vec![f32::NAN; attack.integers_buffer_len(&model)]);
+                let (mut found, mut buffer) =
+                    (vec![0; bytes.len()], vec![f32::NAN; attack.integers_buffer_len(&model)]);
                 let outcome = attack.attack_integers(&model, &bytes, 0, &mut found, &mut buffer).unwrap();
                 let changes = found.iter().zip(&bytes).map(|(x, clean)| (i32::from(*x) - i32::from(*clean)).abs());
                 let largest = changes.max().unwrap();
                 assert!(largest as f32 <= steps, "{text}, {}: {largest} of {steps}", attack.name());
                 assert_eq!(outcome.largest_change, largest as f32 * grid.scale);
                 let seen = model.classify_integers(&found, &mut buffer).unwrap();
-                assert_eq!((outcome.after.class, outcome.after.confidence), (seen.class, seen.probabilities[seen.class]));
+                assert_eq!(
+                    (outcome.after.class, outcome.after.confidence),
+                    (seen.class, seen.probabilities[seen.class])
+                );
                 let expected = real(&attack, eps);
                 if attack.name() == "FGSM" || attack.name() == "OTCM" {
                     assert_eq!(found, expected, "{text}, {}, {steps}", attack.name());

@@ -6,9 +6,9 @@
 //! Goodfellow, Shlens, Szegedy: Explaining and Harnessing Adversarial Examples, ICLR 2015, section 4.
 
 use super::goal::Goal;
-use super::{Attack, integers};
 use super::quantize::to_grid;
 use super::step::Step;
+use super::{Attack, integers};
 use crate::error::{Error, check_len};
 use crate::loss::Loss;
 use crate::model::Model;

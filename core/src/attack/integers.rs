@@ -119,7 +119,8 @@ impl IntegerWalk<'_, '_, '_, '_> {
     /// All steps from where the walk stands. `kept` has two images for an attack with momentum.
     fn steps(&mut self, kept: &mut [f32]) {
         // In units of the change.
-        let units = (self.step.signed_alpha(self.goal) / self.step.eps * UNITS as f32).clamp(-2.0 * UNITS as f32, 2.0 * UNITS as f32);
+        let units = (self.step.signed_alpha(self.goal) / self.step.eps * UNITS as f32)
+            .clamp(-2.0 * UNITS as f32, 2.0 * UNITS as f32);
         let rounded = (units + if units < 0.0 { -0.5 } else { 0.5 }) as i32;
         // The smallest step there is, for one that is smaller.
         let units = if rounded == 0 { i32::from(units > 0.0) - i32::from(units < 0.0) } else { rounded };

@@ -72,7 +72,10 @@ mod tests {
                 for change in [-120, -119, -60, -1, 0, 1, 40, 120] {
                     let (pixel, exact) = (unit.pixel(clean, change), f32::from(change) / 120.0 * eps.min(128.0) / 0.5);
                     let moved = f32::from(pixel) - f32::from(clean);
-                    assert!(moved.abs() * 0.5 <= eps && (moved == 0.0 || moved * exact > 0.0), "{eps} {clean} {change}");
+                    assert!(
+                        moved.abs() * 0.5 <= eps && (moved == 0.0 || moved * exact > 0.0),
+                        "{eps} {clean} {change}"
+                    );
                     let is_clipped = [i8::MIN, i8::MAX].contains(&pixel);
                     assert!(is_clipped || (moved - exact).abs() <= 1.0, "{eps} {clean} {change}: {moved} {exact}");
                 }
