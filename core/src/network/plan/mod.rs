@@ -13,6 +13,7 @@
 //! A stage is named by its first layer, whose weights it uses. A layer that fits no stage before it opens one: a ReLU at the
 //! start, a second pooling, a pooling without a convolution. Such a stage passes its input through a kernel of one element.
 
+mod bits;
 mod int8;
 mod lengths;
 mod maps;
