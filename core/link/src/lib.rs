@@ -1,10 +1,10 @@
 //! The line between a board that runs midge and the host that tests it. `docs/device-protocol.md` describes what goes over it.
 //!
 //! ```text
-//! host                                             board
-//! Request --message.rs--> bytes --frame.rs--> | --frame.rs--> bytes --message.rs--> Request
-//!                                             |                                        |  service
-//! Response <------------- bytes <------------ | <------------ bytes <--------------- Response
+//! host                                         board
+//! Request --message--> bytes --frame.rs-->  |  --frame.rs--> bytes --message--> Request
+//!                                           |                                      | service
+//! Response <-------- the same way <-------  |  <-------- the same way <-------- Response
 //! ```
 //! `frame` makes frames of messages and finds them again among noise; `message` says what both sides can say, `attack` how an
 //! attack is written down; `service` is the board's side, from bytes to answers, over any [`service::Board`] and any model.

@@ -284,11 +284,11 @@ impl Client {
     fn reopen(&mut self, source: io::Error, deadline: Instant) -> Result<(), DeviceError> {
         self.pending.clear();
         self.decoder = Decoder::new();
-        while self.line.reopen().is_err() {
+        while let Err(error) = self.line.reopen() {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(DeviceError::Stopped);
             }
-            if Instant::now() >= deadline {
+            if error.kind() == io::ErrorKind::Unsupported || Instant::now() >= deadline {
                 return Err(DeviceError::Line { port: self.port(), source });
             }
             std::thread::sleep(SLICE);

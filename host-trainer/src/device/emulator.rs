@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::line::{Line, Tcp, closed};
+use super::line::{Line, Tcp};
 use crate::output::{Verbosity, verbosity};
 
 /// A board that QEMU emulates.
@@ -42,6 +42,9 @@ pub const BOARDS: [Board; 4] = [
 
 /// The model that the firmware has where nobody names one.
 const FIRMWARES_OWN: &str = "plain";
+
+/// The emulator, and the package that it is in.
+const QEMU: &str = "qemu-system-arm";
 
 /// How long QEMU may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -98,16 +101,18 @@ impl Board {
     /// # Errors
     /// If QEMU does not start.
     pub fn start(self, program: &Path) -> Result<Emulator> {
+        // Behind the shell of `watched` nobody would see that it is missing.
+        let probe = Command::new(QEMU).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
+        probe.with_context(|| format!("{QEMU} does not start; is the package {QEMU} installed?"))?;
         let listener = TcpListener::bind("127.0.0.1:0").context("no port for the emulator's line")?;
         let line = format!("tcp:{}", listener.local_addr()?);
         let folder = tempfile::tempdir().context("no temporary folder")?;
-        let mut command = watched("qemu-system-arm");
+        let mut command = watched(QEMU);
         command.args(["-machine", self.name, "-cpu", self.cpu, "-nographic", "-monitor", "none", "-serial", &line]);
         // One nanosecond for each instruction: timers count them.
         command.args(["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel"]);
         command.arg(program).current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::null());
-        let child =
-            command.spawn().context("qemu-system-arm does not start; is the package qemu-system-arm installed?")?;
+        let child = command.spawn().context("the shell that watches the emulator does not start")?;
         let mut process = Process { child, _folder: folder };
         let stream = process.accept(&listener)?;
         let line = Tcp::connected(format!("emulator {}", self.name), stream)?;
@@ -163,14 +168,11 @@ impl Process {
                 Err(error) => return Err(error).context("the emulator's line"),
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("qemu-system-arm ended ({status}); is the package qemu-system-arm installed?");
+                bail!("{QEMU} ended ({status})");
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        bail!(
-            "qemu-system-arm did not start within {} seconds; is the package qemu-system-arm installed?",
-            START.as_secs()
-        )
+        bail!("{QEMU} did not open the board's line within {} seconds", START.as_secs())
     }
 }
 
@@ -212,6 +214,7 @@ impl Line for Emulator {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        Err(closed())
+        // What has ended stays so.
+        Err(ErrorKind::Unsupported.into())
     }
 }

@@ -24,7 +24,7 @@ pub trait Line: Send {
     /// Opens the line again after it was down.
     ///
     /// # Errors
-    /// If it is still down.
+    /// If it is still down; [`ErrorKind::Unsupported`] if it will never be there again.
     fn reopen(&mut self) -> io::Result<()>;
 }
 
