@@ -1,6 +1,6 @@
 //! What a spatial stage of integers keeps, in bytes and words.
 
-use super::spatial::{Operation, Spatial, max};
+use super::spatial::{Operation, Spatial, WAITS, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;
 
@@ -12,6 +12,12 @@ pub(crate) const FILTERS: usize = 64;
 const UNPACKED: usize = 192;
 
 impl Spatial {
+    /// Whether it waits for its whole input.
+    #[inline(always)]
+    pub(super) const fn waits(&self) -> bool {
+        self.layer & WAITS != 0
+    }
+
     /// Bytes of all rows that it keeps, which have no bits beside them.
     pub(super) const fn int8_rows_len(&self) -> usize {
         self.values_len(self.input_slots()).saturating_add(self.skip_slots() * self.int8_own_row_len())
@@ -116,4 +122,20 @@ impl Int8Backward {
     pub(super) const fn len(&self) -> usize {
         self.states + self.image_rows + self.flat + self.sums + GRADIENT_TERMS
     }
+}
+
+/// Bytes of all rows and maps of the first `count` of `stages` that are there at the same time.
+pub(super) const fn rows_len(stages: &[Stage], count: usize) -> usize {
+    let (mut largest, mut segment, mut i) = (0, 0, 0);
+    while i < count && i < stages.len() {
+        if let Stage::Spatial(stage) = &stages[i] {
+            segment += stage.int8_rows_len() as u64;
+            largest = if largest > segment { largest } else { segment };
+            if stage.waits() {
+                segment = stage.int8_rows_len() as u64;
+            }
+        }
+        i += 1;
+    }
+    largest as usize
 }

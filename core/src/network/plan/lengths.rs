@@ -15,8 +15,7 @@
 //! ```
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
-use super::int8::Int8Backward;
-use super::maps::rows_len;
+use super::int8::{Int8Backward, rows_len};
 use super::spatial::{Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;

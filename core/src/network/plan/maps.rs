@@ -13,10 +13,12 @@
 //! ```
 //! The cuts are those that make the largest of these the smallest.
 
+use super::lengths::Lengths;
 use super::schedule::is_linear;
 use super::spatial::{Operation, Spatial, WAITS};
 use super::stage::Stage;
 use super::stages::{MAX_STAGES, Stages};
+use crate::network::shape::Shape;
 
 /// Bytes of the rows of a stage and of its whole input, which is 0 where it cannot wait for that.
 #[derive(Clone, Copy)]
@@ -29,7 +31,7 @@ struct Room {
 const NONE: usize = MAX_STAGES;
 
 /// Cuts the first `count` of `stages` into segments.
-pub(super) const fn cut(stages: &mut [Stage; MAX_STAGES], count: usize) {
+const fn cut(stages: &mut [Stage; MAX_STAGES], count: usize) {
     if !is_linear(stages, count) {
         return;
     }
@@ -99,23 +101,15 @@ const fn cuts(rooms: &[Room; MAX_STAGES], count: usize) -> [bool; MAX_STAGES] {
     cuts
 }
 
-/// Bytes of all rows and maps of the first `count` of `stages` that are there at the same time.
-pub(super) const fn rows_len(stages: &[Stage], count: usize) -> usize {
-    let (mut largest, mut segment, mut i) = (0, 0, 0);
-    while i < count && i < stages.len() {
-        if let Stage::Spatial(stage) = &stages[i] {
-            segment += stage.int8_rows_len() as u64;
-            largest = larger(largest, segment);
-            if stage.waits() {
-                segment = stage.int8_rows_len() as u64;
-            }
-        }
-        i += 1;
-    }
-    largest as usize
-}
-
 impl Stages {
+    /// With the buffers of a network of integers of 8 bits, on images of shape `input`.
+    pub(crate) const fn int8(self, input: Shape) -> Self {
+        let mut stages = self.stages;
+        cut(&mut stages, self.spatial);
+        let lengths = Lengths::of(input, &stages, (self.count, self.spatial), true);
+        Self { stages, is_int8: true, is_chain: false, lengths, ..self }
+    }
+
     /// Where the rows of each spatial stage of a network of integers start, in bytes.
     pub(crate) fn row_starts(&self) -> impl Iterator<Item = usize> + '_ {
         let total = 4 * self.lengths().forward_rows;
@@ -154,12 +148,6 @@ impl Spatial {
         self.slots[0] = self.padded_height() as u8;
     }
 
-    /// Whether it waits for its whole input.
-    #[inline(always)]
-    const fn waits(&self) -> bool {
-        self.layer & WAITS != 0
-    }
-
     /// Padded input rows that have to be there for output row `row`.
     #[inline(always)]
     pub(crate) const fn rows_before(&self, row: usize) -> usize {
@@ -171,6 +159,7 @@ impl Spatial {
 mod tests {
     use std::vec::Vec;
 
+    use super::super::int8::rows_len;
     use super::*;
     use crate::network::Network;
 

@@ -1,10 +1,8 @@
 //! The stages of a network and where each one's part of a buffer lies.
 
 use super::lengths::Lengths;
-use super::maps::cut;
 use super::spatial::Spatial;
 use super::stage::{DenseStage, Stage};
-use crate::network::shape::Shape;
 use crate::span::{reach, span, split};
 
 /// Most stages of a network.
@@ -78,14 +76,6 @@ impl Stages {
     /// Whether the buffers are those of a network of integers of 8 bits.
     pub(crate) const fn is_int8(&self) -> bool {
         self.is_int8
-    }
-
-    /// With the buffers of a network of integers of 8 bits, on images of shape `input`.
-    pub(crate) const fn int8(self, input: Shape) -> Self {
-        let mut stages = self.stages;
-        cut(&mut stages, self.spatial);
-        let lengths = Lengths::of(input, &stages, (self.count, self.spatial), true);
-        Self { stages, is_int8: true, is_chain: false, lengths, ..self }
     }
 
     /// Whether stage `index` begins with the layer of the next one: it passes on what that one averages, and has its tensors.

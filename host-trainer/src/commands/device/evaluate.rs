@@ -12,12 +12,12 @@ use super::super::eps::{self, Eps};
 use super::super::exit::CheckFailed;
 use super::super::{ModelName, json, percent, print_json};
 use super::evaluate_file::{self, Identity};
-use super::{ImageArguments, Session};
+use super::session::{ImageArguments, Session};
 use crate::any_weights::AnyWeights;
 use crate::device::evaluation::{Host, Measured, Plan, measure};
 use crate::device::farm::{Ended, share};
 use crate::device::table::{Table, count};
-use crate::device::{Device, DeviceInfo};
+use crate::device::Device;
 use crate::evaluation::Share;
 use crate::evaluation::classifier::Classifier as _;
 use crate::files::check_writable;
@@ -112,7 +112,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         let report = Report {
             board: &info.board,
             model: &info.model,
-            dtype: super::element_name(info.element),
+            dtype: super::session::element_name(info.element),
             fingerprint: &info.fingerprint,
             attack: describe(attack),
             eps,
@@ -300,9 +300,4 @@ fn print(report: &Report<'_>, eps: &str) {
     for cost in &table.costs {
         println!("{:<8} {} {}, {} bytes of stack", cost.job, cost.ticks, cost.unit, cost.stack_bytes);
     }
-}
-
-/// For [`Identity`]: what the board is, in a word.
-pub(super) fn named(info: &DeviceInfo) -> String {
-    format!("{} {}", info.model, info.fingerprint)
 }

@@ -25,7 +25,7 @@ impl Identity {
         let checksums: Result<Vec<String>> = hosts.iter().map(|host| host.model.checksum()).collect();
         Ok(Self(BTreeMap::from([
             ("board", info.board.clone()),
-            ("model", super::evaluate::named(info)),
+            ("model", format!("{} {}", info.model, info.fingerprint)),
             ("hosts", checksums?.join(" ")),
             ("attack", attack),
             ("attack.seed", plan.attack.seed.to_string()),

@@ -2,42 +2,20 @@
 
 mod evaluate;
 mod evaluate_file;
+mod session;
 mod show;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use midge_link::ElementType;
+use anyhow::Result;
 
-use super::{DataArguments, ModelName, from_one};
-use crate::any_weights::AnyWeights;
-use crate::bundled;
-use crate::data::{Input, Loaded, Part, Split};
-use crate::device::emulator::{BOARDS, Board};
-use crate::device::line::Line;
-use crate::device::{Client, Device, DeviceInfo, port};
-use crate::evaluation::classifier::Classifier as _;
+use session::{BoardArguments, Session};
 
 #[derive(Debug, clap::Args)]
 #[command(subcommand_precedence_over_arg = true)]
 pub(crate) struct Arguments {
-    /// Where the board is: a serial line such as /dev/ttyACM0, or tcp:HOST:PORT; evaluate shares images out among several
-    #[arg(value_name = "PORT")]
-    ports: Vec<String>,
-    /// Build the firmware, start QEMU with it, and end it again: mps2-an386 (Cortex-M4F), mps2-an500 (M7), mps2-an505 (M33), or
-    /// netduinoplus2 (M4F with 1 MB of flash)
-    #[arg(long, value_name = "BOARD", num_args = 0..=1, default_missing_value = "mps2-an386", value_parser = board)]
-    emulator: Option<Board>,
-    /// The model that is on the board: a file of midge's or a .tflite file, or the name of a bundled model [default: the bundled
-    /// one that the board says; in the emulator plain, or plain-int8 on netduinoplus2]
-    #[arg(long, value_name = "MODEL", global = true)]
-    model: Option<ModelName>,
-    /// Silence after which a board is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, global = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    timeout: u64,
+    #[command(flatten)]
+    boards: BoardArguments,
     #[command(subcommand)]
     action: Action,
 }
@@ -56,142 +34,17 @@ enum Action {
     Evaluate(Box<evaluate::Arguments>),
 }
 
-fn board(name: &str) -> Result<Board, String> {
-    let names = BOARDS.map(|board| board.name);
-    Board::named(name).ok_or_else(|| format!("expected one of the emulated boards {}", names.join(", ")))
-}
-
-/// Which images a board is shown.
-#[derive(Debug, Clone, clap::Args)]
-struct ImageArguments {
-    #[command(flatten)]
-    data: DataArguments,
-    /// First image of the test set
-    #[arg(long, default_value_t = 0, value_name = "I")]
-    offset: usize,
-    /// Number of images [default: all]
-    #[arg(long, value_name = "N", value_parser = from_one)]
-    limit: Option<usize>,
-}
-
-impl ImageArguments {
-    fn load(&self, input: &Input) -> Result<Loaded> {
-        self.data.load(Split::Test, input, Part { offset: self.offset, limit: self.limit })
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if matches!(arguments.action, Action::List) {
-        return show::list(Duration::from_secs(arguments.timeout.min(2)));
+        return show::list(Duration::from_secs(arguments.boards.timeout.min(2)));
     }
     let stop = super::attack::stop_on_interrupt()?;
-    let session = Session { arguments, stop };
+    let session = Session { arguments: &arguments.boards, stop };
     match &arguments.action {
         Action::List => Ok(()),
         Action::Info(info) => show::info(&session, info),
         Action::Classify(classify) => show::classify(&session, classify),
         Action::Attack(attack) => show::attack(&session, attack),
         Action::Evaluate(evaluate) => evaluate::run(&session, evaluate),
-    }
-}
-
-/// The boards of one run of the command.
-struct Session<'a> {
-    arguments: &'a Arguments,
-    /// Set by Ctrl-C.
-    stop: Arc<AtomicBool>,
-}
-
-impl Session<'_> {
-    /// All boards, which run the same model.
-    fn devices(&self) -> Result<Vec<Device>> {
-        let mut lines: Vec<Box<dyn Line>> = Vec::new();
-        let Arguments { ports, emulator, model, .. } = self.arguments;
-        ensure!(
-            !ports.is_empty() || emulator.is_some(),
-            "no board: expected a port such as /dev/ttyACM0 or tcp:HOST:PORT, or --emulator; midge device list shows the ports \
-             that there are"
-        );
-        for name in ports {
-            lines.push(port::open(name).with_context(|| format!("{name}: cannot be opened"))?);
-        }
-        if let Some(board) = emulator {
-            let model = model.as_ref().map_or(Ok(board.default_model().into()), built_in)?;
-            lines.push(Box::new(board.start(&board.build(&model)?)?));
-        }
-        let mut devices = Vec::new();
-        for line in lines {
-            let client = Client::open(line, Duration::from_secs(self.arguments.timeout), Arc::clone(&self.stop))?;
-            devices.push(Device::new(client));
-        }
-        if let [first, others @ ..] = &devices[..] {
-            for other in others {
-                let (a, b) = (first.client.info(), other.client.info());
-                ensure!(
-                    a.fingerprint == b.fingerprint,
-                    "{} runs {} ({}), {} runs {} ({}): expected the same model on all boards",
-                    first.client.port(),
-                    a.model,
-                    a.fingerprint,
-                    other.client.port(),
-                    b.model,
-                    b.fingerprint
-                );
-            }
-        }
-        Ok(devices)
-    }
-
-    /// The only board.
-    fn device(&self) -> Result<Device> {
-        let mut devices = self.devices()?;
-        ensure!(devices.len() == 1, "expected one board, found {}: only evaluate takes several", devices.len());
-        devices.pop().context("no board")
-    }
-
-    /// The model on the host that is on the board.
-    fn model(&self, info: &DeviceInfo) -> Result<AnyWeights> {
-        let on_board = format!("the board runs {} ({}, {})", info.model, element_name(info.element), info.fingerprint);
-        let bundled = bundled::with_checksum(&info.fingerprint);
-        let Some(named) = &self.arguments.model else {
-            let found = bundled.map(|(_, model)| model);
-            return found
-                .with_context(|| format!("{on_board}, which is no bundled model: expected --model with its file"));
-        };
-        let model = named.load_classifier()?;
-        let checksum = model.checksum()?;
-        if info.fingerprint.is_empty() {
-            note!("the board says no checksum: whether it runs {} is not known", named.shown());
-        }
-        let is_bundled =
-            info.fingerprint.is_empty() || bundled.as_ref().is_some_and(|(_, other)| other.has_tensors_of(&model));
-        if checksum != info.fingerprint && !is_bundled {
-            let hint = bundled.map_or(String::new(), |(name, _)| format!("; that is the bundled model {name}"));
-            bail!("{}: its checksum is {checksum}, but {on_board}{hint}", named.shown());
-        }
-        let (ours, board) = (model.input(), &info.input);
-        ensure!(ours.has_shape_of(board), "{}: the board takes other images than the model: {on_board}", named.shown());
-        Ok(model)
-    }
-}
-
-/// What `MIDGE_MODEL` is to name for a model.
-fn built_in(model: &ModelName) -> Result<PathBuf> {
-    match model.shown() {
-        "-" => bail!("the emulator's model: expected a file, not standard input"),
-        name if bundled::names().any(|known| known == name) => Ok(name.into()),
-        _ => {
-            // Before anything is built.
-            model.load_classifier()?;
-            Ok(std::path::absolute(model.path())?)
-        }
-    }
-}
-
-fn element_name(element: ElementType) -> &'static str {
-    match element {
-        ElementType::F32 => "f32",
-        ElementType::F16 => "f16",
-        ElementType::I8 => "i8",
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::super::attack_arguments::{self, Selected, describe, select};
 use super::super::eps::{self, Eps};
 use super::super::{json, percent, print_json};
-use super::{ImageArguments, Session, element_name};
+use super::session::{ImageArguments, Session, element_name};
 use crate::device::table::unit_name;
 use crate::device::{Client, DeviceError, DeviceInfo, port};
 use crate::evaluation::Share;

@@ -1,7 +1,8 @@
 //! What a row contributes through a convolution: the weights of the filters that are alive, or that won.
 
+use super::contribution::{Contribution, shift_right};
+use super::open_rows::OpenRows;
 use super::terms::{TERMS, Term, Terms};
-use super::{Contribution, OpenRows, shift_right};
 use crate::kernels::masks::take_bit;
 use crate::network::plan::WORD_BITS;
 use crate::span::{span, span_mut};

@@ -2,7 +2,7 @@
 
 #[cfg(cortex_m_dsp)]
 use super::super::cortex_m;
-use super::{Contribution, shift_right};
+use super::contribution::{Contribution, shift_right};
 use crate::network::plan::Spatial;
 use crate::span::{rest, span, span_mut};
 

@@ -3,7 +3,7 @@
 
 #[cfg(cortex_m_dsp)]
 use super::super::cortex_m;
-use super::{Sums, VALUE_BITS, high_product, shift_right};
+use super::contribution::{Sums, VALUE_BITS, high_product, shift_right};
 use crate::network::plan::WORD_BITS;
 #[cfg(cortex_m_dsp)]
 use crate::span::{reach, split, split_mut};

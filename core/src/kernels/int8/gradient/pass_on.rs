@@ -1,6 +1,6 @@
 //! What a row contributes where nothing is multiplied with weights: averages, sums of two maps, poolings and ReLUs by themselves.
 
-use super::{Contribution, Way, high_product, shifted};
+use super::contribution::{Contribution, Way, high_product, shifted};
 use crate::kernels::average;
 use crate::kernels::int8::Int8Layer;
 use crate::kernels::masks::take_bit;

@@ -8,7 +8,7 @@
 
 #[cfg(cortex_m_dsp)]
 use super::super::cortex_m;
-use super::shift_right;
+use super::contribution::shift_right;
 use crate::span::{reach, span_mut};
 
 /// Where weights start, and their factor, which has 16 bits. (With assembly the place is an address.)
@@ -155,6 +155,12 @@ fn add_blocks<'s>((list, mut count): (&mut [Term], usize), sums: &'s mut [i32]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::plan::GRADIENT_TERMS;
+
+    #[test]
+    fn the_plan_has_room_for_the_list() {
+        assert_eq!(GRADIENT_TERMS, 2 * TERMS);
+    }
 
     fn weights() -> std::vec::Vec<i8> {
         (0..400).map(|i| (i * 37 % 256 - 128) as i8).collect()
