@@ -22,7 +22,7 @@ use crate::network::plan::{GRADIENT_STATE, GRADIENT_TERMS, MAX_STAGES, Spatial, 
 use crate::span::{span, span_mut, take};
 
 /// The exponent that stands behind a row in which all is 0.
-const ALL_ZERO: u32 = u32::MAX;
+const ALL_ZERO: u32 = i32::MIN as u32;
 
 /// Bits of the largest of the logits' gradients.
 const LOGIT_BITS: i32 = 22;
@@ -347,6 +347,56 @@ impl Rows<'_, '_, '_> {
             for p in first..=last {
                 visit(layer, &self.row(reader, stage, p), way);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Int8Tensors;
+    use crate::network::Network;
+    use crate::pass::Int8Image;
+    use std::vec::Vec;
+
+    /// Whatever the unit of the logits' gradient is, the image's has the same values, in a unit that goes with it: no exponent means
+    /// something else.
+    #[test]
+    fn the_unit_of_a_gradient_is_free() {
+        let text = "input(4,3,1) conv2d(filters=2,kernel=3) relu conv2d(filters=3,kernel=2,padding=valid) flatten dense(units=2)";
+        let network = text.parse::<Network>().unwrap().int8();
+        let weights: Vec<i8> = (0..36).map(|i| (i * 53 % 255 - 127) as i8).collect();
+        let tensors = |weights, multipliers, bias| Int8Tensors {
+            weights,
+            bias,
+            multipliers,
+            range: &[0, -128, 0, -128, 127],
+            scales: &[1.0, 1.0],
+        };
+        let multipliers = [[3 << 29, -7], [1 << 30, -8], [5 << 28, -7]];
+        let tensors = [
+            tensors(&weights[..18], &multipliers[..2], &[900; 2]),
+            tensors(&weights[..24], &multipliers[..], &[0; 3]),
+            tensors(&weights[..36], &multipliers[..2], &[0; 2]),
+        ];
+        let model = Model::from_int8_tensors(&network, &tensors).unwrap();
+        let mut buffer = std::vec![0.0; network.integers_len()];
+        let image = [9, -3, 4, 0, 77, -20, 5, 6, 7, -8, 100, 1];
+        let mut gradient = |power: i32| {
+            let mut observation = model.observe(Int8Image::Integers(&image), &mut buffer);
+            let mut found = Vec::new();
+            observation.along(
+                &|target| target.copy_from_slice(&[libm::ldexpf(0.7, power), libm::ldexpf(-1.1, power)]),
+                &mut |_, values, exponent| {
+                    found.extend(values.iter().map(|value| f64::from(*value) * 2f64.powi(exponent - power)));
+                },
+            );
+            found
+        };
+        let expected = gradient(0);
+        assert!(expected.len() == image.len() && expected.iter().filter(|g| **g != 0.0).count() > 6, "{expected:?}");
+        for power in -60..90 {
+            assert_eq!(gradient(power), expected, "2^{power}");
         }
     }
 }

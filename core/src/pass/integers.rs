@@ -83,4 +83,10 @@ impl Observation<'_, '_, '_> {
         let logits = &*self.logits;
         backward(self.model, &|target: &mut [f32]| loss.gradient(logits, class, target), self.masks, self.work, sink);
     }
+
+    /// [`Self::gradient`] of any function of the logits, whose gradient `fill` writes.
+    #[cfg(test)]
+    pub(super) fn along(&mut self, fill: &dyn Fn(&mut [f32]), sink: Sink<'_>) {
+        backward(self.model, fill, self.masks, self.work, sink);
+    }
 }
