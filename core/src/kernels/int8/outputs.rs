@@ -46,7 +46,7 @@ impl<'a> Outputs<'a> {
                 // SAFETY: all elements are there, an even number of them for the first function.
                 #[allow(unsafe_code, reason = "inline assembly")]
                 unsafe {
-                    if self.is_plain && count % 2 == 0 {
+                    if self.is_plain && count.is_multiple_of(2) {
                         cortex_m::outputs_of_pairs(sums, multipliers, &self.range, out, count);
                     } else {
                         cortex_m::outputs(sums, multipliers, &self.range, out, count);
@@ -71,9 +71,9 @@ impl<'a> Outputs<'a> {
         if positions == 4 && self.is_plain {
             let all_there = count > 0 && sums.len() >= 4 * count && out.len() >= 3 * stride + count;
             let multipliers = self.multipliers.as_ptr();
-            // SAFETY: all elements are there.
-            #[allow(unsafe_code, reason = "inline assembly")]
             if all_there {
+                // SAFETY: all elements are there.
+                #[allow(unsafe_code, reason = "inline assembly")]
                 return unsafe {
                     cortex_m::outputs_of_4(sums.as_ptr(), multipliers, &self.range, (out.as_mut_ptr(), stride), count)
                 };
