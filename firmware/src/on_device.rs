@@ -46,13 +46,11 @@ macro_rules! float {
             type Pixel = f32;
 
             #[inline(always)]
-
             fn pixel(_: &Model<'_, Self>, x: f32) -> f32 {
                 x
             }
 
             #[inline(always)]
-
             fn logits<'b>(
                 model: &Model<'_, Self>,
                 image: &[f32],
@@ -62,7 +60,6 @@ macro_rules! float {
             }
 
             #[inline(always)]
-
             fn attack(
                 attack: &impl Attack,
                 model: &Model<'_, Self>,
@@ -74,13 +71,11 @@ macro_rules! float {
             }
 
             #[inline(always)]
-
             fn buffer_len(attack: &impl Attack, model: &Model<'_, Self>) -> usize {
                 attack.buffer_len(model)
             }
 
             #[inline(always)]
-
             fn perturb(
                 attack: &Fgsm,
                 model: &Model<'_, Self>,
@@ -103,19 +98,16 @@ impl OnDevice for i8 {
     type Pixel = i8;
 
     #[inline(always)]
-
     fn pixel(model: &Model<'_, Self>, x: f32) -> i8 {
         model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 }).round(x)
     }
 
     #[inline(always)]
-
     fn logits<'b>(model: &Model<'_, Self>, image: &[i8], buffer: &'b mut [f32]) -> Result<&'b mut [f32], Error> {
         model.logits_of_integers(image, buffer)
     }
 
     #[inline(always)]
-
     fn attack(
         attack: &impl Attack,
         model: &Model<'_, Self>,
@@ -127,13 +119,11 @@ impl OnDevice for i8 {
     }
 
     #[inline(always)]
-
     fn buffer_len(attack: &impl Attack, model: &Model<'_, Self>) -> usize {
         attack.integers_buffer_len(model)
     }
 
     #[inline(always)]
-
     fn perturb(
         attack: &Fgsm,
         model: &Model<'_, Self>,
