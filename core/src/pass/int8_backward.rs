@@ -388,7 +388,7 @@ mod tests {
             observation.along(
                 &|target| target.copy_from_slice(&[libm::ldexpf(0.7, power), libm::ldexpf(-1.1, power)]),
                 &mut |_, values, exponent| {
-                    found.extend(values.iter().map(|value| f64::from(*value) * 2f64.powi(exponent - power)));
+                    found.extend(values.iter().map(|value| libm::ldexp(f64::from(*value), exponent - power)));
                 },
             );
             found

@@ -167,7 +167,7 @@ mod tests {
         let alive = Alive { words: &[0b111, 9, 0b011, 9], step: 2 };
         let exponent =
             normalise(&mut Sums { values: &mut sums, exponent: 3 }, 3, alive, Some(factors), &mut row).unwrap();
-        let found = row.map(|value| f64::from(value) * 2f64.powi(exponent));
+        let found = row.map(|value| libm::ldexp(f64::from(value), exponent));
         assert_eq!(found, [4194304.0, 524288.0, 4194304.0, 8388608.0, 0.0, 0.0]);
     }
 }
