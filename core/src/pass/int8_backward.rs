@@ -395,7 +395,8 @@ mod tests {
         };
         let expected = gradient(0);
         assert!(expected.len() == image.len() && expected.iter().filter(|g| **g != 0.0).count() > 6, "{expected:?}");
-        for power in -60..90 {
+        // An interpreter takes a few of them.
+        for power in (-60..90).step_by(if cfg!(miri) { 50 } else { 1 }) {
             assert_eq!(gradient(power), expected, "2^{power}");
         }
     }

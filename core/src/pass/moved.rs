@@ -68,7 +68,7 @@ mod tests {
     fn no_change_leads_out_of_the_ball() {
         for eps in [0.0, 0.2, 0.5, 1.0, 1.25, 7.0, 1e9] {
             let unit = Unit::of(eps, GRID);
-            for clean in i8::MIN..=i8::MAX {
+            for clean in (i8::MIN..=i8::MAX).step_by(if cfg!(miri) { 51 } else { 1 }) {
                 for change in [-120, -119, -60, -1, 0, 1, 40, 120] {
                     let (pixel, exact) = (unit.pixel(clean, change), f32::from(change) / 120.0 * eps.min(128.0) / 0.5);
                     let moved = f32::from(pixel) - f32::from(clean);
