@@ -1,7 +1,7 @@
 //! The attacks with as little memory as a type of weights allows: images of integers for models of integers.
 
 use midge_core::attack::{Attack, Fgsm, Outcome};
-use midge_core::{Chain, Element, Error, Grid, Model, f16};
+use midge_core::{Chain, Element, Error, Model, f16};
 
 /// What a device runs.
 pub(crate) trait OnDevice: Element {
@@ -99,7 +99,7 @@ impl OnDevice for i8 {
 
     #[inline(always)]
     fn pixel(model: &Model<'_, Self>, x: f32) -> i8 {
-        model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 }).round(x)
+        model.image_grid().round(x)
     }
 
     #[inline(always)]

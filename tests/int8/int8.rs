@@ -181,6 +181,11 @@ fn integers_are_attacked_like_real_numbers() {
                     (seen.class, seen.probabilities[seen.class])
                 );
                 let expected = real(&attack, eps);
+                if let AnyAttack::Fgsm(fgsm) = &attack {
+                    let mut unseen = vec![0; bytes.len()];
+                    let is_zero = fgsm.perturb_integers(&model, &bytes, 0, &mut unseen, &mut buffer).unwrap();
+                    assert_eq!((unseen, is_zero), (found.clone(), outcome.zero_gradient_steps == 1), "{text}");
+                }
                 if attack.name() == "FGSM" || attack.name() == "OTCM" {
                     assert_eq!(found, expected, "{text}, {}, {steps}", attack.name());
                 }
@@ -190,6 +195,23 @@ fn integers_are_attacked_like_real_numbers() {
     }
     let mean = shares.iter().sum::<f32>() / shares.len() as f32;
     assert!(mean > 0.97, "{mean} of all pixels are equal");
+}
+
+/// A step that is smaller than a change's unit is one unit: many of them lead as far as one of eps.
+#[test]
+fn the_smallest_step_is_a_step() {
+    let weights = weights(NETWORKS[0], 1);
+    let model = weights.model().unwrap();
+    let bytes = vec![0; weights.network.input().len()];
+    let eps = 3.0 * model.grid().unwrap().scale;
+    let mut buffer = vec![0.0; weights.network.integers_len()];
+    let mut largest = |steps| {
+        let bim = Bim { alpha: eps / 1000.0, ..Bim::with_steps(eps, steps) };
+        let mut found = vec![0; bytes.len()];
+        bim.attack_integers(&model, &bytes, 0, &mut found, &mut buffer).unwrap();
+        found.iter().map(|x| x.unsigned_abs()).max().unwrap()
+    };
+    assert_eq!([1, 80, 120].map(&mut largest), [0, 2, 3]);
 }
 
 /// A file with any byte changed is refused, or runs.

@@ -3,7 +3,6 @@
 use super::goal::{Goal, Outcome, Prediction};
 use super::step::{Starts, Step, accumulate};
 use crate::error::{Error, check_buffer, check_class, check_len};
-use crate::kernels::int8::Grid;
 use crate::model::Model;
 use crate::pass::{Int8Image, UNITS, Unit};
 use crate::span::{span, span_mut, split_mut, take};
@@ -52,12 +51,8 @@ fn begin<'m, 'w, 'a, 'b>(
     check_buffer(needed, buffer.len())?;
     let kept = take(&mut buffer, needed - network.integers_len());
     adversarial.fill(0);
-    let (unit, changes) = (Unit::of(step.eps, grid(model)), adversarial);
+    let (unit, changes) = (Unit::of(step.eps, model.image_grid()), adversarial);
     Ok((kept, IntegerWalk { model, step, goal, unit, clean, changes, buffer, zero_gradient_steps: 0, before: None }))
-}
-
-fn grid(model: &Model<'_, i8>) -> Grid {
-    model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 })
 }
 
 /// Attacks an image.
@@ -78,7 +73,7 @@ pub(super) fn attack(
         }
     };
     let before = walk.before.ok_or(Error::NoSteps)?;
-    let largest_change = walk.settle() as f32 * grid(model).scale;
+    let largest_change = walk.settle() as f32 * model.image_grid().scale;
     let target = if let Goal::Toward(class) = path.1 { Some(class) } else { None };
     Ok(Outcome { before, after, zero_gradient_steps: walk.zero_gradient_steps, largest_change, target })
 }

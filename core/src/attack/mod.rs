@@ -78,6 +78,7 @@ pub use walk::Walk;
 ///
 /// ```text
 /// attack           one image    one.rs      rows: a device, or maps with transposed weights
+/// attack_integers  the same in bytes, integers.rs, with a loop of its own: its image moves row by row
 /// attack_batch     several      batch.rs    maps, dense layers together
 ///                       both walk through walk.rs, with the options of step.rs
 /// ```

@@ -173,6 +173,11 @@ impl<'a> Model<'a, i8> {
         &self.tensors
     }
 
+    /// The grid of the images; that of the integers themselves for a network without a stage.
+    pub fn image_grid(&self) -> Grid {
+        self.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 })
+    }
+
     /// The grid of the logits.
     pub fn logit_grid(&self) -> Grid {
         let layer = self.quantised(self.network.plan().count().saturating_sub(1));

@@ -8,7 +8,7 @@ use super::operands::{Int8Operands, Operands};
 use super::sources::{InputRowGradient, Int8Image, NewRow, Sources};
 use crate::kernels::average;
 use crate::kernels::conv::{Columns, GradientRow};
-use crate::kernels::int8::{self, Grid};
+use crate::kernels::int8;
 use crate::kernels::sparse::live_bits;
 use crate::model::{Chain, Model, Weights};
 use crate::network::plan::{Spatial, WORD_BITS};
@@ -219,7 +219,7 @@ impl Arithmetic for i8 {
     fn read_image(model: &Model<'_, Self>, image: Int8Image<'_>, first: usize, target: &mut [i8]) {
         match image {
             Int8Image::Real(image) => {
-                let grid = model.grid().unwrap_or(Grid { scale: 1.0, zero_point: 0 });
+                let grid = model.image_grid();
                 let image = span(image, first, target.len());
                 target.iter_mut().zip(image).for_each(|(target, x)| *target = grid.round(*x));
             }

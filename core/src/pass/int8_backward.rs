@@ -8,39 +8,22 @@
 //!     readers' rows -- contribute --> sums -- normalise --> a row of the stage
 //! a row of the first stage -- contribute --> sums of the image's rows -- no window left over a row --> sink(first, values, exponent)
 //!
-//! work: | rows of all stages, each with its exponent behind it | rows of the image | flat | sums | terms |
+//! work: | where each stage stands | rows of all stages, each with its exponent behind it | rows of the image | flat | sums | terms |
 //! ```
 
-use crate::kernels::int8::Int8Layer;
+use super::gradient_rows::{ALL_ZERO, MADE, ROWS, Rows, SHIFT, State, masks_of_row};
 use crate::kernels::int8::gradient::{
-    Alive, Factors, Gradients, OpenRows, OutputGradients, Room, Sums, TERMS, Term, Terms, Way, contribute,
-    contribute_to_all, normalise,
+    Alive, Factors, OpenRows, Room, Sums, TERMS, Term, Terms, Way, contribute, contribute_to_all, normalise,
 };
-use crate::kernels::masks::RowMasks;
 use crate::model::Model;
-use crate::network::plan::{GRADIENT_STATE, GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
+use crate::network::plan::{GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
 use crate::span::{span, span_mut, take};
-
-/// The exponent that stands behind a row in which all is 0.
-const ALL_ZERO: u32 = i32::MIN as u32;
 
 /// Bits of the largest of the logits' gradients.
 const LOGIT_BITS: i32 = 22;
 
 /// Takes pixels of the gradient in their order: the number of the first, values, and the exponent of their unit.
 pub(crate) type Sink<'s> = &'s mut dyn FnMut(usize, &[i32], i32);
-
-/// Where a stage stands.
-type State = [u32; GRADIENT_STATE];
-
-/// Rows of its output's gradient that it has made.
-const MADE: usize = 0;
-/// Where its rows start.
-const ROWS: usize = 1;
-/// Where its bits start.
-const MASKS: usize = 2;
-/// The power of two next to its largest multiplier.
-const SHIFT: usize = 3;
 
 struct Backward<'m, 'a, 'b> {
     model: &'a Model<'m, i8>,
@@ -95,7 +78,7 @@ pub(crate) fn backward_to_pixels(
     gradient: &mut [f32],
     work: &mut [f32],
 ) {
-    let unit = model.grid().map_or(1.0, |pixels| model.logit_grid().scale / pixels.scale);
+    let unit = model.logit_grid().scale / model.image_grid().scale;
     backward(model, fill, masks, work, &mut |first, values, exponent| {
         let unit = libm::ldexpf(unit, exponent);
         let gradient = span_mut(gradient, first, values.len());
@@ -199,7 +182,8 @@ impl Backward<'_, '_, '_> {
                 continue;
             }
             let exponent = if index + 1 == self.plan.spatial_count() {
-                self.last_row(index, stage, row)
+                let len = stage.output().row_len();
+                self.sums_before(index + 1, row * len, len)
             } else {
                 self.row_from_all(index, stage, row)
             };
@@ -217,13 +201,13 @@ impl Backward<'_, '_, '_> {
         }
     }
 
-    /// Sums of row `row` of the last spatial stage; returns their exponent.
-    fn last_row(&mut self, index: usize, stage: &Spatial, row: usize) -> i32 {
-        let len = stage.output().row_len();
-        if self.plan.dense(index + 1).is_some() {
-            return self.dense_gradient(index + 1, row * len, len);
+    /// Sums of the gradient of the values `start .. start + len` that stage `index` reads, the first dense layer, or that are the logits
+    /// themselves; returns their exponent.
+    fn sums_before(&mut self, index: usize, start: usize, len: usize) -> i32 {
+        if self.plan.dense(index).is_some() {
+            return self.dense_gradient(index, start, len);
         }
-        let flat = span(self.flat, row * len, len);
+        let flat = span(self.flat, start, len);
         self.sums.iter_mut().zip(flat).for_each(|(sum, value)| *sum = i32::from(*value));
         self.flat_exponent.unwrap_or(0)
     }
@@ -290,63 +274,8 @@ impl Backward<'_, '_, '_> {
         let shape = self.model.network().input();
         for row in 0..shape.height {
             let (start, len) = (row * shape.row_len(), shape.row_len());
-            let exponent = match self.plan.dense(0) {
-                Some(_) => self.dense_gradient(0, start, len),
-                None => {
-                    let flat = span(self.flat, start, len);
-                    self.sums.iter_mut().zip(flat).for_each(|(sum, value)| *sum = i32::from(*value));
-                    self.flat_exponent.unwrap_or(0)
-                }
-            };
+            let exponent = self.sums_before(0, start, len);
             sink(start, span(self.sums, 0, len), exponent);
-        }
-    }
-}
-
-/// The bits of output row `row` of a stage.
-fn masks_of_row<'s>(masks: &'s [u32], state: State, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
-    let len = stage.mask_row_len();
-    RowMasks { stage, words: span(masks, state[MASKS] as usize + row * len, len) }
-}
-
-/// The rows that are there.
-struct Rows<'m, 'a, 's> {
-    model: &'a Model<'m, i8>,
-    plan: &'a Stages,
-    masks: &'a [u32],
-    states: &'s [State],
-    rows: &'s [u32],
-}
-
-impl Rows<'_, '_, '_> {
-    /// Row `row` of the output gradient of stage `index`.
-    fn row<'s>(&'s self, index: usize, stage: &'s Spatial, row: usize) -> OutputGradients<'s> {
-        let state = self.states.get(index).copied().unwrap_or_default();
-        let len = stage.int8_gradient_row_len();
-        let place = state[ROWS] as usize + row % stage.gradient_slots().max(1) * len;
-        let (values, exponent) = span(self.rows, place, len).split_at_checked(len - 1).unwrap_or_default();
-        let exponent = exponent.first().filter(|exponent| **exponent != ALL_ZERO).map(|exponent| *exponent as i32);
-        let values = span(bytemuck::cast_slice(values), 0, stage.output().row_len());
-        let masks = masks_of_row(self.masks, state, stage, row);
-        OutputGradients { row, gradients: Gradients { values, exponent }, masks }
-    }
-
-    /// All rows of stages that read or add row `row` of stage `index`.
-    #[inline(never)]
-    fn for_each_reader(
-        &self,
-        index: usize,
-        row: usize,
-        mut visit: impl FnMut(&Int8Layer<'_>, &OutputGradients<'_>, Way),
-    ) {
-        for (reader, is_skip) in self.plan.readers(index) {
-            let Some(stage) = self.plan.spatial(reader) else { return };
-            let layer = &self.model.quantised(reader);
-            let way = if is_skip { Way::Add } else { Way::Read };
-            let (first, last) = if is_skip { (row, row) } else { stage.covering_rows(row) };
-            for p in first..=last {
-                visit(layer, &self.row(reader, stage, p), way);
-            }
         }
     }
 }

@@ -53,14 +53,14 @@ fn once<T: OnDevice<Pixel = Pixel>>(
         _ => T::buffer_len(&fgsm, model),
     };
     let buffer = &mut buffer[..len];
-    let path = (&*image, label);
+    let path = (&image[..], label);
     let (done, cost) = measure(|| match work {
         "forward" => T::logits(model, image, buffer).is_ok(),
         "input-gradient" => model.input_gradient(real, label, buffer).is_ok(),
-        "fgsm" => T::perturb(&fgsm, model, (path.0, label), adversarial, buffer).is_ok(),
-        "bim" => T::attack(&bim, model, (path.0, label), adversarial, buffer).is_ok(),
-        "mi-fgsm" => T::attack(&momentum, model, (path.0, label), adversarial, buffer).is_ok(),
-        _ => T::attack(&otcm, model, (path.0, label), adversarial, buffer).is_ok(),
+        "fgsm" => T::perturb(&fgsm, model, path, adversarial, buffer).is_ok(),
+        "bim" => T::attack(&bim, model, path, adversarial, buffer).is_ok(),
+        "mi-fgsm" => T::attack(&momentum, model, path, adversarial, buffer).is_ok(),
+        _ => T::attack(&otcm, model, path, adversarial, buffer).is_ok(),
     });
     assert!(done, "{}", work);
     let image_bytes = size_of::<Pixel>() * PIXELS;

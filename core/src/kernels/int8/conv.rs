@@ -2,7 +2,7 @@
 //!
 //! The largest sum of a pooling window is the largest output, because an output grows with its sum: one of four sums is
 //! requantised. So is the winner, on which the gradient goes back, the one that the real-valued network would have where bytes
-//! are equal. Forward and backward read a filter's weights as they lie, `[ky][kx][i]`.
+//! are equal. A filter's weights are read as they lie, `[ky][kx][i]`; `gradient` goes back.
 
 use super::Int8Layer;
 use crate::kernels::conv::Window;

@@ -9,7 +9,7 @@ use crate::span::{rest, span, span_mut};
 impl Contribution<'_> {
     /// Adds it to the sums of an input row, `[column][i]`.
     pub(super) fn convolve_depthwise(self, sums: &mut [i32]) {
-        // Products of fewer than 2^9 taps have at most 30 bits.
+        // The products of a channel's taps have at most 30 bits.
         if self.shift > 30 {
             return;
         }
@@ -74,15 +74,16 @@ impl Contribution<'_> {
     fn add_to_single(&self, ky: usize, (column, taps): (usize, Taps), sums: &mut [i32]) {
         let stage = self.stage();
         let (filters, width) = (stage.output().channels, stage.kernel_width());
-        let mut total = 0;
+        let mut total = 0i64;
         for tap in 0..taps.count {
             let values = span(self.output.gradients.values, (taps.q + tap) * filters, filters);
             let kx = taps.kx + (taps.count - 1 - tap) * taps.step;
             let weights = span(self.layer.weights, (ky * width + kx) * filters, filters);
-            total += values.iter().zip(weights).map(|(g, w)| i32::from(*g) * i32::from(*w)).sum::<i32>();
+            total += values.iter().zip(weights).map(|(g, w)| i32::from(*g) * i32::from(*w)).map(i64::from).sum::<i64>();
         }
         if let Some(sum) = sums.get_mut(column) {
-            *sum += shift_right(total, self.shift as u32);
+            // What is left has room: it was counted for the shift.
+            *sum += ((total + (1 << self.shift >> 1)) >> self.shift) as i32;
         }
     }
 }
@@ -110,5 +111,35 @@ impl Taps {
     #[inline(always)]
     fn values(self, channels: usize) -> usize {
         self.count * channels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contribution::{Gradients, OutputGradients, Sums, Way};
+    use super::super::{Room, contribute};
+    use crate::kernels::int8::Int8Layer;
+    use crate::kernels::masks::RowMasks;
+    use crate::network::Network;
+
+    /// Products of many filters over one channel do not fit in 32 bits before they are shifted.
+    #[test]
+    fn many_filters_over_one_channel_do_not_overflow() {
+        let text = "input(1,12,1) depthwise_conv2d(multiplier=300,kernel=1x8,padding=valid) flatten dense(units=2)";
+        let network = text.parse::<Network>().unwrap().int8();
+        let stage = network.plan().spatial(0).unwrap();
+        let (weights, values) = (std::vec![127; 8 * 300], std::vec![32767; 5 * 300]);
+        let layer = Int8Layer { weights: &weights, ..Int8Layer::default() };
+        let gradients = Gradients { values: &values, exponent: Some(0) };
+        let output = &OutputGradients { row: 0, gradients, masks: RowMasks { stage, words: &[] } };
+        let exponent = Room::default().with(&layer, output, Way::Read).exponent().unwrap();
+        let mut found = [0; 12];
+        contribute(&layer, output, (0, Way::Read), &mut Sums { values: &mut found, exponent }, &mut []);
+        // So many windows lie over each column.
+        let expected = [1, 2, 3, 4, 5, 5, 5, 5, 4, 3, 2, 1].map(|windows| {
+            let total = windows * 300 * 32767i64 * 127;
+            (total + (1 << exponent >> 1)) >> exponent
+        });
+        assert_eq!(found.map(i64::from), expected);
     }
 }
