@@ -12,6 +12,7 @@ use super::super::tensor_file::{self, Values};
 use crate::device::DeviceInfo;
 use crate::device::evaluation::{Host, Measured, Own, Plan};
 use crate::evaluation::classifier::Classifier as _;
+use crate::{foreign, tensors};
 
 /// Largest file that is read.
 const MOST: u64 = 1 << 32;
@@ -38,7 +39,7 @@ impl Identity {
 impl Identity {
     /// Whether a file is of the same evaluation.
     fn check(&self, bytes: &[u8]) -> Result<()> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let header = tensors::header_of(bytes)?;
         let metadata = header.metadata().as_ref().context("no metadata")?;
         for (key, expected) in &self.0 {
             let found = metadata.get(*key).with_context(|| format!("no metadata {key}"))?;
@@ -138,14 +139,14 @@ pub(super) fn read(
     let name = || format!("{}: not what --resume can go on with", path.display());
     let len = std::fs::metadata(path).with_context(name)?.len();
     ensure!(len <= MOST, "{}: {len} bytes: expected at most {MOST}", name());
-    let bytes = std::fs::read(path).with_context(name)?;
+    let bytes = foreign::read(path).with_context(name)?;
     parse(&bytes, identity, (plan, hosts)).with_context(name)
 }
 
 fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host])) -> Result<BTreeMap<usize, Measured>> {
     let classes = hosts.first().map_or(0, |host| host.model.input().classes);
     identity.check(bytes)?;
-    let file = SafeTensors::deserialize(bytes)?;
+    let file = tensors::read(bytes)?;
     let places = integers(&file, "places")?;
     let n = places.len();
     let table = Rows { n, file: &file };
@@ -153,6 +154,7 @@ fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host]))
     ensure!(n == 0 || logits.width == classes, "{} logits: expected {classes}", logits.width);
     ensure!(n == 0 || read.width == hosts.len(), "{} hosts: expected {}", read.width, hosts.len());
     let (ticks, stack) = (table.integers("device_ticks")?, table.integers("device_stack")?);
+    let (images, labels) = (table.floats("images")?, table.integers("labels")?);
     let adversarial =
         file.tensor("device_adversarial").is_ok().then(|| table.floats("device_adversarial")).transpose()?;
     let found_classes = adversarial.as_ref().map(|_| table.integers("device_adversarial_class")).transpose()?;
@@ -161,6 +163,9 @@ fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host]))
         let is_it = |known: &usize| i64::try_from(*known).is_ok_and(|known| known == *place);
         // An image that is not wanted this time.
         let Some(index) = plan.data.places.iter().position(is_it) else { continue };
+        let label = i64::try_from(plan.labels[index])?;
+        let is_same = images.row(row) == plan.data.image(index) && labels.row(row) == [label];
+        ensure!(is_same, "image {place} of {} was another one, or had another label", plan.data.name);
         let cost = |job: usize| -> Result<Cost> {
             let (ticks, stack) = (ticks.row(row).get(job), stack.row(row).get(job));
             let (ticks, stack) = ticks.zip(stack).context("costs of two jobs were expected")?;
