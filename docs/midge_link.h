@@ -1,6 +1,6 @@
 /* The board's side of midge's device protocol, version 1: docs/device-protocol.md. For firmware that runs a model of its own and
-   can classify, but has no gradient. No allocation; about 600 bytes of RAM. Fill in a `midge_board`, call midge_start once, and
-   midge_receive with every byte that arrives. */
+   can classify, but has no gradient. No allocation; about 600 bytes of RAM and 1 kB of stack. Fill in a `midge_board`, call
+   midge_start once, and midge_receive with every byte that arrives. */
 #ifndef MIDGE_LINK_H
 #define MIDGE_LINK_H
 #include <stdint.h>

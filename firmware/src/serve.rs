@@ -21,7 +21,8 @@ static BUFFERS: StaticCell<Buffers> = StaticCell::new();
 const ELEMENT: ElementType = match embedded::DTYPE.as_bytes() {
     b"i8" => ElementType::I8,
     b"f16" => ElementType::F16,
-    _ => ElementType::F32,
+    b"f32" => ElementType::F32,
+    _ => panic!("a type of weights that the protocol does not know"),
 };
 
 /// The line, and the time of the job that runs.

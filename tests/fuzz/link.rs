@@ -79,15 +79,15 @@ fn serve(bytes: &[u8]) {
     let memory = Memory::new(&mut image, &mut result, &mut logits, &mut work);
     let mut service = Service::new(&mut desk, about, &model, memory);
     while service.poll() {}
-    let (mut decoder, mut last) = (Decoder::new(), None);
+    let (mut decoder, mut is_answered) = (Decoder::new(), false);
     for byte in &desk.sent {
         if let Some(frame) = decoder.push(*byte) {
             let frame = frame.expect("a board sends whole frames");
             assert!(read::<Response<'_>>(frame.message).is_some(), "a board sends messages");
-            last = Some(frame.sequence);
+            is_answered |= frame.sequence == u16::MAX;
         }
     }
     // A request in the middle of a job is told that the board is busy, which is an answer too.
-    assert!(last.is_some());
+    assert!(is_answered, "the last request has an answer");
     assert!(desk.arrived.is_empty());
 }

@@ -67,17 +67,17 @@ pub struct Attack {
 }
 
 impl Attack {
-    /// Writes an attack of the core down; `None` for one that the protocol does not know.
+    /// Writes an attack of the core down; `None` for one that the protocol does not know, or of more steps than it can say.
     pub fn of(attack: AnyAttack) -> Option<Self> {
         Some(match attack {
             AnyAttack::Fgsm(Fgsm { eps }) => Self::one_step(eps, None),
             AnyAttack::Otcm(Otcm { eps, target }) => Self::one_step(eps, Some(target)),
-            AnyAttack::Bim(bim) => Self::bim(bim, None),
-            AnyAttack::TargetedBim(Targeted { attack, target }) => Self::bim(attack, Some(target)),
-            AnyAttack::MiFgsm(mi_fgsm) => Self::mi_fgsm(mi_fgsm, None),
-            AnyAttack::TargetedMiFgsm(Targeted { attack, target }) => Self::mi_fgsm(attack, Some(target)),
-            AnyAttack::Pgd(pgd) => Self::pgd(pgd, None),
-            AnyAttack::TargetedPgd(Targeted { attack, target }) => Self::pgd(attack, Some(target)),
+            AnyAttack::Bim(bim) => Self::bim(bim, None)?,
+            AnyAttack::TargetedBim(Targeted { attack, target }) => Self::bim(attack, Some(target))?,
+            AnyAttack::MiFgsm(mi_fgsm) => Self::mi_fgsm(mi_fgsm, None)?,
+            AnyAttack::TargetedMiFgsm(Targeted { attack, target }) => Self::mi_fgsm(attack, Some(target))?,
+            AnyAttack::Pgd(pgd) => Self::pgd(pgd, None)?,
+            AnyAttack::TargetedPgd(Targeted { attack, target }) => Self::pgd(attack, Some(target))?,
             _ => return None,
         })
     }
@@ -88,19 +88,20 @@ impl Attack {
         Self { method: Method::Fgsm, eps, alpha, steps: 1, decay: 0.0, restarts: 1, seed: 0, loss, target }
     }
 
-    fn bim(Bim { eps, alpha, steps, loss }: Bim, target: Option<CoreTarget>) -> Self {
-        let (method, steps, loss) = (Method::Bim, steps as u32, Loss::of(loss));
-        Self { method, alpha, steps, loss, ..Self::one_step(eps, target) }
+    fn bim(Bim { eps, alpha, steps, loss }: Bim, target: Option<CoreTarget>) -> Option<Self> {
+        let (method, steps, loss) = (Method::Bim, u32::try_from(steps).ok()?, Loss::of(loss));
+        Some(Self { method, alpha, steps, loss, ..Self::one_step(eps, target) })
     }
 
-    fn mi_fgsm(MiFgsm { eps, alpha, steps, decay, loss }: MiFgsm, target: Option<CoreTarget>) -> Self {
-        let (method, steps, loss) = (Method::MiFgsm, steps as u32, Loss::of(loss));
-        Self { method, alpha, steps, decay, loss, ..Self::one_step(eps, target) }
+    fn mi_fgsm(MiFgsm { eps, alpha, steps, decay, loss }: MiFgsm, target: Option<CoreTarget>) -> Option<Self> {
+        let (method, steps, loss) = (Method::MiFgsm, u32::try_from(steps).ok()?, Loss::of(loss));
+        Some(Self { method, alpha, steps, decay, loss, ..Self::one_step(eps, target) })
     }
 
-    fn pgd(Pgd { eps, alpha, steps, restarts, seed, loss }: Pgd, target: Option<CoreTarget>) -> Self {
-        let (method, steps, restarts, loss) = (Method::Pgd, steps as u32, restarts as u32, Loss::of(loss));
-        Self { method, alpha, steps, restarts, seed, loss, ..Self::one_step(eps, target) }
+    fn pgd(Pgd { eps, alpha, steps, restarts, seed, loss }: Pgd, target: Option<CoreTarget>) -> Option<Self> {
+        let (method, loss) = (Method::Pgd, Loss::of(loss));
+        let (steps, restarts) = (u32::try_from(steps).ok()?, u32::try_from(restarts).ok()?);
+        Some(Self { method, alpha, steps, restarts, seed, loss, ..Self::one_step(eps, target) })
     }
 
     /// Input gradients that the attack takes at most.
@@ -202,6 +203,8 @@ mod tests {
             assert_eq!((read, AnyAttack::from(read)), (written, attack));
         }
         let gradients = |attack: AnyAttack| Attack::of(attack).unwrap().gradients();
+        let endless = usize::try_from(1_u64 << 32).map(|steps| Attack::of(Bim { steps, ..bim }.into()));
+        assert!(endless.is_err() || endless == Ok(None));
         assert_eq!([gradients(bim.into()), gradients(Fgsm { eps: 0.1 }.into()), gradients(pgd.into())], [7, 1, 120]);
     }
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use midge_link::{
-    Ability, Decoder, ElementType, FRAME, Fault, Frame, Info, MESSAGE, Request, Response, Unit, encode, read, write,
+    Ability, Decoder, ElementType, FRAME, Fault, Frame, Grid, Info, MESSAGE, Request, Response, Unit, encode, read,
+    write,
 };
 
 use super::error::DeviceError;
@@ -58,14 +59,22 @@ impl DeviceInfo {
         self.abilities & ability as u8 != 0
     }
 
-    fn of(info: &Info<'_>) -> Self {
+    /// `None` of a board whose images or classes nobody can work with.
+    fn of(info: &Info<'_>) -> Option<Self> {
         let shape = info.shape.map(usize::from);
         let classes = usize::from(info.classes);
+        let [low, high] = info.range;
+        let has_pixels = !shape.contains(&0) && low.is_finite() && high.is_finite() && low < high;
+        let is_grid =
+            |grid: &Grid| grid.scale.is_normal() && grid.scale > 0.0 && (-128..=127).contains(&grid.zero_point);
+        if !has_pixels || classes == 0 || !info.grid.as_ref().is_none_or(is_grid) {
+            return None;
+        }
         let input = match info.grid {
             Some(grid) => Input::int8(shape, classes, grid.into()),
             None => Input { range: info.range, ..Input::pixels(shape, classes) },
         };
-        Self {
+        Some(Self {
             board: printable(info.board),
             model: printable(info.model),
             fingerprint: printable(info.fingerprint),
@@ -75,7 +84,7 @@ impl DeviceInfo {
             chunk: usize::from(info.chunk).clamp(1, midge_link::CHUNK),
             memory: info.memory as usize,
             unit: info.unit,
-        }
+        })
     }
 }
 
@@ -158,10 +167,11 @@ impl Client {
     }
 
     fn who(&mut self) -> Result<DeviceInfo, DeviceError> {
-        self.ask(&Request::Info, |response| match response {
+        let info = self.ask(&Request::Info, |response| match response {
             Response::Info(info) => Some(DeviceInfo::of(&info)),
             _ => None,
-        })
+        })?;
+        info.ok_or_else(|| DeviceError::Info { port: self.port() })
     }
 
     /// Asks until there is an answer.
@@ -284,6 +294,8 @@ impl Client {
     fn reopen(&mut self, source: io::Error, deadline: Instant) -> Result<(), DeviceError> {
         self.pending.clear();
         self.decoder = Decoder::new();
+        // An end that closes every line at once is not asked without a pause.
+        std::thread::sleep(SLICE);
         while let Err(error) = self.line.reopen() {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(DeviceError::Stopped);
@@ -293,8 +305,11 @@ impl Client {
             }
             std::thread::sleep(SLICE);
         }
-        let Some(before) = self.info.clone() else { return Ok(()) };
-        let now = self.who()?;
+        // Taken, so that a line that is down again while it is asked does not begin another question in this one.
+        let Some(before) = self.info.take() else { return Ok(()) };
+        let now = self.who();
+        self.info = Some(before.clone());
+        let now = now?;
         if now == before {
             return Ok(());
         }

@@ -66,6 +66,9 @@ impl Board {
     /// If there is no firmware, or it cannot be built.
     pub fn build(self, model: &Path) -> Result<PathBuf> {
         let folder = firmware()?;
+        // Before minutes of work. (Behind the shell of `watched` nobody would see that it is missing.)
+        let probe = Command::new(QEMU).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
+        probe.with_context(|| format!("{QEMU} does not start; is the package {QEMU} installed?"))?;
         // It has no work here, and says so in its own way.
         let probe = Command::new("flip-link").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         probe.context("flip-link does not start, which links midge's firmware; cargo install flip-link")?;
@@ -101,9 +104,6 @@ impl Board {
     /// # Errors
     /// If QEMU does not start.
     pub fn start(self, program: &Path) -> Result<Emulator> {
-        // Behind the shell of `watched` nobody would see that it is missing.
-        let probe = Command::new(QEMU).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
-        probe.with_context(|| format!("{QEMU} does not start; is the package {QEMU} installed?"))?;
         let listener = TcpListener::bind("127.0.0.1:0").context("no port for the emulator's line")?;
         let line = format!("tcp:{}", listener.local_addr()?);
         let folder = tempfile::tempdir().context("no temporary folder")?;
@@ -116,7 +116,7 @@ impl Board {
         let mut process = Process { child, _folder: folder };
         let stream = process.accept(&listener)?;
         let line = Tcp::connected(format!("emulator {}", self.name), stream)?;
-        Ok(Emulator { line, process })
+        Ok(Emulator { line, _process: process })
     }
 }
 
@@ -190,14 +190,7 @@ impl Drop for Process {
 /// A board in QEMU.
 pub struct Emulator {
     line: Tcp,
-    process: Process,
-}
-
-impl Emulator {
-    /// The process, for tests: the shell that ends QEMU.
-    pub fn id(&self) -> u32 {
-        self.process.child.id()
-    }
+    _process: Process,
 }
 
 impl Line for Emulator {

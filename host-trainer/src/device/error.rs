@@ -40,6 +40,15 @@ pub enum DeviceError {
         /// The port.
         port: String,
     },
+    /// The board says of its model what cannot be.
+    #[error(
+        "{port}: expected a board whose images have pixels in a finite range and at least one class, found a board that says \
+         otherwise"
+    )]
+    Info {
+        /// The port.
+        port: String,
+    },
     /// The board lost the image or the result again and again.
     #[error("{port}: the board was reset {resets} times during one image")]
     Resets {

@@ -94,7 +94,7 @@ impl Device {
         attack: AnyAttack,
         (image, label): (&[f32], usize),
     ) -> Result<(Vec<f32>, Finished), DeviceError> {
-        let unknown = || DeviceError::Fault { port: String::new(), fault: Fault::Unknown };
+        let unknown = || DeviceError::Fault { port: self.client.port(), fault: Fault::Unknown };
         let attack = Attack::of(attack).ok_or_else(unknown)?;
         let request = Request::Attack { attack, label: u16::try_from(label).unwrap_or(u16::MAX) };
         let encoding = if self.client.info().input.grid.is_some() { Encoding::I8 } else { Encoding::F32 };

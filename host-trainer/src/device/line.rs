@@ -1,7 +1,7 @@
 //! Lines: bytes to a board and back.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// A line to a board. Bytes may get lost on it.
@@ -47,16 +47,28 @@ impl Tcp {
 
     /// A connection that is there already; it cannot be opened again.
     pub(super) fn connected(name: String, stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Self { name, address: String::new(), stream })
+        Ok(Self { name, address: String::new(), stream: prepared(stream)? })
     }
 }
 
+/// An end that neither answers nor takes bytes for so long is not there.
+const MOST_WAIT: Duration = Duration::from_secs(10);
+
 fn connect(address: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address)?;
+    let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, MOST_WAIT) {
+            Ok(stream) => return prepared(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     // Small frames go back and forth; none should wait for more.
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_write_timeout(Some(MOST_WAIT))?;
     Ok(stream)
 }
 

@@ -175,7 +175,8 @@ fn agreement(host: &Host, (ours, board): (&Classes, &Classes), done: &[(usize, &
         name: host.name.clone(),
         clean: of((0..n).filter(|i| clean(*i)).count()),
         all: of((0..n).filter(|i| clean(*i) && under(*i)).count()),
-        logits: logits.fold(0.0, |most, d| if d <= most { most } else { d }),
+        // NaN is the largest difference.
+        logits: logits.fold(0.0, |most, d| if most.is_nan() || d <= most { most } else { d }),
         adversarial: differing.as_ref().map(|all| of(all.iter().filter(|count| **count == 0).count())),
         pixels: differing.map(|all| all.iter().sum::<usize>() as f64 / n as f64),
     }
@@ -183,10 +184,11 @@ fn agreement(host: &Host, (ours, board): (&Classes, &Classes), done: &[(usize, &
 
 fn costs(done: &[(usize, &Measured)], unit: Unit) -> Vec<JobCost> {
     let mean = |job: &'static str, costs: Vec<Cost>| {
-        let count = costs.len() as u64;
-        (count > 0).then(|| JobCost {
+        // A board may say any number of ticks.
+        let ticks: u128 = costs.iter().map(|cost| u128::from(cost.ticks)).sum();
+        (!costs.is_empty()).then(|| JobCost {
             job,
-            ticks: costs.iter().map(|cost| cost.ticks).sum::<u64>() / count,
+            ticks: (ticks / costs.len() as u128) as u64,
             unit: unit_name(unit),
             stack_bytes: costs.iter().map(|cost| cost.stack).max().unwrap_or(0),
         })

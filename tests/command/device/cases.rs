@@ -29,11 +29,16 @@ fn folder() -> (TempDir, Weights) {
 }
 
 /// Images of [`PIXELS`] elements in steps of a 255th, of three classes.
-pub(super) fn write_images(folder: &Path, [height, width, channels]: [usize; 3]) {
+pub(super) fn write_images(folder: &Path, shape: [usize; 3]) {
+    write_images_from(folder, shape, 0);
+}
+
+/// The same, of which the first is of that class.
+fn write_images_from(folder: &Path, [height, width, channels]: [usize; 3], class: i32) {
     // Numbers without a pattern.
     let byte = |i: usize| (i * i * 7919 + i * 104_729) % 256;
     let pixels: Vec<u8> = (0..IMAGES * PIXELS).flat_map(|i| (byte(i) as f32 / 255.0).to_le_bytes()).collect();
-    let labels: Vec<u8> = (0..IMAGES).flat_map(|i| (i as i32 % 3).to_le_bytes()).collect();
+    let labels: Vec<u8> = (0..IMAGES).flat_map(|i| ((i as i32 + class) % 3).to_le_bytes()).collect();
     let views = [
         ("images", TensorView::new(Dtype::F32, vec![IMAGES, height, width, channels], &pixels).unwrap()),
         ("labels", TensorView::new(Dtype::I32, vec![IMAGES], &labels).unwrap()),
@@ -140,6 +145,30 @@ fn a_line_that_is_gone_is_said_and_the_work_goes_on_later() {
     assert!(message.contains("r.safetensors: not what --resume can go on with: attack is"), "{message}");
     fs::write(folder.join("r.safetensors"), &whole[..whole.len() / 2]).unwrap();
     error(folder, &evaluate(&[&stub.port()], &[&out[..], &["--resume"]].concat()));
+}
+
+#[test]
+fn results_of_other_images_are_not_mixed_with_these() {
+    let (folder, weights) = folder();
+    let folder = folder.path();
+    let stub = Stub::start(&weights, Fate::default());
+    let out = ["--out", "r.safetensors"];
+    figures(folder, &[&stub.port()], &[&out[..], &["--limit", "4"]].concat());
+    let resume = evaluate(&[&stub.port()], &[&out[..], &["--resume"]].concat()).join(" ");
+    let resume: Vec<&str> = resume.split(' ').collect();
+    write_images_from(folder, [6, 5, 1], 1);
+    let message = error(folder, &resume);
+    assert!(message.contains("image 0 of data") && message.contains("had another label"), "{message}");
+    // A header with lengths that have no sum.
+    let half = 1_u64 << 63;
+    let entry = |name: &str, start: u64, end: u64| {
+        format!(r#""{name}":{{"dtype":"U8","shape":[{}],"data_offsets":[{start},{end}]}}"#, end - start)
+    };
+    let header = format!("{{{},{}}}", entry("a", 0, half), entry("b", half, u64::MAX));
+    fs::write(folder.join("r.safetensors"), [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat())
+        .unwrap();
+    let message = error(folder, &resume);
+    assert!(message.contains("not what --resume can go on with"), "{message}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! cables do.
 
 mod cases;
+mod liars;
 mod others;
 mod proxy;
 mod stub;

@@ -14,7 +14,7 @@ use super::super::json;
 use super::cases::write_images;
 use super::proxy::{self, Faults};
 
-/// A process that ends with the test.
+/// A process that ends with the test, and the line in which it said where it is.
 struct Other(Child, String);
 
 impl Other {
@@ -23,8 +23,14 @@ impl Other {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().ok()?;
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        let port: u16 = port.trim().parse().expect("the board says its port");
-        Some(Self(child, format!("127.0.0.1:{port}")))
+        Some(Self(child, port.trim().to_string()))
+    }
+
+    /// As it is, and over a bad line.
+    fn ports(&self) -> [String; 2] {
+        let port: u16 = self.1.parse().expect("the board says its port");
+        let address = format!("127.0.0.1:{port}");
+        [format!("tcp:{address}"), proxy::start(&address, Faults { per_mille: 2, ..Faults::default() })]
     }
 }
 
@@ -43,11 +49,10 @@ fn folder() -> (TempDir, Weights) {
 }
 
 /// The host's attack is tried on the board, which has none of its own.
-fn check(folder: &Path, other: &Other) {
-    let noise = Faults { per_mille: 2, ..Faults::default() };
-    for port in [format!("tcp:{}", other.1), proxy::start(&other.1, noise)] {
+fn check(folder: &Path, ports: &[String]) {
+    for port in ports {
         let words = ["evaluate", "--data", "data.safetensors", "--attack", "bim", "--eps", "0.1", "--json"];
-        let report = json(folder, &[&["device", &port, "--model", "m.safetensors"][..], &words].concat());
+        let report = json(folder, &[&["device", port, "--model", "m.safetensors"][..], &words].concat());
         let host = ["attack", "--model", "m.safetensors", "--data", "data.safetensors", "--json"];
         let host = json(folder, &[&host[..], &["--attack", "bim", "--eps", "0.1"]].concat());
         let (host, device) = (&host["results"][0], &report["readers"][1]);
@@ -63,8 +68,21 @@ fn a_board_in_python_speaks_the_protocol() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/command/device/stub.py");
     let model = folder.path().join("m.safetensors");
     match Other::start(Command::new("python3").arg(script).arg(model)) {
-        Some(other) => check(folder.path(), &other),
+        Some(other) => check(folder.path(), &other.ports()),
         None => println!("NOT RUN: the board in Python, because there is no python3"),
+    }
+}
+
+/// The other end is a terminal that edits lines, until the host says otherwise.
+#[cfg(unix)]
+#[test]
+fn a_serial_line_takes_every_byte_as_it_is() {
+    let (folder, _) = folder();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/command/device/stub.py");
+    let model = folder.path().join("m.safetensors");
+    match Other::start(Command::new("python3").arg(script).arg(model).arg("--terminal")) {
+        Some(other) => check(folder.path(), std::slice::from_ref(&other.1)),
+        None => println!("NOT RUN: the serial line, because there is no python3"),
     }
 }
 
@@ -90,5 +108,5 @@ fn a_board_in_c_speaks_the_protocol() {
         Ok(status) => assert!(status.success(), "docs/midge_link.h does not compile"),
         Err(_) => return println!("NOT RUN: the board in C, because there is no cc"),
     }
-    check(folder.path(), &Other::start(&mut Command::new(program)).unwrap());
+    check(folder.path(), &Other::start(&mut Command::new(program)).unwrap().ports());
 }

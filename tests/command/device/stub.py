@@ -1,9 +1,11 @@
-"""A board in Python that speaks midge's device protocol, written from docs/device-protocol.md: stub.py MODEL.
+"""A board in Python that speaks midge's device protocol, written from docs/device-protocol.md: stub.py MODEL [--terminal].
 
-It runs networks of one dense layer, says its port on standard output, and serves one connection after the other.
+It runs networks of one dense layer, says its port on standard output, and serves one connection after the other. With
+--terminal it is at a pseudo-terminal, whose path it says.
 """
 
 import json
+import os
 import socket
 import struct
 import sys
@@ -156,6 +158,29 @@ def serve(connection, board):
                     message = b"\7\2"
                 last, answer = plain, send(struct.unpack_from("<H", plain, 1)[0], message)
 
+
+class Terminal:
+    def __init__(self):
+        import termios
+
+        self.board, self.host = os.openpty()
+        attributes = termios.tcgetattr(self.host)
+        # What the board says would come back to it. All else is for the host to switch off.
+        attributes[3] &= ~termios.ECHO
+        termios.tcsetattr(self.host, termios.TCSANOW, attributes)
+
+    def recv(self, count):
+        return os.read(self.board, count)
+
+    def sendall(self, data):
+        while data:
+            data = data[os.write(self.board, data) :]
+
+
+if sys.argv[2:] == ["--terminal"]:
+    terminal = Terminal()
+    print(os.ttyname(terminal.host), flush=True)
+    serve(terminal, Board(sys.argv[1]))
 
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)

@@ -42,13 +42,6 @@ pub enum Ability {
     Camera = 4,
 }
 
-impl Info<'_> {
-    /// Whether the board can do something.
-    pub fn can(&self, ability: Ability) -> bool {
-        self.abilities & ability as u8 != 0
-    }
-}
-
 /// The type of a model's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "their names say it")]

@@ -121,3 +121,35 @@ fn decode(grid: Option<Grid>, bytes: &[u8]) -> f32 {
 fn copy(to: &mut [u8], from: &[u8]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRID: Option<Grid> = Some(Grid { scale: 0.5, zero_point: 3 });
+
+    #[test]
+    fn elements_are_read_and_written_in_every_encoding() {
+        let (mut image, mut result, mut logits) = ([9.0; 3], [-65.5, 0.0, 62.0], [1.5, -2.0]);
+        let mut memory = Memory::new(&mut image, &mut result, &mut logits, &mut []);
+        assert_eq!(memory.store(None, Encoding::U8, 0, &[0, 51, 255]), Ok(3));
+        assert_eq!(*memory.image, [0.0, 0.2, 1.0]);
+        assert_eq!(memory.store(GRID, Encoding::I8, 1, &[0x80, 127]), Ok(3));
+        assert_eq!(*memory.image, [0.0, -65.5, 62.0]);
+        assert_eq!(memory.store(None, Encoding::F32, 0, &0.1_f32.to_le_bytes()), Ok(1), "another image");
+        assert_eq!(memory.whole_image(), Err(Fault::NoImage { filled: 1 }));
+        memory.leave([true, true]);
+        let mut bytes = [0; 12];
+        assert_eq!(memory.elements(GRID, (Part::Image, Encoding::I8), (0, 9), &mut bytes), Ok(&[0x80, 3, 127][..]));
+        let two = [1.5_f32.to_le_bytes(), (-2.0_f32).to_le_bytes()];
+        let read = memory.elements(None, (Part::Logits, Encoding::F32), (0, 2), &mut bytes);
+        assert_eq!(read, Ok(two.as_flattened()));
+        for (grid, wanted) in [
+            (GRID, (Part::Logits, Encoding::I8)),
+            (None, (Part::Image, Encoding::I8)),
+            (GRID, (Part::Image, Encoding::U8)),
+        ] {
+            assert_eq!(memory.elements(grid, wanted, (0, 1), &mut bytes), Err(Fault::Unknown), "{wanted:?}");
+        }
+    }
+}

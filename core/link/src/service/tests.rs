@@ -215,6 +215,11 @@ fn what_cannot_be_done_is_said() {
         (&[Request::Put { encoding: Encoding::I8, offset: 0, bytes: &[1] }], "Unknown"),
         (&[put(0, &image), Request::Logits], "Refused(Pixel { index: 3, value: 2.0 })"),
         (&[get(Part::Logits, 0, 1)], "NoResult"),
+        // What an earlier image left is not the result of a job that was refused.
+        (
+            &[put(0, &bytes_of(&IMAGE)), Request::Logits, put(0, &image), Request::Logits, get(Part::Logits, 0, 1)],
+            "NoResult",
+        ),
     ] {
         assert_eq!(fault(requests), std::format!("Fault({expected})"));
     }
@@ -244,6 +249,11 @@ fn what_the_model_refuses_is_said() {
         (
             Request::Camera { camera: Camera { gamma: 0.0, ..CoreCamera::NONE.into() }, seed: 0 },
             Refusal::Option { value: 0.0 },
+        ),
+        // Its buffer would be too large as well.
+        (
+            Request::Camera { camera: Camera { blur: 1e6, ..CoreCamera::NONE.into() }, seed: 0 },
+            Refusal::Option { value: 1e6 },
         ),
     ] {
         assert_eq!(fault(&[put(0, &image), request]), std::format!("Fault(Refused({expected:?}))"));

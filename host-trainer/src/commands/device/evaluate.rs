@@ -58,7 +58,7 @@ struct Gate {
     /// Least share of images that the board reads correctly
     #[arg(long, value_name = "SHARE", value_parser = share_of, requires = "check")]
     min_accuracy: Option<f64>,
-    /// Least share that it reads correctly before and after its own attack
+    /// Least share that it reads correctly before and after its own attack, or the host's if it cannot attack
     #[arg(long, value_name = "SHARE", value_parser = share_of, requires = "check")]
     min_robust: Option<f64>,
     /// Least share of which host and board say the same, clean and under every attack
@@ -150,18 +150,18 @@ impl Work<'_> {
         let todo: Vec<usize> = (0..self.plan.data.len()).filter(|index| !self.done.contains_key(index)).collect();
         let bar = progress::bar(todo.len() as u64, "on the board");
         let (plan, hosts) = (self.plan, self.hosts);
-        let (mut saved, mut failed) = (Instant::now(), None);
+        let mut saved = Instant::now();
         let work = |device: &mut Device, index: usize| measure(device, &plan, hosts, index);
         let ended = share(devices, todo, work, |index, measured| {
             self.done.insert(index, measured);
             bar.inc(1);
             if saved.elapsed() >= SAVE {
-                failed = self.save().err();
+                // Whatever is in the way may be gone at the end, which says so if it is not.
+                let _ = self.save();
                 saved = Instant::now();
             }
         });
         bar.finish_and_clear();
-        failed.map_or(Ok(()), Err)?;
         self.save()?;
         Ok(ended)
     }
@@ -254,9 +254,11 @@ impl Gate {
         ];
         let mut failed = Vec::new();
         for (what, least, found) in limits {
-            let (Some(least), Some(found)) = (least, found.and_then(|share: Share| share.fraction)) else { continue };
-            if found < least {
-                failed.push(format!("{what} {} is below {}", percent(found), percent(least)));
+            let Some(least) = least else { continue };
+            match found.and_then(|share: Share| share.fraction) {
+                Some(found) if found >= least => {}
+                Some(found) => failed.push(format!("{what} {} is below {}", percent(found), percent(least))),
+                None => failed.push(format!("{what} is not known")),
             }
         }
         if failed.is_empty() { Ok(()) } else { Err(CheckFailed(failed.join("; ")).into()) }

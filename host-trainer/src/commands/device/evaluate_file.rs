@@ -12,6 +12,7 @@ use super::super::tensor_file::{self, Values};
 use crate::device::DeviceInfo;
 use crate::device::evaluation::{Host, Measured, Own, Plan};
 use crate::evaluation::classifier::Classifier as _;
+use crate::{foreign, tensors};
 
 /// Largest file that is read.
 const MOST: u64 = 1 << 32;
@@ -38,7 +39,7 @@ impl Identity {
 impl Identity {
     /// Whether a file is of the same evaluation.
     fn check(&self, bytes: &[u8]) -> Result<()> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let header = tensors::header_of(bytes)?;
         let metadata = header.metadata().as_ref().context("no metadata")?;
         for (key, expected) in &self.0 {
             let found = metadata.get(*key).with_context(|| format!("no metadata {key}"))?;
@@ -138,48 +139,82 @@ pub(super) fn read(
     let name = || format!("{}: not what --resume can go on with", path.display());
     let len = std::fs::metadata(path).with_context(name)?.len();
     ensure!(len <= MOST, "{}: {len} bytes: expected at most {MOST}", name());
-    let bytes = std::fs::read(path).with_context(name)?;
+    let bytes = foreign::read(path).with_context(name)?;
     parse(&bytes, identity, (plan, hosts)).with_context(name)
 }
 
 fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host])) -> Result<BTreeMap<usize, Measured>> {
     let classes = hosts.first().map_or(0, |host| host.model.input().classes);
     identity.check(bytes)?;
-    let file = SafeTensors::deserialize(bytes)?;
+    let file = tensors::read(bytes)?;
     let places = integers(&file, "places")?;
-    let n = places.len();
-    let table = Rows { n, file: &file };
-    let (logits, read) = (table.floats("device_logits")?, table.integers("device_reads_hosts")?);
-    ensure!(n == 0 || logits.width == classes, "{} logits: expected {classes}", logits.width);
-    ensure!(n == 0 || read.width == hosts.len(), "{} hosts: expected {}", read.width, hosts.len());
-    let (ticks, stack) = (table.integers("device_ticks")?, table.integers("device_stack")?);
-    let adversarial =
-        file.tensor("device_adversarial").is_ok().then(|| table.floats("device_adversarial")).transpose()?;
-    let found_classes = adversarial.as_ref().map(|_| table.integers("device_adversarial_class")).transpose()?;
+    let table = Table::of(&Rows { n: places.len(), file: &file })?;
+    if !places.is_empty() {
+        let (logits, read) = (table.logits.width, table.read.width);
+        ensure!(logits == classes, "{logits} logits: expected {classes}");
+        ensure!(read == hosts.len(), "{read} hosts: expected {}", hosts.len());
+    }
     let mut done = BTreeMap::new();
     for (row, place) in places.iter().enumerate() {
         let is_it = |known: &usize| i64::try_from(*known).is_ok_and(|known| known == *place);
         // An image that is not wanted this time.
         let Some(index) = plan.data.places.iter().position(is_it) else { continue };
-        let cost = |job: usize| -> Result<Cost> {
-            let (ticks, stack) = (ticks.row(row).get(job), stack.row(row).get(job));
-            let (ticks, stack) = ticks.zip(stack).context("costs of two jobs were expected")?;
-            Ok(Cost { ticks: (*ticks).try_into()?, stack: (*stack).try_into()? })
-        };
-        let own = match (&adversarial, &found_classes) {
-            (Some(images), Some(classes)) => {
-                let adversarial = images.row(row).to_vec();
-                ensure!(adversarial.len() == plan.data.image(index).len(), "images of another shape");
-                let found = *classes.row(row).first().context("no class")?;
-                Some(Own { adversarial, class: class(found)?, cost: cost(1)? })
-            }
-            _ => None,
-        };
-        let read = read.row(row).iter().map(|found| class(*found)).collect::<Result<_>>()?;
-        let measured = Measured { logits: logits.row(row).to_vec(), forward: cost(0)?, own, read };
-        done.insert(index, measured);
+        let (image, label) = (plan.data.image(index), i64::try_from(plan.labels[index])?);
+        let is_same = table.images.row(row) == image && table.labels.row(row) == [label];
+        ensure!(is_same, "image {place} of {} was another one, or had another label", plan.data.name);
+        done.insert(index, table.measured(row, image.len())?);
     }
     Ok(done)
+}
+
+/// What is read of a file.
+struct Table {
+    images: Column<f32>,
+    labels: Column<i64>,
+    logits: Column<f32>,
+    read: Column<i64>,
+    ticks: Column<i64>,
+    stack: Column<i64>,
+    /// Adversarial images and their classes, of a board that can attack.
+    own: Option<(Column<f32>, Column<i64>)>,
+}
+
+impl Table {
+    fn of(rows: &Rows<'_, '_>) -> Result<Self> {
+        let own =
+            || -> Result<_> { Ok((rows.floats("device_adversarial")?, rows.integers("device_adversarial_class")?)) };
+        Ok(Self {
+            images: rows.floats("images")?,
+            labels: rows.integers("labels")?,
+            logits: rows.floats("device_logits")?,
+            read: rows.integers("device_reads_hosts")?,
+            ticks: rows.integers("device_ticks")?,
+            stack: rows.integers("device_stack")?,
+            own: rows.file.tensor("device_adversarial").is_ok().then(own).transpose()?,
+        })
+    }
+
+    /// What a row says of an image of so many elements.
+    fn measured(&self, row: usize, len: usize) -> Result<Measured> {
+        let own = match &self.own {
+            Some((images, classes)) => {
+                let adversarial = images.row(row).to_vec();
+                ensure!(adversarial.len() == len, "images of another shape");
+                let found = *classes.row(row).first().context("no class")?;
+                Some(Own { adversarial, class: class(found)?, cost: self.cost(row, 1)? })
+            }
+            None => None,
+        };
+        let read = self.read.row(row).iter().map(|found| class(*found)).collect::<Result<_>>()?;
+        Ok(Measured { logits: self.logits.row(row).to_vec(), forward: self.cost(row, 0)?, own, read })
+    }
+
+    /// Of the forward pass, job 0, or of the attack.
+    fn cost(&self, row: usize, job: usize) -> Result<Cost> {
+        let (ticks, stack) = (self.ticks.row(row).get(job), self.stack.row(row).get(job));
+        let (ticks, stack) = ticks.zip(stack).context("costs of two jobs were expected")?;
+        Ok(Cost { ticks: (*ticks).try_into()?, stack: (*stack).try_into()? })
+    }
 }
 
 fn class(found: i64) -> Result<usize> {
