@@ -33,7 +33,7 @@ fn put_above_zero((sums, step): (&[i32], usize), count: usize, masks: &mut [u32]
         let first = number * WORD_BITS;
         let count = WORD_BITS.min(count - first);
         let sums = reach_rest(sums, first * step);
-        if sums.len() > (count - 1) * step {
+        if sums.len() > (count - 1) * step.max(1) {
             // SAFETY: the last of them is there.
             #[allow(unsafe_code, reason = "inline assembly")]
             unsafe {
