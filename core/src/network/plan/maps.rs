@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn no_other_cuts_make_less_of_it() {
-        for network in chains() {
+        for (number, network) in chains().enumerate() {
             let float = stages(&network);
             let rooms: Vec<_> = float.iter().enumerate().map(|(i, stage)| stage.room(i > 0)).collect();
             let largest = |cuts: usize| {
@@ -223,7 +223,8 @@ mod tests {
             let int8 = network.int8();
             assert_eq!(rows_len(int8.plan().all(), float.len()) as u64, best, "{network}");
             assert_eq!(int8.plan().lengths().forward_rows as u64, best.div_ceil(4), "{network}");
-            if float.len() > 10 {
+            // That of MobileNet.
+            if number == 0 {
                 assert!(3 * best < 2 * largest(0), "{best} of {}", largest(0));
             }
         }
