@@ -18,6 +18,7 @@ pub(super) fn put_alive(
     out: &[i8],
     masks: &mut [u32],
 ) {
+    debug_assert!((1..=4).contains(&step), "{step}");
     #[cfg(cortex_m_dsp)]
     if !stage.capped {
         return put_above_zero((sums, step), out.len(), masks);
@@ -34,7 +35,7 @@ fn put_above_zero((sums, step): (&[i32], usize), count: usize, masks: &mut [u32]
         let count = WORD_BITS.min(count - first);
         let sums = reach_rest(sums, first * step);
         if sums.len() > (count - 1) * step {
-            // SAFETY: the last of them is there.
+            // SAFETY: the last of them is there, because a step is at least 1.
             #[allow(unsafe_code, reason = "inline assembly")]
             unsafe {
                 *word = match step {

@@ -147,3 +147,15 @@ impl Grid {
         [self.value(i8::MIN), self.value(i8::MAX)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_beyond_all_bytes_end_the_range() {
+        let range = |output: i32| Range { output, low: -128, high: 100, ..Range::default() };
+        assert_eq!([i32::MIN, -1, 0, i32::MAX].map(|result| range(127).output(result)), [-128, 100, 100, 100]);
+        assert_eq!([i32::MIN, 0, 1, i32::MAX].map(|result| range(-128).output(result)), [-128, -128, -127, 100]);
+    }
+}

@@ -58,8 +58,9 @@ impl<'b> Patch<'b> {
         Self { words, len: 0, positions: 1, end: 0 }
     }
 
-    /// Starts again, with so many positions.
+    /// Starts again, with so many positions: one to four.
     pub(super) fn clear(&mut self, positions: usize) {
+        debug_assert!((1..=4).contains(&positions), "{positions}");
         (self.len, self.positions, self.end) = (0, positions, 0);
     }
 

@@ -11,6 +11,7 @@
 //!                     |<------- row_stride ------>|         as far as both go (shared_padding)
 //! ```
 
+use crate::network::layer::MAX_LAYERS;
 use crate::network::shape::{Shape, Size};
 
 /// Lanes of a word of ReLU or winner bits.
@@ -63,6 +64,7 @@ impl Map {
 
 /// Bit beside the number of a layer: whether the stage waits for its whole input.
 pub(super) const WAITS: u8 = 0x80;
+const _: () = assert!(MAX_LAYERS <= WAITS as usize, "the number of a layer leaves the bit free");
 
 /// The value that a stage without a skip connection adds.
 pub(super) const NO_SKIP: u8 = u8::MAX;
