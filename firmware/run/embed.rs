@@ -21,6 +21,18 @@ fn main() -> Result<()> {
     let (name, model) = own_model::chosen()?.context("MIDGE_MODEL names no model")?;
     let (images, images_are) = own_model::images(&model, std::env::var_os("MIDGE_DATA").as_deref())?;
     let (pixels, pixel) = pixels(&model, &images);
+    let source = source(&model, &name, (&images.labels, images_are), &pixel)?;
+    let file = match &model {
+        AnyWeights::Float(weights) => weights.to_bytes(weights.dtype)?,
+        AnyWeights::Int8(weights) => weights.to_bytes()?,
+    };
+    save(&folder.join("own_model.safetensors"), &file)?;
+    save(&folder.join("own_images.bin"), &pixels)?;
+    save(&folder.join("own_model.rs"), source.as_bytes())
+}
+
+/// The file that the firmware includes: the network, and what is to be known of the model and its images.
+fn source(model: &AnyWeights, name: &str, (labels, images_are): (&[u16], &str), pixel: &str) -> Result<String> {
     let mut source = network(model.network());
     let dtype = model.dtype();
     let weights = match (&*dtype, model.network().is_chain()) {
@@ -31,7 +43,6 @@ fn main() -> Result<()> {
         (_, false) => "f32",
     };
     let name: String = name.chars().take(NAME).collect();
-    let labels = &images.labels;
     write!(
         source,
         "/// The type of the model's weights.
@@ -50,13 +61,7 @@ type Pixel = {pixel}
 ",
         labels.len()
     )?;
-    let file = match &model {
-        AnyWeights::Float(weights) => weights.to_bytes(weights.dtype)?,
-        AnyWeights::Int8(weights) => weights.to_bytes()?,
-    };
-    save(&folder.join("own_model.safetensors"), &file)?;
-    save(&folder.join("own_images.bin"), &pixels)?;
-    save(&folder.join("own_model.rs"), source.as_bytes())
+    Ok(source)
 }
 
 /// The bytes of the images, and the type of a pixel with the function that reads one.

@@ -136,23 +136,18 @@ impl Display for ModelError {
             Self::Header => f.write_str("the header is not that of a safetensors file"),
             Self::Metadata { key } => write!(f, "the metadata entry {key:?} is missing or not one that midge writes"),
             Self::Network(error) => write!(f, "the architecture cannot be read: {error}"),
-            Self::OtherNetwork => {
-                f.write_str("the file holds another architecture than expected, or in other words than midge's")
-            }
+            Self::OtherNetwork => f.write_str("expected another architecture, or found it in other words than midge's"),
             Self::NotRun => f.write_str("the model's type of weights does not run this architecture"),
             Self::Missing { layer, tensor } => write!(f, "the tensor {layer}.{tensor} is missing"),
-            Self::Extra { expected, found } => write!(
-                f,
-                "tensors that the architecture does not have, or one twice: expected {expected} bytes of tensors, found {found}"
-            ),
+            Self::Extra { expected, found } => {
+                write!(f, "more tensors than the architecture's: expected {expected} bytes of tensors, found {found}")
+            }
             Self::DType { layer, expected } => write!(f, "layer {layer}: expected elements of type {expected}"),
             Self::TensorShape { layer, expected, found } => {
                 let fault = if expected == found { "in another order of dimensions" } else { "found" };
                 write!(f, "layer {layer}: expected a tensor of {expected} elements, {found} {fault}")
             }
-            Self::TensorBytes { layer } => {
-                write!(f, "layer {layer}: a tensor's bytes are not as many as its shape needs")
-            }
+            Self::TensorBytes { layer } => write!(f, "layer {layer}: a tensor has not the bytes that its shape needs"),
             Self::Offsets { expected, found } => {
                 let what = if found < expected { "overlaps" } else { "does not follow" };
                 write!(f, "a tensor {what} the one before it: expected it at byte {expected}, found it at {found}")
@@ -160,9 +155,7 @@ impl Display for ModelError {
             Self::Misaligned { alignment } => write!(f, "the bytes must start at a multiple of {alignment}"),
             Self::Oversized { expected, found } => write!(f, "expected {expected} bytes of tensors, found {found}"),
             Self::NotFinite { layer, index } => write!(f, "layer {layer}: weight {index} is infinite or NaN"),
-            Self::TooLarge { layer } => {
-                write!(f, "layer {layer}: the weights are so large that its values could overflow")
-            }
+            Self::TooLarge { layer } => write!(f, "layer {layer}: weights so large that its values could overflow"),
             Self::Quantisation { layer } => {
                 write!(f, "layer {layer}: a zero point, scale, multiplier or shift is out of range")
             }

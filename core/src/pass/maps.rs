@@ -143,19 +143,8 @@ impl<T: Arithmetic<Value = f32>> BackwardMaps<'_, '_, '_, T> {
                 GradientMap { stage, gradient: self.features, start: 0, row_stride: stage.output().row_len(), masks }
             }
         };
-        if let Wanted::Weights { rows, gradient } = &mut self.wanted
-            && stage.weight_len() > 0
-        {
-            let before = plan.all().iter().take(index).map(Stage::parameters).map(|(w, b)| w + b).sum();
-            let own = span_mut(gradient, before, stage.weight_len() + stage.bias_len());
-            let (weight_gradient, bias_gradient) = split_mut(own, stage.weight_len());
-            let input = Keep::All.map::<T>(plan, rows, index);
-            if stage.convolves() {
-                let row_stride = stage.padded_row_step();
-                simd.call(WeightGradientMap { stage, output, input, row_stride, weight_gradient, bias_gradient });
-            } else {
-                simd.call(DepthwiseWeightGradient { output, input, weight_gradient, bias_gradient });
-            }
+        if let Wanted::Weights { rows, gradient } = &mut self.wanted {
+            weight_gradient(simd, (plan, index, stage), output, Keep::All.map::<T>(plan, rows, index), gradient);
         }
         if is_wanted {
             match stage.operation {
@@ -165,6 +154,29 @@ impl<T: Arithmetic<Value = f32>> BackwardMaps<'_, '_, '_, T> {
                 Operation::Add => added_maps(output, map),
             }
         }
+    }
+}
+
+/// Adds the gradient of a stage's weights and biases to their place in that of all.
+#[inline(always)]
+fn weight_gradient<S: Simd>(
+    simd: S,
+    (plan, index, stage): (&Stages, usize, &Spatial),
+    output: &GradientMap<'_>,
+    input: &[f32],
+    gradient: &mut [f32],
+) {
+    if stage.weight_len() == 0 {
+        return;
+    }
+    let before = plan.all().iter().take(index).map(Stage::parameters).map(|(w, b)| w + b).sum();
+    let own = span_mut(gradient, before, stage.weight_len() + stage.bias_len());
+    let (weight_gradient, bias_gradient) = split_mut(own, stage.weight_len());
+    if stage.convolves() {
+        let row_stride = stage.padded_row_step();
+        simd.call(WeightGradientMap { stage, output, input, row_stride, weight_gradient, bias_gradient });
+    } else {
+        simd.call(DepthwiseWeightGradient { output, input, weight_gradient, bias_gradient });
     }
 }
 

@@ -157,14 +157,7 @@ impl Patches<'_, '_> {
                     }
                 }
             }
-            let own = rest_mut(weights, word * WORD_BITS * 9).as_chunks_mut::<9>().0;
-            for (kernel, places) in own.iter_mut().zip(&sums) {
-                for (place, sums) in places.iter().enumerate() {
-                    for (tap, w) in kernel.iter_mut().enumerate() {
-                        *w += sums[lane(place, tap)];
-                    }
-                }
-            }
+            add_taps(&sums, rest_mut(weights, word * WORD_BITS * 9));
         }
     }
 
@@ -180,6 +173,17 @@ impl Patches<'_, '_> {
         let mut patch = [simd.splat(0.0); R];
         load_all(simd, &x, &mut patch);
         patch
+    }
+}
+
+/// Adds what the patches have gathered to the gradients of 3x3 `weights`, filter by filter.
+fn add_taps(sums: &Places, weights: &mut [f32]) {
+    for (kernel, places) in weights.as_chunks_mut::<9>().0.iter_mut().zip(sums) {
+        for (place, sums) in places.iter().enumerate() {
+            for (tap, w) in kernel.iter_mut().enumerate() {
+                *w += sums[lane(place, tap)];
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::kernels::{self, Backward, Forward};
 use super::samples::by_rows;
 use crate::kernels::int8::packed::{PackedDense, Target};
 use crate::kernels::masks::RowMasks;
+use crate::model::Model;
 use crate::network::plan::{Stages, WORD_BITS};
 use crate::pass::keep::Keep;
 use crate::pass::rows::{ForwardRows, Sink};
@@ -65,28 +66,40 @@ impl Kernel for PackedForward<'_, '_, '_> {
             note_live(plan, masks, reach_mut(live, sample * features, features));
         }
         let bytes = span(bytes, 0, count * features);
-        let first = plan.spatial_count();
-        let grid = model.logit_grid();
-        let mut x = (bytes, features);
-        let mut rest = &mut *parts.outputs;
-        if first == plan.count() {
-            return rest.iter_mut().zip(bytes).for_each(|(logit, byte)| *logit = grid.value(*byte));
+        dense_layers(simd, model, (bytes, count), (layout.samples, &mut *parts.outputs), (parts.masks, mask_len));
+    }
+}
+
+/// All samples from their features, in bytes, to their logits.
+#[inline(always)]
+fn dense_layers<S: Simd>(
+    simd: S,
+    model: &Model<'_, i8>,
+    (bytes, count): (&[i8], usize),
+    (samples, outputs): (usize, &mut [f32]),
+    (masks, mask_len): (&mut [u32], usize),
+) {
+    let (plan, grid) = (model.network().plan(), model.logit_grid());
+    let first = plan.spatial_count();
+    if first == plan.count() {
+        return outputs.iter_mut().zip(bytes).for_each(|(logit, byte)| *logit = grid.value(*byte));
+    }
+    let mut x = (bytes, bytes.len() / count.max(1));
+    let mut rest = outputs;
+    for index in first..plan.count() {
+        let Some(stage) = plan.dense(index).copied() else { return };
+        let own = take(&mut rest, samples * stage.units);
+        let at = plan.mask_range(index).start.min(mask_len);
+        let masks = (reach_mut(masks, at, masks.len() - at), mask_len);
+        let layer = model.quantised(index);
+        if index + 1 == plan.count() {
+            let target = Target::Logits(span_mut(own, 0, count * stage.units), grid);
+            return simd.call_int8(PackedDense { stage, layer, samples: count, x, target, masks });
         }
-        for index in first..plan.count() {
-            let Some(stage) = plan.dense(index).copied() else { return };
-            let own = take(&mut rest, layout.samples * stage.units);
-            let at = plan.mask_range(index).start.min(mask_len);
-            let masks = (reach_mut(parts.masks, at, parts.masks.len() - at), mask_len);
-            let layer = model.quantised(index);
-            if index + 1 == plan.count() {
-                let target = Target::Logits(span_mut(own, 0, count * stage.units), grid);
-                return simd.call_int8(PackedDense { stage, layer, samples: count, x, target, masks });
-            }
-            let own: &mut [i8] = bytemuck::cast_slice_mut(own);
-            let target = Target::Bytes(&mut *own, stage.units);
-            simd.call_int8(PackedDense { stage, layer, samples: count, x, target, masks });
-            x = (own, stage.units);
-        }
+        let own: &mut [i8] = bytemuck::cast_slice_mut(own);
+        let target = Target::Bytes(&mut *own, stage.units);
+        simd.call_int8(PackedDense { stage, layer, samples: count, x, target, masks });
+        x = (own, stage.units);
     }
 }
 
