@@ -1,9 +1,9 @@
-//! Every attack there is.
+//! Every attack that is made of steps along gradients.
 
-use super::step::{Starts, Step};
+use super::course::Steps;
 use super::{Attack, Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
 
-/// Whichever attack a user chose.
+/// Whichever attack of steps along gradients a user chose.
 ///
 /// ```
 /// use midge_core::attack::{AnyAttack, Attack, MiFgsm, Target, Targeted};
@@ -40,15 +40,11 @@ macro_rules! any_attack {
         }
 
         impl Attack for AnyAttack {
-            fn step(&self) -> Step {
-                match self {
-                    $(Self::$variant(attack) => attack.step(),)*
-                }
-            }
+            type Course = Steps;
 
-            fn starts(&self) -> Option<Starts> {
+            fn course(&self) -> Steps {
                 match self {
-                    $(Self::$variant(attack) => attack.starts(),)*
+                    $(Self::$variant(attack) => attack.course(),)*
                 }
             }
 

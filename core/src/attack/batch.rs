@@ -2,13 +2,14 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::course::{Course, Steps};
 use super::goal::Prediction;
-use super::step::{Starts, Step};
+use super::step::Starts;
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_buffer};
 use crate::loss::Loss;
 use crate::model::{Model, Weights};
-use crate::network::Network;
+use crate::network::{Network, Shape};
 use crate::pass::Element;
 use crate::pass::batch::Batch;
 use crate::span::{span, span_mut, take};
@@ -16,9 +17,14 @@ use crate::span::{span, span_mut, take};
 /// For work that nobody stops.
 pub(super) static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// Elements of the buffer of an attack on `samples` images at a time.
+/// Elements of the buffer of an attack of steps on `samples` images at a time.
 pub fn perturb_len(network: &Network, samples: usize) -> usize {
-    Batch::gradient(network, samples).buffer_len() + 2 * samples * network.input().len()
+    len(network, samples, network.input().len())
+}
+
+/// Elements of the buffer of an attack that keeps `kept` elements for each image.
+pub(super) fn len(network: &Network, samples: usize, kept: usize) -> usize {
+    Batch::gradient(network, samples).buffer_len() + samples * (network.input().len() + kept)
 }
 
 /// The gradients of several images. `objective` goes from the number of an image, its walk and its logits to the gradient,
@@ -38,11 +44,9 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
     fn gradients(
         &mut self,
         walks: &mut [Walk<'_>],
-        mut follow: impl FnMut(usize, &mut Walk<'_>, &[f32]),
+        mut follow: impl FnMut(usize, &mut Walk<'_>, (&[f32], &[f32])),
     ) -> Result<(), Error> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(Error::Stopped);
-        }
+        self.check_stop()?;
         let (network, count) = (self.model.network(), walks.len());
         let (pixels, classes) = (network.input().len(), network.classes());
         let image = |number: usize| walks.get(number).map_or(&[][..], Walk::adversarial);
@@ -58,13 +62,17 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
         for (number, walk) in walks.iter_mut().enumerate() {
             let class = walk.goal().class();
             let logits = span_mut(logits, number * classes, classes);
+            follow(number, walk, (span(gradient, number * pixels, pixels), logits));
             walk.see_clean(|| {
                 let loss = self.loss.value(logits, class);
                 Prediction::of(logits, loss)
             });
-            follow(number, walk, span(gradient, number * pixels, pixels));
         }
         Ok(())
+    }
+
+    fn check_stop(&mut self) -> Result<(), Error> {
+        if self.stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
     }
 
     fn look(&mut self, walks: &mut [Walk<'_>], mut see: impl FnMut(&mut Walk<'_>, Prediction)) -> Result<(), Error> {
@@ -77,6 +85,10 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
             see(walk, Prediction::of(logits, loss));
         }
         Ok(())
+    }
+
+    fn input(&self) -> Shape {
+        self.model.network().input()
     }
 
     #[inline(always)]
@@ -93,10 +105,10 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
         }
     }
 
-    fn still_walking(&self, walks: &mut [Walk<'_>]) -> usize {
+    fn to_the_front(&self, walks: &mut [Walk<'_>], is_walking: impl Fn(&Walk<'_>) -> bool) -> usize {
         let mut count = 0;
         for i in 0..walks.len() {
-            if !walks[i].has_arrived() {
+            if is_walking(&walks[i]) {
                 walks.swap(i, count);
                 count += 1;
             }
@@ -105,41 +117,56 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
     }
 }
 
-/// An attack on several images: the model, the way of the steps, and memory.
-pub(super) struct RunBatch<'w, 'm, 'b, T: Weights> {
+/// An attack on several images: the model, the way, and memory.
+pub(super) struct RunBatch<'w, 'm, 'b, T: Weights, C> {
     pub model: &'m Model<'w, T>,
-    pub step: Step,
-    pub starts: Option<Starts>,
+    pub course: C,
     pub stop: &'m AtomicBool,
     pub buffer: &'b mut [f32],
 }
 
-impl<'w, T: Element> RunBatch<'w, '_, '_, T> {
+impl<'w, T: Element, C: Course> RunBatch<'w, '_, '_, T, C> {
     /// To the outcomes of all walks.
     pub(super) fn attack(self, walks: &mut [Walk<'_>]) -> Result<(), Error> {
-        let (step, starts, loss) = (self.step, self.starts, self.step.loss);
-        let (kept, mut source) = self.begin(walks, follow_loss(loss))?;
-        match starts {
-            None => {
-                step.walk(&mut source, walks, kept)?;
-                source.look(walks, |walk, prediction| walk.see_end(prediction))
-            }
-            Some(starts) => {
-                let result = step.walk_from_random_points(starts, &mut source, walks, kept);
-                // Those that arrived early were moved to the end.
-                walks.sort_unstable_by_key(Walk::place);
-                result
-            }
-        }
+        let course = self.course;
+        let (kept, mut source) = self.begin(walks, follow_loss(course.loss()))?;
+        let result = course.run(&mut source, walks, kept);
+        // Those that arrived early were moved to the end.
+        walks.sort_unstable_by_key(Walk::place);
+        result
     }
 
+    /// Checks everything; the walks stand at their images then. Returns memory for what is kept of each and the source of
+    /// gradients.
+    fn begin<'r, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])>(
+        self,
+        walks: &mut [Walk<'_>],
+        objective: O,
+    ) -> Result<(&'r mut [f32], Many<'w, 'r, 'r, T, O>), Error>
+    where
+        Self: 'r,
+    {
+        let Self { model, course, stop, mut buffer } = self;
+        let (network, pixels) = (model.network(), model.network().input().len());
+        course.check()?;
+        check_buffer(len(network, walks.len(), course.kept_len(pixels)), buffer.len())?;
+        for (place, walk) in walks.iter_mut().enumerate() {
+            walk.begin(model, place)?;
+        }
+        let kept = take(&mut buffer, walks.len() * course.kept_len(pixels));
+        let gradient = take(&mut buffer, walks.len() * pixels);
+        Ok((kept, Many { model, stop, loss: course.loss(), objective, gradient, buffer }))
+    }
+}
+
+impl<T: Element> RunBatch<'_, '_, '_, T, Steps> {
     /// To the adversarial images only, from one start up any function of the logits.
     pub(super) fn perturb(
         self,
         walks: &mut [Walk<'_>],
         objective: impl Fn(usize, &Walk<'_>, &[f32], &mut [f32]),
     ) -> Result<(), Error> {
-        let (step, starts) = (self.step, self.starts);
+        let Steps { step, starts } = self.course;
         if let Some(Starts { restarts: restarts @ 2.., .. }) = starts {
             // Which start is the best would need a look at each.
             return Err(Error::BatchRestarts { restarts });
@@ -150,31 +177,6 @@ impl<'w, T: Element> RunBatch<'w, '_, '_, T> {
             walks.iter_mut().for_each(|walk| walk.start((&step, range), starts));
         }
         step.walk(&mut source, walks, momentum)
-    }
-
-    /// Checks everything; the walks stand at their images then. Returns memory for as many images and the source of
-    /// gradients.
-    fn begin<'r, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])>(
-        self,
-        walks: &mut [Walk<'_>],
-        objective: O,
-    ) -> Result<(&'r mut [f32], Many<'w, 'r, 'r, T, O>), Error>
-    where
-        Self: 'r,
-    {
-        let Self { model, step, starts, stop, mut buffer } = self;
-        let network = model.network();
-        step.check_options()?;
-        starts.map_or(Ok(()), |starts| starts.check())?;
-        check_buffer(perturb_len(network, walks.len()), buffer.len())?;
-        for (place, walk) in walks.iter_mut().enumerate() {
-            walk.begin(model, place)?;
-        }
-        let images = walks.len() * network.input().len();
-        let kept = take(&mut buffer, images);
-        let gradient = take(&mut buffer, images);
-        let kept = span_mut(kept, 0, step.kept_images(starts) * images);
-        Ok((kept, Many { model, stop, loss: step.loss, objective, gradient, buffer }))
     }
 }
 
@@ -188,7 +190,7 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    use super::super::{AnyAttack, Attack, Bim, Fgsm, Goal, MiFgsm, Outcome, Pgd, Target};
+    use super::super::{AnyAttack, Apgd, Attack, Bim, Fgsm, Goal, MiFgsm, Outcome, Pgd, Square, Target};
     use super::*;
     use crate::network::{Layer, Padding, Shape, Size};
     use crate::span::CACHE_LINE;
@@ -238,7 +240,7 @@ mod tests {
     /// The images and outcomes of a batch are those of `alone`, the attack on one image with the seed of its own.
     fn check<A: Attack, B: Attack>(model: &Model<'_, f32>, attack: A, alone: impl Fn(u64) -> B) -> Vec<Outcome> {
         let images = images();
-        let mut buffer = vec![f32::NAN; perturb_len(&NETWORK, 5).max(model.attack_len())];
+        let mut buffer = vec![f32::NAN; attack.batch_len(&NETWORK, 5).max(attack.buffer_len(model))];
         let mut found = vec![f32::NAN; images.len()];
         let mut walks = walks(&images, &mut found);
         attack.attack_batch(model, &mut walks, &NEVER, &mut buffer).unwrap();
@@ -271,6 +273,10 @@ mod tests {
             let outcomes = check(model, pgd, |seed| Pgd { seed: pgd.seed + seed, ..pgd });
             let arrived = outcomes.iter().zip(GOALS).filter(|(outcome, goal)| goal.is_reached(outcome.after)).count();
             assert!((1..5).contains(&arrived), "{arrived} of 5 arrived: the test does not see what it is for");
+            let apgd = Apgd { steps: 12, loss: Loss::Margin, ..Apgd::new(0.02, 5) };
+            check(model, apgd, |seed| Apgd { seed: apgd.seed + seed, ..apgd });
+            let square = Square { queries: 40, ..Square::new(0.05, 5) };
+            check(model, square, |seed| Square { seed: square.seed + seed, ..square });
         });
     }
 

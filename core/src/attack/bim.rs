@@ -8,6 +8,7 @@
 //! it with MI-FGSM.
 
 use super::Attack;
+use super::course::Steps;
 use super::step::Step;
 use crate::loss::Loss;
 
@@ -49,8 +50,10 @@ impl Bim {
 }
 
 impl Attack for Bim {
+    type Course = Steps;
+
     #[inline(always)]
-    fn step(&self) -> Step {
-        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss }
+    fn course(&self) -> Steps {
+        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss }.into()
     }
 }

@@ -5,6 +5,7 @@
 //! ```
 //! Goodfellow, Shlens, Szegedy: Explaining and Harnessing Adversarial Examples, ICLR 2015, section 4.
 
+use super::course::Steps;
 use super::goal::Goal;
 use super::quantize::to_grid;
 use super::step::Step;
@@ -33,6 +34,11 @@ pub struct Fgsm {
 }
 
 impl Fgsm {
+    #[inline(always)]
+    fn step(&self) -> Step {
+        Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None, loss: Loss::CrossEntropy }
+    }
+
     /// [`Attack::attack`] without the forward pass that looks at the result; says whether the gradient was zero. In
     /// adversarial training nobody looks, and a forward pass is a third of the work.
     ///
@@ -77,8 +83,10 @@ impl Fgsm {
 }
 
 impl Attack for Fgsm {
+    type Course = Steps;
+
     #[inline(always)]
-    fn step(&self) -> Step {
-        Step { eps: self.eps, alpha: self.eps, steps: 1, decay: None, loss: Loss::CrossEntropy }
+    fn course(&self) -> Steps {
+        self.step().into()
     }
 }

@@ -7,6 +7,7 @@
 //! values of one image's gradient; there is no random start and no early stop.
 
 use super::Attack;
+use super::course::Steps;
 use super::step::Step;
 use crate::loss::Loss;
 
@@ -48,8 +49,10 @@ impl MiFgsm {
 }
 
 impl Attack for MiFgsm {
+    type Course = Steps;
+
     #[inline(always)]
-    fn step(&self) -> Step {
-        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: Some(self.decay), loss: self.loss }
+    fn course(&self) -> Steps {
+        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: Some(self.decay), loss: self.loss }.into()
     }
 }

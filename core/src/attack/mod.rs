@@ -32,9 +32,11 @@
 //! ```
 
 mod any;
+mod apgd;
 #[cfg(feature = "std")]
 mod batch;
 mod bim;
+mod course;
 mod fgsm;
 mod goal;
 mod integers;
@@ -43,6 +45,7 @@ mod one;
 mod otcm;
 mod pgd;
 mod quantize;
+mod square;
 mod step;
 mod target;
 mod targeted;
@@ -53,13 +56,16 @@ use core::sync::atomic::AtomicBool;
 
 #[cfg(feature = "std")]
 use self::batch::{NEVER, RunBatch, follow_loss};
+use self::course::{Course, Steps};
 use self::one::always;
-use self::step::{Starts, Step};
 use crate::error::Error;
 use crate::model::Model;
+#[cfg(feature = "std")]
+use crate::network::Network;
 use crate::pass::Element;
 
 pub use any::AnyAttack;
+pub use apgd::Apgd;
 #[cfg(feature = "std")]
 pub use batch::perturb_len;
 pub use bim::Bim;
@@ -69,6 +75,7 @@ pub use mi_fgsm::MiFgsm;
 pub use otcm::Otcm;
 pub use pgd::Pgd;
 pub use quantize::{to_8_bits, to_grid};
+pub use square::Square;
 pub use step::start_seed;
 pub use target::{Target, least_likely};
 pub use targeted::Targeted;
@@ -83,16 +90,12 @@ pub use walk::Walk;
 ///                       both walk through walk.rs, with the options of step.rs
 /// ```
 pub trait Attack {
-    /// How each step goes.
+    /// What the attack does with gradients.
     #[doc(hidden)]
-    fn step(&self) -> Step;
+    type Course: Course;
 
-    /// Where the steps start; at the image if there are no random points.
     #[doc(hidden)]
-    #[inline(always)]
-    fn starts(&self) -> Option<Starts> {
-        None
-    }
+    fn course(&self) -> Self::Course;
 
     /// The class to reach; without one the attack leads away from the true class.
     #[inline(always)]
@@ -102,7 +105,7 @@ pub trait Attack {
 
     /// Elements of the buffer: [`Model::gradient_len`], and [`Model::attack_len`] with momentum or several starts.
     fn buffer_len<T: Element>(&self, model: &Model<'_, T>) -> usize {
-        model.gradient_len() + self.step().kept_images(self.starts()) * model.network().input().len()
+        model.gradient_len() + self.course().kept_len(model.network().input().len())
     }
 
     /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
@@ -153,7 +156,7 @@ pub trait Attack {
             Some(target) => Goal::Toward(target.class(model, image, label, buffer)?),
             None => Goal::Away(label),
         };
-        one::attack(model, (&self.step(), self.starts()), (image, goal), adversarial, buffer, go_on)
+        self.course().attack_one(model, (image, goal), adversarial, buffer, go_on)
     }
 
     /// [`Self::attack`] with the goal in place of label and target.
@@ -168,13 +171,17 @@ pub trait Attack {
         adversarial: &mut [f32],
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
-        one::attack(model, (&self.step(), self.starts()), (image, goal), adversarial, buffer, always)
+        self.course().attack_one(model, (image, goal), adversarial, buffer, always)
     }
 
     /// Elements of the buffer of [`Self::attack_integers`]: [`Network::integers_len`](crate::Network::integers_len), two images more
     /// with momentum, and a quarter of one with several starts.
-    fn integers_buffer_len(&self, model: &Model<'_, i8>) -> usize {
-        integers::buffer_len(model, &self.step(), self.starts())
+    fn integers_buffer_len(&self, model: &Model<'_, i8>) -> usize
+    where
+        Self: Attack<Course = Steps>,
+    {
+        let Steps { step, starts } = self.course();
+        integers::buffer_len(model, &step, starts)
     }
 
     /// Attacks an image of integers, row by row: neither real numbers of a whole image nor its gradient are ever in memory, except
@@ -212,18 +219,22 @@ pub trait Attack {
         label: usize,
         adversarial: &mut [i8],
         buffer: &mut [f32],
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, Error>
+    where
+        Self: Attack<Course = Steps>,
+    {
         let goal = match self.target() {
             Some(target) => Goal::Toward(target.class_or_else(model.network().classes(), label, || {
                 Ok(least_likely(model.logits_of_integers(image, buffer)?, label))
             })?),
             None => Goal::Away(label),
         };
-        integers::attack(model, (self.step(), self.starts()), (image, goal), adversarial, buffer)
+        let Steps { step, starts } = self.course();
+        integers::attack(model, (step, starts), (image, goal), adversarial, buffer)
     }
 
     /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results
-    /// as one by one. Each walk has its [`Walk::outcome`] then. The buffer has [`perturb_len`] elements or more. Once `stop`
+    /// as one by one. Each walk has its [`Walk::outcome`] then. The buffer has [`Self::batch_len`] elements or more. Once `stop`
     /// is set, no further step is taken.
     ///
     /// # Errors
@@ -236,7 +247,14 @@ pub trait Attack {
         stop: &AtomicBool,
         buffer: &mut [f32],
     ) -> Result<(), Error> {
-        RunBatch { model, step: self.step(), starts: self.starts(), stop, buffer }.attack(walks)
+        RunBatch { model, course: self.course(), stop, buffer }.attack(walks)
+    }
+
+    /// Elements of the buffer of [`Self::attack_batch`] on `samples` images at a time; [`perturb_len`] is enough for every attack
+    /// of steps.
+    #[cfg(feature = "std")]
+    fn batch_len(&self, network: &Network, samples: usize) -> usize {
+        batch::len(network, samples, self.course().kept_len(network.input().len()))
     }
 
     /// [`Self::attack_batch`] without a look at the results, from one start.
@@ -249,8 +267,11 @@ pub trait Attack {
         model: &Model<'_, T>,
         walks: &mut [Walk<'_>],
         buffer: &mut [f32],
-    ) -> Result<(), Error> {
-        self.perturb_batch_along(model, walks, follow_loss(self.step().loss), buffer)
+    ) -> Result<(), Error>
+    where
+        Self: Attack<Course = Steps>,
+    {
+        self.perturb_batch_along(model, walks, follow_loss(self.course().step.loss), buffer)
     }
 
     /// [`Self::perturb_batch`] up any function of the logits: `objective(number, walk, logits, gradient)` fills the gradient
@@ -265,7 +286,10 @@ pub trait Attack {
         walks: &mut [Walk<'_>],
         objective: impl Fn(usize, &Walk<'_>, &[f32], &mut [f32]),
         buffer: &mut [f32],
-    ) -> Result<(), Error> {
-        RunBatch { model, step: self.step(), starts: self.starts(), stop: &NEVER, buffer }.perturb(walks, objective)
+    ) -> Result<(), Error>
+    where
+        Self: Attack<Course = Steps>,
+    {
+        RunBatch { model, course: self.course(), stop: &NEVER, buffer }.perturb(walks, objective)
     }
 }

@@ -2,12 +2,13 @@
 
 use core::slice;
 
+use super::course::Course;
 use super::goal::{Goal, Outcome, Prediction};
-use super::step::{Starts, Step};
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_buffer};
 use crate::loss::Loss;
 use crate::model::{Model, Weights};
+use crate::network::Shape;
 use crate::pass::{Element, InputGradient};
 use crate::span::take;
 
@@ -29,18 +30,21 @@ impl<T: Element, W: FnMut() -> bool> Gradients for One<'_, '_, '_, T, W> {
     fn gradients(
         &mut self,
         walks: &mut [Walk<'_>],
-        mut follow: impl FnMut(usize, &mut Walk<'_>, &[f32]),
+        mut follow: impl FnMut(usize, &mut Walk<'_>, (&[f32], &[f32])),
     ) -> Result<(), Error> {
         let Some(walk) = walks.first_mut() else { return Ok(()) };
-        if !(self.go_on)() {
-            return Err(Error::Stopped);
-        }
+        self.check_stop()?;
         let class = walk.goal().class();
         let InputGradient { loss, logits, gradient } =
             self.model.loss_gradient(self.loss, walk.adversarial(), class, self.buffer)?;
+        follow(0, walk, (gradient, logits));
         walk.see_clean(|| Prediction::of(logits, loss));
-        follow(0, walk, gradient);
         Ok(())
+    }
+
+    #[inline(always)]
+    fn check_stop(&mut self) -> Result<(), Error> {
+        if (self.go_on)() { Ok(()) } else { Err(Error::Stopped) }
     }
 
     #[inline(always)]
@@ -50,6 +54,10 @@ impl<T: Element, W: FnMut() -> bool> Gradients for One<'_, '_, '_, T, W> {
         let loss = self.loss.value(logits, walk.goal().class());
         see(walk, Prediction::of(logits, loss));
         Ok(())
+    }
+
+    fn input(&self) -> Shape {
+        self.model.network().input()
     }
 
     #[inline(always)]
@@ -67,86 +75,35 @@ impl<T: Element, W: FnMut() -> bool> Gradients for One<'_, '_, '_, T, W> {
     }
 
     #[inline(always)]
-    fn still_walking(&self, walks: &mut [Walk<'_>]) -> usize {
-        usize::from(walks.first().is_some_and(|walk| !walk.has_arrived()))
+    fn to_the_front(&self, walks: &mut [Walk<'_>], is_walking: impl Fn(&Walk<'_>) -> bool) -> usize {
+        usize::from(walks.first().is_some_and(is_walking))
     }
 }
 
-/// Checks the options and the length of the buffer; returns how much of it is for an image that is kept.
-fn check<T: Element>(
-    model: &Model<'_, T>,
-    (step, starts): (&Step, Option<Starts>),
-    buffer_len: usize,
-) -> Result<usize, Error> {
-    step.check_options()?;
-    let kept = step.kept_images(starts) * model.network().input().len();
+/// Checks the options and the length of the buffer; returns how much of it is for what is kept.
+fn check<T: Element>(model: &Model<'_, T>, course: &impl Course, buffer_len: usize) -> Result<usize, Error> {
+    course.check()?;
+    let kept = course.kept_len(model.network().input().len());
     check_buffer(model.gradient_len() + kept, buffer_len)?;
     Ok(kept)
 }
 
-/// Checks everything; the walk stands at its image then. Returns memory for one image, if the attack needs it, and the
-/// source of gradients.
-#[inline(always)]
-fn begin<'w, 'm, 'b, T: Element, W>(
-    model: &'m Model<'w, T>,
-    (step, starts): (&Step, Option<Starts>),
-    walk: &mut Walk<'_>,
-    mut buffer: &'b mut [f32],
-    go_on: W,
-) -> Result<(&'b mut [f32], One<'w, 'm, 'b, T, W>), Error> {
-    let kept = check(model, (step, starts), buffer.len())?;
+/// All of an attack. Not inlined, so that only the stack of the attack that runs is in use.
+#[inline(never)]
+pub(super) fn run<T: Element>(
+    model: &Model<'_, T>,
+    course: &impl Course,
+    (image, goal): (&[f32], Goal),
+    adversarial: &mut [f32],
+    mut buffer: &mut [f32],
+    go_on: impl FnMut() -> bool,
+) -> Result<Outcome, Error> {
+    let walk = &mut Walk::new(image, adversarial, goal, 0);
+    let kept = check(model, course, buffer.len())?;
     walk.begin(model, 0)?;
-    Ok((take(&mut buffer, kept), One { model, loss: step.loss, buffer, go_on }))
-}
-
-/// An attack of any kind.
-#[inline(always)]
-pub(super) fn attack<T: Element>(
-    model: &Model<'_, T>,
-    (step, starts): (&Step, Option<Starts>),
-    path: (&[f32], Goal),
-    adversarial: &mut [f32],
-    buffer: &mut [f32],
-    go_on: impl FnMut() -> bool,
-) -> Result<Outcome, Error> {
-    match starts {
-        None => from_image(model, step, path, adversarial, buffer, go_on),
-        Some(starts) => from_random_points(model, (step, starts), path, adversarial, buffer, go_on),
-    }
-}
-
-/// From the image itself. Not inlined, as the other, so that only the stack of the attack that runs is in use.
-#[inline(never)]
-fn from_image<T: Element>(
-    model: &Model<'_, T>,
-    step: &Step,
-    (image, goal): (&[f32], Goal),
-    adversarial: &mut [f32],
-    buffer: &mut [f32],
-    go_on: impl FnMut() -> bool,
-) -> Result<Outcome, Error> {
-    let walk = &mut Walk::new(image, adversarial, goal, 0);
-    let (momentum, mut source) = begin(model, (step, None), walk, buffer, go_on)?;
-    let walks = slice::from_mut(walk);
-    step.walk(&mut source, walks, momentum)?;
-    source.look(walks, |walk, prediction| walk.see_end(prediction))?;
-    walk.end()
-}
-
-/// From random points.
-#[inline(never)]
-fn from_random_points<T: Element>(
-    model: &Model<'_, T>,
-    (step, starts): (&Step, Starts),
-    (image, goal): (&[f32], Goal),
-    adversarial: &mut [f32],
-    buffer: &mut [f32],
-    go_on: impl FnMut() -> bool,
-) -> Result<Outcome, Error> {
-    starts.check()?;
-    let walk = &mut Walk::new(image, adversarial, goal, 0);
-    let (kept, mut source) = begin(model, (step, Some(starts)), walk, buffer, go_on)?;
-    step.walk_from_random_points(starts, &mut source, slice::from_mut(walk), kept)?;
+    let kept = take(&mut buffer, kept);
+    let mut source = One { model, loss: course.loss(), buffer, go_on };
+    course.run(&mut source, slice::from_mut(walk), kept)?;
     walk.end()
 }
 

@@ -6,8 +6,8 @@
 //! Kurakin, Goodfellow, Bengio: Adversarial Machine Learning at Scale, ICLR 2017, section 2.
 
 use super::Attack;
+use super::course::Steps;
 use super::fgsm::Fgsm;
-use super::step::Step;
 use super::target::Target;
 
 /// One step of size `eps` towards the target class.
@@ -31,9 +31,11 @@ pub struct Otcm {
 }
 
 impl Attack for Otcm {
+    type Course = Steps;
+
     #[inline(always)]
-    fn step(&self) -> Step {
-        Fgsm { eps: self.eps }.step()
+    fn course(&self) -> Steps {
+        Fgsm { eps: self.eps }.course()
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@
 //! lowest).
 
 use super::Attack;
+use super::course::Steps;
 use super::step::{Starts, Step};
 use crate::loss::Loss;
 
@@ -54,14 +55,12 @@ impl Pgd {
 }
 
 impl Attack for Pgd {
-    #[inline(always)]
-    fn step(&self) -> Step {
-        Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss }
-    }
+    type Course = Steps;
 
     #[inline(always)]
-    fn starts(&self) -> Option<Starts> {
-        Some(Starts { restarts: self.restarts, seed: self.seed })
+    fn course(&self) -> Steps {
+        let step = Step { eps: self.eps, alpha: self.alpha, steps: self.steps, decay: None, loss: self.loss };
+        Steps { step, starts: Some(Starts { restarts: self.restarts, seed: self.seed }) }
     }
 }
 

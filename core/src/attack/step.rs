@@ -125,7 +125,7 @@ impl Step {
 
     /// `x` in the ball of `eps` around `clean` and in the range. (`f32::max` would be a call on a device.)
     #[inline(always)]
-    fn clip(&self, x: f32, clean: f32, [lowest, highest]: [f32; 2]) -> f32 {
+    pub(super) fn clip(&self, x: f32, clean: f32, [lowest, highest]: [f32; 2]) -> f32 {
         let (low, high) = (clean - self.eps, clean + self.eps);
         let low = if low > lowest { low } else { lowest };
         let high = if high < highest { high } else { highest };

@@ -7,7 +7,6 @@
 //! Goodfellow, Bengio: Adversarial Examples in the Physical World, ICLR workshop 2017, section 2.3.
 
 use super::Attack;
-use super::step::{Starts, Step};
 use super::target::Target;
 
 /// An attack that walks towards a target class instead of away from the true one.
@@ -31,14 +30,11 @@ pub struct Targeted<A> {
 }
 
 impl<A: Attack> Attack for Targeted<A> {
-    #[inline(always)]
-    fn step(&self) -> Step {
-        self.attack.step()
-    }
+    type Course = A::Course;
 
     #[inline(always)]
-    fn starts(&self) -> Option<Starts> {
-        self.attack.starts()
+    fn course(&self) -> A::Course {
+        self.attack.course()
     }
 
     #[inline(always)]

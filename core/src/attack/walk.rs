@@ -6,6 +6,7 @@ use super::step::{Starts, Step};
 use crate::error::{Error, check_class, check_len, check_pixels};
 use crate::kernels::int8::Grid;
 use crate::model::Model;
+use crate::network::Shape;
 use crate::pass::Element;
 use crate::span::span_mut;
 
@@ -165,6 +166,35 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Notes what the model makes of where the walk stands, if that is the goal or nearer to it than what was noted before.
+    pub(super) fn see_if_nearer(&mut self, found: Prediction) -> bool {
+        let is_nearer = self.after.is_none_or(|after| self.goal.is_nearer(found, after)) || self.goal.is_reached(found);
+        if is_nearer {
+            self.after = Some(found);
+        }
+        is_nearer
+    }
+
+    /// Counts a gradient that is zero.
+    pub(super) fn note_gradient(&mut self, gradient: &[f32]) {
+        self.zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
+    }
+
+    /// The image, and where the walk stands.
+    pub(super) fn images_mut(&mut self) -> (&'a [f32], &mut [f32]) {
+        (self.image, self.adversarial)
+    }
+
+    /// What is added to the attack's own seed.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// This walk's `len` elements of what is kept of all.
+    pub(super) fn part<'k, V>(&self, kept: &'k mut [V], len: usize) -> &'k mut [V] {
+        span_mut(kept, self.place * len, len)
+    }
+
     /// Notes what the model makes of where the walk ended.
     pub(super) fn see_end(&mut self, prediction: Prediction) {
         self.after = Some(prediction);
@@ -176,29 +206,33 @@ impl<'a> Walk<'a> {
     }
 
     /// Moves to the first random point.
-    #[cfg(feature = "std")]
     pub(super) fn start(&mut self, step: (&Step, [f32; 2]), starts: Starts) {
         starts.draw(step, (self.seed, 0), self.image, self.adversarial);
     }
 
     /// The number of the walk in its batch.
-    #[cfg(feature = "std")]
     pub(super) fn place(&self) -> usize {
         self.place
     }
 }
 
 /// Gives the gradients that walks follow, and looks at where they stand: of one image, or of a batch.
-pub(super) trait Gradients {
-    /// Passes the gradient at each walk's place on to `follow`, with the number of the walk.
+pub trait Gradients {
+    /// Passes the gradient and the logits at each walk's place on to `follow`, with the number of the walk.
     fn gradients(
         &mut self,
         walks: &mut [Walk<'_>],
-        follow: impl FnMut(usize, &mut Walk<'_>, &[f32]),
+        follow: impl FnMut(usize, &mut Walk<'_>, (&[f32], &[f32])),
     ) -> Result<(), Error>;
+
+    /// An error once the attack was told to stop; each gradient asks for itself.
+    fn check_stop(&mut self) -> Result<(), Error>;
 
     /// Passes what the model makes of each walk's place on to `see`.
     fn look(&mut self, walks: &mut [Walk<'_>], see: impl FnMut(&mut Walk<'_>, Prediction)) -> Result<(), Error>;
+
+    /// The shape of an image.
+    fn input(&self) -> Shape;
 
     /// The smallest and the largest pixel.
     fn range(&self) -> [f32; 2];
@@ -206,8 +240,8 @@ pub(super) trait Gradients {
     /// Moves the walks to pixels that there are, inside the ball: those of a quantised network lie on a grid.
     fn settle(&self, eps: f32, walks: &mut [Walk<'_>]);
 
-    /// Brings the walks that have not arrived to the front; returns how many they are.
-    fn still_walking(&self, walks: &mut [Walk<'_>]) -> usize;
+    /// Brings the walks that are still walking to the front; returns how many they are.
+    fn to_the_front(&self, walks: &mut [Walk<'_>], is_walking: impl Fn(&Walk<'_>) -> bool) -> usize;
 }
 
 impl Step {
@@ -222,7 +256,7 @@ impl Step {
         momentum.fill(0.0);
         let range = source.range();
         for _ in 0..self.steps {
-            source.gradients(walks, |number, walk, gradient| {
+            source.gradients(walks, |number, walk, (gradient, _)| {
                 let own = if self.decay.is_some() { gradient.len() } else { 0 };
                 self.follow((walk, range), gradient, span_mut(momentum, number * own, own));
             })?;
@@ -234,7 +268,7 @@ impl Step {
     /// One step along a gradient.
     #[inline(always)]
     fn follow(&self, (walk, range): (&mut Walk<'_>, [f32; 2]), gradient: &[f32], momentum: &mut [f32]) {
-        walk.zero_gradient_steps += usize::from(gradient.iter().all(|g| *g == 0.0));
+        walk.note_gradient(gradient);
         let direction = match self.decay {
             Some(decay) => {
                 super::step::accumulate(momentum, decay, gradient);
@@ -260,7 +294,7 @@ impl Step {
         let step = Step { decay: None, ..*self };
         source.look(walks, |walk, prediction| walk.see_clean(|| prediction))?;
         for restart in 0..starts.restarts {
-            let count = source.still_walking(walks);
+            let count = source.to_the_front(walks, |walk| !walk.has_arrived());
             let walking = span_mut(walks, 0, count);
             for walk in walking.iter_mut() {
                 walk.random_starts += 1;
@@ -296,9 +330,7 @@ impl Walk<'_> {
 
     /// Keeps the place where the walk stands if it is the goal, or nearer to it than the one that was kept before.
     fn keep_nearest(&mut self, found: Prediction, kept: &mut [f32]) {
-        let is_nearer = self.after.is_none_or(|after| self.goal.is_nearer(found, after));
-        if is_nearer || self.goal.is_reached(found) {
-            self.after = Some(found);
+        if self.see_if_nearer(found) {
             self.own(kept).iter_mut().zip(&*self.adversarial).for_each(|(kept, x)| *kept = *x);
         }
     }
