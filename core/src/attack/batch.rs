@@ -55,6 +55,7 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
         for (number, walk) in walks.iter_mut().enumerate() {
             let (logits, target) = (span(logits, number * classes, classes), number * classes);
             walk.settle_goal(logits);
+            walk.count_gradient();
             (self.objective)(number, walk, logits, span_mut(logit_gradient, target, classes));
         }
         let gradient = span_mut(self.gradient, 0, count * pixels);
@@ -81,6 +82,7 @@ impl<T: Element, O: Fn(usize, &Walk<'_>, &[f32], &mut [f32])> Gradients for Many
         let pass = Batch::inference(network, count).forward(self.model, count, image, self.buffer)?;
         for (walk, logits) in walks.iter_mut().zip(pass.into_logits().chunks_exact_mut(network.classes())) {
             walk.settle_goal(logits);
+            walk.count_look();
             let loss = self.loss.value(logits, walk.goal().class());
             see(walk, Prediction::of(logits, loss));
         }

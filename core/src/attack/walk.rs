@@ -48,6 +48,9 @@ pub struct Walk<'a> {
     seed: u64,
     zero_gradient_steps: usize,
     random_starts: usize,
+    /// Passes of this walk: gradients, and looks at logits alone.
+    #[cfg(feature = "std")]
+    passes: [usize; 2],
     before: Option<Prediction>,
     after: Option<Prediction>,
     /// The number of the walk in its batch, however the walks are sorted on the way.
@@ -66,6 +69,8 @@ impl<'a> Walk<'a> {
             seed,
             zero_gradient_steps: 0,
             random_starts: 0,
+            #[cfg(feature = "std")]
+            passes: [0; 2],
             before: None,
             after: None,
             place: 0,
@@ -116,6 +121,28 @@ impl<'a> Walk<'a> {
     /// Starts that were tried: more than one only if the first did not reach the goal.
     pub fn starts(&self) -> usize {
         self.random_starts.max(1)
+    }
+
+    /// Input gradients that a batch computed for this walk, each a forward and a backward pass.
+    #[cfg(feature = "std")]
+    pub fn gradients(&self) -> usize {
+        self.passes[0]
+    }
+
+    /// Forward passes without a gradient.
+    #[cfg(feature = "std")]
+    pub fn looks(&self) -> usize {
+        self.passes[1]
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn count_gradient(&mut self) {
+        self.passes[0] += 1;
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn count_look(&mut self) {
+        self.passes[1] += 1;
     }
 
     /// What the attack came to; `None` before it, and where nobody looked at the result.

@@ -262,10 +262,10 @@ fn row(r: &Robustness, input: &Input) -> [String; 6] {
 /// A zero gradient hides an image from the attack and is no robustness.
 fn zero_gradients(result: &Robustness, attack: Attack) -> Option<String> {
     let hint = match (attack.method, attack.loss) {
-        (Method::Bim | Method::MiFgsm | Method::Pgd, Loss::CrossEntropy) => "; try --loss margin",
+        (Method::Bim | Method::MiFgsm | Method::Pgd | Method::Apgd, Loss::CrossEntropy) => "; try --loss margin",
         (Method::Fgsm, _) if attack.is_targeted() => "; try --attack targeted-pgd --loss margin",
         (Method::Fgsm, _) => "; try --attack pgd --loss margin",
-        (Method::Bim | Method::MiFgsm | Method::Pgd, Loss::Margin) => "",
+        (Method::Bim | Method::MiFgsm | Method::Pgd | Method::Apgd, Loss::Margin) | (Method::Square, _) => "",
     };
     let images = result.zero_gradients;
     let plural = if images == 1 { "" } else { "s" };

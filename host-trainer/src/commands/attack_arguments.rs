@@ -15,7 +15,7 @@ pub(crate) struct AttackArguments {
     /// The attack
     #[arg(long, value_enum)]
     attack: AttackName,
-    /// Steps of an iterated attack [default: 10; PGD: 40]
+    /// Steps of an iterated attack, queries of Square [default: 10; PGD: 40; APGD: 100; Square: 5000]
     #[arg(long, value_name = "T")]
     steps: Option<usize>,
     /// Step size of an iterated attack, in the units of eps [default: eps / steps; PGD: eps / 30, more with few steps]
@@ -24,7 +24,7 @@ pub(crate) struct AttackArguments {
     /// Momentum's decay of MI-FGSM [default: 1]
     #[arg(long, value_name = "MU", allow_negative_numbers = true)]
     decay: Option<f32>,
-    /// What an iterated attack raises [default: cross-entropy]
+    /// What an iterated attack raises [default: cross-entropy; Square: margin]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
     /// Random starts of PGD; the worst image is kept [default: 1]
@@ -46,12 +46,18 @@ enum AttackName {
     MiFgsm,
     /// Steps away from the label from random starts (Madry 2018)
     Pgd,
+    /// Steps of their own choice away from the label, from a random start (Croce 2020)
+    Apgd,
+    /// Random search in squares, without a gradient (Andriushchenko 2020)
+    Square,
     /// One step towards a target class (Kurakin 2017)
     Otcm,
     /// Steps with momentum towards a target class (Dong 2018)
     TargetedMiFgsm,
     /// Steps towards a target class from random starts
     TargetedPgd,
+    /// Steps of their own choice towards a target class
+    TargetedApgd,
 }
 
 impl AttackName {
@@ -61,11 +67,13 @@ impl AttackName {
             Self::Bim => Method::Bim,
             Self::MiFgsm | Self::TargetedMiFgsm => Method::MiFgsm,
             Self::Pgd | Self::TargetedPgd => Method::Pgd,
+            Self::Apgd | Self::TargetedApgd => Method::Apgd,
+            Self::Square => Method::Square,
         }
     }
 
     fn is_targeted(self) -> bool {
-        matches!(self, Self::Otcm | Self::TargetedMiFgsm | Self::TargetedPgd)
+        matches!(self, Self::Otcm | Self::TargetedMiFgsm | Self::TargetedPgd | Self::TargetedApgd)
     }
 }
 
@@ -98,10 +106,13 @@ impl AttackArguments {
     /// Before anything is loaded: whether the options are those of the attack.
     pub(crate) fn check(&self) -> Result<()> {
         let method = self.attack.method();
-        let iterated = self.steps.is_some() || self.alpha.is_some() || self.loss.is_some();
         ensure!(
-            method != Method::Fgsm || !iterated,
-            "--steps, --alpha and --loss belong to --attack bim, mi-fgsm, pgd, targeted-mi-fgsm and targeted-pgd"
+            method != Method::Fgsm || self.steps.is_none() && self.alpha.is_none() && self.loss.is_none(),
+            "--steps, --alpha and --loss belong to iterated attacks, not to --attack fgsm and otcm"
+        );
+        ensure!(
+            !matches!(method, Method::Apgd | Method::Square) || self.alpha.is_none(),
+            "--alpha belongs to --attack bim, mi-fgsm, pgd, targeted-mi-fgsm and targeted-pgd"
         );
         ensure!(
             method == Method::MiFgsm || self.decay.is_none(),
@@ -113,7 +124,7 @@ impl AttackArguments {
         );
         ensure!(
             self.attack.is_targeted() || self.target.is_none(),
-            "--target belongs to --attack otcm, targeted-mi-fgsm and targeted-pgd"
+            "--target belongs to --attack otcm, targeted-mi-fgsm, targeted-pgd and targeted-apgd"
         );
         Ok(())
     }
@@ -132,9 +143,20 @@ impl AttackArguments {
             seed,
             loss: match self.loss {
                 Some(LossName::Margin) => Loss::Margin,
-                Some(LossName::CrossEntropy) | None => Loss::CrossEntropy,
+                Some(LossName::CrossEntropy) => Loss::CrossEntropy,
+                None => default.loss,
             },
         })
+    }
+
+    /// Whether a board knows the attack.
+    pub(crate) fn check_board(&self, attack: Attack) -> Result<()> {
+        let name = attack.name();
+        ensure!(
+            attack.at(0.0).steps().is_some(),
+            "--attack: a board does not run {name}; expected fgsm, otcm, bim, mi-fgsm or pgd"
+        );
+        Ok(())
     }
 
     fn target(&self, seed: u64) -> Target {
@@ -151,7 +173,8 @@ impl AttackArguments {
 pub(crate) fn describe(attack: Attack) -> String {
     let mut words = vec![attack.name().to_string()];
     if attack.method != Method::Fgsm {
-        words.push(format!("{} steps", attack.steps));
+        let what = if attack.method == Method::Square { "queries" } else { "steps" };
+        words.push(format!("{} {what}", attack.steps));
         words.extend(attack.alpha.map(|alpha| format!("alpha {alpha}")));
         words.push(format!("{} loss", loss_name(attack.loss)));
     }
@@ -160,7 +183,7 @@ pub(crate) fn describe(attack: Attack) -> String {
         Method::Pgd => {
             words.push(format!("{} random start{}", attack.restarts, if attack.restarts == 1 { "" } else { "s" }))
         }
-        Method::Fgsm | Method::Bim => {}
+        Method::Fgsm | Method::Bim | Method::Apgd | Method::Square => {}
     }
     words.extend(attack.target.map(|target| match target {
         Target::Class(class) => format!("target {class}"),

@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
     /// Random starts of PGD in the robust evaluation
     #[arg(long, default_value_t = 3, value_name = "N")]
     restarts: usize,
+    /// Images that Square asks the model about in the robust evaluation
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    queries: usize,
     /// Print JSON: all figures of the page
     #[arg(long)]
     json: bool,
@@ -70,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let subjects = candidates.into_iter().map(|candidate| arguments.subject(candidate, &input));
     let subjects = subjects.collect::<Result<Vec<_>>>()?;
     let folder = Folder::open(&arguments.out)?;
-    let &Arguments { steps, restarts, .. } = arguments;
+    let &Arguments { steps, restarts, queries, .. } = arguments;
     let data = &subjects.first().context("--model")?.data;
     let settings = Settings {
         data: data.name.clone(),
@@ -80,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         robust_eps,
         steps,
         restarts,
+        queries,
         grid: default_grid(&input),
         quantisation_step: input.grid.map(|grid| grid.scale),
     };
@@ -108,6 +112,7 @@ impl Arguments {
         ensure!(self.model.len() <= 2, "--model is given {} times: expected one or two models", self.model.len());
         ensure!(self.steps > 0, "--steps must be at least 1");
         ensure!(self.restarts > 0, "--restarts must be at least 1");
+        ensure!(self.queries > 0, "--queries must be at least 1");
         ensure!(self.limit > 0, "--limit must be at least 1");
         Ok(())
     }

@@ -18,20 +18,23 @@ use crate::twin::float_twin;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RobustArguments {
-    /// Attack every image with FGSM, MI-FGSM, PGD on two losses and at every target, noise and transfer; report the
-    /// worst case of each image, and checks of whether to believe it
+    /// Attack every image with FGSM, MI-FGSM, PGD and APGD on two losses and at every target, Square, noise and transfer; report
+    /// the worst case of each image, and checks of whether to believe it
     #[arg(long)]
     robust: bool,
     /// Largest change of a pixel, in the units of the model's input, [0, 1] unless it says otherwise; also as a fraction such as
     /// 8/255, and of a model of integers in steps of its grid, such as 2q [default: 0.3; 2q if the input is not [0, 1]]
     #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true, requires = "robust")]
     eps: Option<Eps>,
-    /// Steps of PGD
+    /// Steps of PGD and APGD
     #[arg(long, default_value_t = 100, value_name = "T", requires = "robust")]
     steps: usize,
     /// Random starts of PGD; at every target there is one
     #[arg(long, default_value_t = 10, value_name = "N", requires = "robust")]
     restarts: usize,
+    /// Images that Square asks the model about
+    #[arg(long, default_value_t = 5000, value_name = "N", requires = "robust")]
+    queries: usize,
     /// Also try images made with this model [default: another bundled model, if there is one; of a model of integers, the
     /// network of the floating-point numbers that they stand for]
     #[arg(long, value_name = "MODEL", requires = "robust")]
@@ -66,6 +69,7 @@ pub(crate) struct Report {
     eps_steps: Option<f32>,
     steps: usize,
     restarts: usize,
+    queries: usize,
     transfer_from: Option<String>,
     #[serde(flatten)]
     clean: Evaluation,
@@ -90,7 +94,7 @@ impl RobustArguments {
 
     /// Before anything is loaded.
     pub(crate) fn check(&self) -> Result<()> {
-        for (name, value) in [("--steps", self.steps), ("--restarts", self.restarts)] {
+        for (name, value) in [("--steps", self.steps), ("--restarts", self.restarts), ("--queries", self.queries)] {
             ensure!((1..=1_000_000).contains(&value), "{name} is {value}: expected 1 to 1000000");
         }
         Ok(())
@@ -109,8 +113,8 @@ impl RobustArguments {
         clean: Evaluation,
     ) -> Result<Report> {
         let (source, input) = (self.source(model)?, model.input());
-        let &Self { steps, restarts, .. } = self;
-        let options = Options { eps, steps, restarts, seed: test.seed() };
+        let &Self { steps, restarts, queries, .. } = self;
+        let options = Options { eps, steps, restarts, queries, seed: test.seed() };
         let mut suite = Suite::new(model, data, source.as_ref().map(|(_, other)| other as &dyn Classifier), options)?;
         suite.progress = progress::bar(suite.passes(&[]) as u64, "robust accuracy");
         let worst = suite.worst_case()?;
@@ -127,6 +131,7 @@ impl RobustArguments {
             eps_steps: input.steps(eps),
             steps: self.steps,
             restarts: self.restarts,
+            queries: self.queries,
             transfer_from: source.as_ref().map(|(name, _)| name.clone()),
             clean,
             accuracy_interval: accuracy.interval,

@@ -1,11 +1,11 @@
 //! Images, jobs and results, each over as many requests as it takes.
 
 use midge_core::Grid;
-use midge_core::attack::AnyAttack;
 use midge_link::{Attack, Cost, Done, Encoding, Fault, Part, Request, Response};
 
 use super::client::Client;
 use super::error::DeviceError;
+use crate::evaluation::attack::AttackAt;
 
 /// Bytes of elements in a message: on a bad line short messages arrive more often.
 const SHORTEST: usize = 16;
@@ -91,11 +91,11 @@ impl Device {
     /// Those of [`Self::logits`].
     pub fn attack(
         &mut self,
-        attack: AnyAttack,
+        attack: AttackAt,
         (image, label): (&[f32], usize),
     ) -> Result<(Vec<f32>, Finished), DeviceError> {
         let unknown = || DeviceError::Fault { port: self.client.port(), fault: Fault::Unknown };
-        let attack = Attack::of(attack).ok_or_else(unknown)?;
+        let attack = attack.steps().and_then(Attack::of).ok_or_else(unknown)?;
         let request = Request::Attack { attack, label: u16::try_from(label).unwrap_or(u16::MAX) };
         let encoding = if self.client.info().input.grid.is_some() { Encoding::I8 } else { Encoding::F32 };
         self.with_image(image, |device| {

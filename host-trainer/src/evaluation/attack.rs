@@ -1,6 +1,6 @@
 //! One attack with its options.
 
-use midge_core::attack::{AnyAttack, Bim, Fgsm, MiFgsm, Otcm, Pgd, Target, Targeted};
+use midge_core::attack::{AnyAttack, Apgd, Bim, Fgsm, MiFgsm, Otcm, Pgd, Square, Target, Targeted};
 use midge_core::loss::Loss;
 
 use super::seeds::{Purpose, stream};
@@ -17,6 +17,32 @@ pub enum Method {
     MiFgsm,
     /// Steps from random starts.
     Pgd,
+    /// Steps from a random start that choose their own size.
+    Apgd,
+    /// Random search, without a gradient.
+    Square,
+}
+
+/// An attack at one eps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs, reason = "each is described with its type")]
+pub enum AttackAt {
+    Steps(AnyAttack),
+    Apgd(Apgd),
+    Square(Square),
+}
+
+impl AttackAt {
+    /// The attack, if it is made of steps along gradients: what a board runs.
+    pub fn steps(self) -> Option<AnyAttack> {
+        if let Self::Steps(attack) = self { Some(attack) } else { None }
+    }
+}
+
+impl<A: Into<AnyAttack>> From<A> for AttackAt {
+    fn from(attack: A) -> Self {
+        Self::Steps(attack.into())
+    }
 }
 
 /// An attack with its options but `eps`. A method ignores the options that it does not have.
@@ -26,7 +52,7 @@ pub struct Attack {
     pub method: Method,
     /// The class to reach; without it, away from the label. A random target's seed goes through [`stream`].
     pub target: Option<Target>,
-    /// Number of steps.
+    /// Number of steps; of Square, of queries.
     pub steps: usize,
     /// Step size; the method's default for `eps` and `steps` if absent.
     pub alpha: Option<f32>,
@@ -59,14 +85,18 @@ impl<'a> Sample<'a> {
 }
 
 impl Attack {
-    /// An attack with the defaults of its paper: 10 steps, PGD 40; decay 1, one start, cross-entropy, seed 0.
+    /// An attack with the defaults of its paper: 10 steps, PGD 40, APGD 100, Square 5000 queries; decay 1, one start,
+    /// cross-entropy, Square margin, seed 0.
     pub fn new(method: Method) -> Self {
         let steps = match method {
             Method::Fgsm => 1,
             Method::Bim | Method::MiFgsm => 10,
             Method::Pgd => 40,
+            Method::Apgd => 100,
+            Method::Square => 5000,
         };
-        let (decay, restarts, loss) = (1.0, 1, Loss::CrossEntropy);
+        let loss = if method == Method::Square { Loss::Margin } else { Loss::CrossEntropy };
+        let (decay, restarts) = (1.0, 1);
         Self { method, target: None, steps, alpha: None, decay, restarts, seed: 0, loss }
     }
 
@@ -75,8 +105,8 @@ impl Attack {
         Self { target: Some(target), ..self }
     }
 
-    /// The attack at one `eps`. The images bring seeds of their own.
-    pub fn at(&self, eps: f32) -> AnyAttack {
+    /// The attack at one `eps`. The images bring seeds and, with APGD and Square, goals of their own.
+    pub fn at(&self, eps: f32) -> AttackAt {
         let &Self { method, target, steps, alpha, decay, restarts, loss, .. } = self;
         match (method, target) {
             (Method::Fgsm, None) => Fgsm { eps }.into(),
@@ -96,26 +126,30 @@ impl Attack {
                 let attack = Pgd { alpha: alpha.unwrap_or(default.alpha), loss, restarts, ..default };
                 target.map_or(attack.into(), |target| Targeted { attack, target }.into())
             }
+            (Method::Apgd, _) => AttackAt::Apgd(Apgd { eps, steps, seed: 0, loss }),
+            (Method::Square, _) => AttackAt::Square(Square { eps, queries: steps, seed: 0, loss }),
         }
     }
 
     /// [`Self::at`] with the seeds of the image at a place of the data set, for who attacks one image by itself.
-    pub fn at_place(&self, eps: f32, place: usize) -> AnyAttack {
+    pub fn at_place(&self, eps: f32, place: usize) -> AttackAt {
         let target = self.target.map(|target| match target {
             Target::Random(seed) => Target::Random(stream(seed, Purpose::Target, place, 0)),
             other => other,
         });
         let seed = stream(self.seed, Purpose::Start, place, 0);
         match (Self { target, ..*self }).at(eps) {
-            AnyAttack::Pgd(pgd) => Pgd { seed, ..pgd }.into(),
-            AnyAttack::TargetedPgd(Targeted { attack, target }) => {
+            AttackAt::Steps(AnyAttack::Pgd(pgd)) => Pgd { seed, ..pgd }.into(),
+            AttackAt::Steps(AnyAttack::TargetedPgd(Targeted { attack, target })) => {
                 Targeted { attack: Pgd { seed, ..attack }, target }.into()
             }
-            other => other,
+            AttackAt::Apgd(apgd) => AttackAt::Apgd(Apgd { seed, ..apgd }),
+            AttackAt::Square(square) => AttackAt::Square(Square { seed, ..square }),
+            other @ AttackAt::Steps(_) => other,
         }
     }
 
-    /// Steps from each start, which is as many input gradients.
+    /// Steps from each start, which is as many input gradients; of Square, forward passes.
     pub(crate) fn steps(&self) -> usize {
         if self.method == Method::Fgsm { 1 } else { self.steps }
     }
@@ -129,22 +163,28 @@ impl Attack {
     pub(super) fn starts_at_the_image(&self) -> bool {
         match self.method {
             Method::Fgsm | Method::Bim | Method::MiFgsm => true,
-            Method::Pgd => false,
+            Method::Pgd | Method::Apgd | Method::Square => false,
         }
     }
 
     /// The attack's name as papers write it.
     pub fn name(&self) -> &'static str {
-        self.at(0.0).name()
+        match (self.at(0.0), self.is_targeted()) {
+            (AttackAt::Steps(attack), _) => attack.name(),
+            (AttackAt::Apgd(_), false) => "APGD",
+            (AttackAt::Apgd(_), true) => "targeted APGD",
+            (AttackAt::Square(_), false) => "Square",
+            (AttackAt::Square(_), true) => "targeted Square",
+        }
     }
 
     /// The name with the number of steps and, where it is not cross-entropy, the loss.
     pub fn long_name(&self) -> String {
         let name = self.name();
-        match (self.method, self.loss) {
+        match (self.method, self.loss == Self::new(self.method).loss) {
             (Method::Fgsm, _) => name.to_string(),
-            (Method::Bim | Method::MiFgsm | Method::Pgd, Loss::CrossEntropy) => format!("{name}-{}", self.steps),
-            (Method::Bim | Method::MiFgsm | Method::Pgd, Loss::Margin) => format!("{name}-{}, margin", self.steps),
+            (_, true) => format!("{name}-{}", self.steps),
+            (_, false) => format!("{name}-{}, {}", self.steps, loss_name(self.loss)),
         }
     }
 

@@ -3,11 +3,11 @@
 use std::sync::atomic::AtomicBool;
 
 use midge_core::Error;
-use midge_core::attack::{Attack as _, Goal, Outcome, Target, Walk, perturb_len};
+use midge_core::attack::{Attack as CoreAttack, Goal, Outcome, Target, Walk, perturb_len};
 use midge_core::batch::Batch;
 use midge_core::loss;
 
-use super::attack::{Attack, Sample};
+use super::attack::{Attack, AttackAt, Sample};
 use super::classifier::{AnyModel, with_model};
 use super::levels::Levels;
 use super::seeds::{Purpose, stream};
@@ -116,6 +116,19 @@ impl<'w, 'm> Attacker<'w, 'm> {
         Ok(Walk::new(image, out, goal, seed))
     }
 
+    fn run(&mut self, attack: impl CoreAttack, walks: &mut [Walk<'_>]) -> Result<(), Error> {
+        let len = attack.batch_len(self.model.network(), walks.len());
+        if self.buffer.len() < len {
+            self.buffer.resize(len, 0.0);
+        }
+        with_model!(self.model, model => attack.attack_batch(model, walks, self.stop, &mut self.buffer))?;
+        for walk in walks {
+            self.passes.gradients += walk.gradients();
+            self.passes.forward += walk.looks();
+        }
+        Ok(())
+    }
+
     /// Attacks at most [`PART`] images and writes the adversarial ones to `out`, `[image][pixel]`.
     ///
     /// # Errors
@@ -132,11 +145,11 @@ impl<'w, 'm> Attacker<'w, 'm> {
         let walks: Result<Vec<_>, Error> = pairs.map(|(sample, out)| self.walk(attack, sample, out)).collect();
         let mut walks = walks?;
         let attack_at = attack.at(eps);
-        with_model!(self.model, model => attack_at.attack_batch(model, &mut walks, self.stop, &mut self.buffer))?;
-        let starts: usize = walks.iter().map(Walk::starts).sum();
-        self.passes.gradients += starts * attack.steps();
-        // A look at what each start came to, and at the clean image where no start stands there.
-        self.passes.forward += starts + if attack.starts_at_the_image() { 0 } else { walks.len() };
+        match attack_at {
+            AttackAt::Steps(attack) => self.run(attack, &mut walks),
+            AttackAt::Apgd(attack) => self.run(attack, &mut walks),
+            AttackAt::Square(attack) => self.run(attack, &mut walks),
+        }?;
         Ok(walks.iter().filter_map(|walk| Some(Found { outcome: walk.outcome()?, starts: walk.starts() })).collect())
     }
 }

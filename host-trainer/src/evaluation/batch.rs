@@ -189,6 +189,7 @@ mod tests {
     use midge_core::loss::Loss;
 
     use super::super::Method;
+    use super::super::attack::AttackAt;
     use super::super::attacker::Passes;
     use super::super::classifier::AnyModel;
     use super::*;
@@ -198,9 +199,12 @@ mod tests {
     fn alone(model: &Model<'_, f32>, attack: &Attack, eps: f32, sample: Sample<'_>) -> (Outcome, Vec<f32>) {
         let Sample { image, place, label } = sample;
         let mut out = vec![0.0; image.len()];
-        let mut buffer = vec![0.0; model.attack_len()];
-        let attack = attack.at_place(eps, place);
-        let outcome = attack.attack(model, image, label, &mut out, &mut buffer);
+        let mut buffer = vec![0.0; model.attack_len() + 3 * image.len()];
+        let outcome = match attack.at_place(eps, place) {
+            AttackAt::Steps(attack) => attack.attack(model, image, label, &mut out, &mut buffer),
+            AttackAt::Apgd(attack) => attack.attack(model, image, label, &mut out, &mut buffer),
+            AttackAt::Square(attack) => attack.attack(model, image, label, &mut out, &mut buffer),
+        };
         (outcome.unwrap(), out)
     }
 
@@ -213,8 +217,16 @@ mod tests {
         let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
         let pgd = Attack { steps: 3, restarts: 4, seed: 5, loss: Loss::Margin, ..Attack::new(Method::Pgd) };
         let mi_fgsm = Attack { steps: 3, decay: 0.5, ..Attack::new(Method::MiFgsm) };
-        let attacks =
-            [Attack::new(Method::Fgsm), Attack { loss: Loss::Margin, ..Attack::new(Method::Bim) }, mi_fgsm, pgd];
+        let apgd = Attack { steps: 9, seed: 5, ..Attack::new(Method::Apgd) };
+        let square = Attack { steps: 20, seed: 5, ..Attack::new(Method::Square) };
+        let attacks = [
+            Attack::new(Method::Fgsm),
+            Attack { loss: Loss::Margin, ..Attack::new(Method::Bim) },
+            mi_fgsm,
+            pgd,
+            apgd,
+            square,
+        ];
         let targets = [None, Some(Target::Next), Some(Target::LeastLikely), Some(Target::Random(3))];
         let (mut fell, mut stood) = (0, 0);
         for (attack, target) in attacks.into_iter().flat_map(|attack| targets.map(|target| (attack, target))) {

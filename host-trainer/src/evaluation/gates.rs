@@ -18,6 +18,10 @@ use super::robust::{Suite, WorstCase, both, count};
 /// Share of the images by which two counts may differ and still be called equal; at least one image.
 pub const TOLERANCE: f64 = 0.005;
 
+/// Share of the images that may fall to Square alone: where AutoAttack calls a defence's figure unreliable
+/// (`check_square_sr` in the official `autoattack/checks.py`).
+pub const SQUARE_TOLERANCE: f64 = 0.002;
+
 /// eps of the curve, in parts of the range of a pixel; at their end nothing of an image need be left.
 pub const CURVE: [f32; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 
@@ -66,7 +70,12 @@ pub struct Point {
 impl Suite<'_> {
     /// Images by which equal counts may differ.
     fn slack(&self) -> usize {
-        ((TOLERANCE * self.data.len() as f64) as usize).max(1)
+        self.share(TOLERANCE)
+    }
+
+    /// A share of the images, at least one.
+    fn share(&self, part: f64) -> usize {
+        ((part * self.data.len() as f64) as usize).max(1)
     }
 
     /// PGD from one start, with the suite's number of steps and with twice as many.
@@ -107,8 +116,8 @@ impl Suite<'_> {
     /// Those of the attacks.
     pub fn gates(&self, worst: &WorstCase<'_>, curve: &[Point]) -> Result<Vec<Gate>> {
         let [falls, chance] = self.curve_gates(curve);
-        let [noise, transfer] = self.gradient_free(worst);
-        Ok(vec![self.eps_zero()?, self.iterated(worst), falls, chance, self.more_steps()?, noise, transfer])
+        let [noise, transfer, square] = self.gradient_free(worst);
+        Ok(vec![self.eps_zero()?, self.iterated(worst), falls, chance, self.more_steps()?, noise, transfer, square])
     }
 
     /// At eps 0 every attack returns the image bit for bit, and so the clean accuracy.
@@ -177,24 +186,27 @@ impl Suite<'_> {
         Ok(Gate { gate: "twice the steps change nothing", verdict, detail })
     }
 
-    /// Noise and transfer know less than the gradient, so they must not find what it does not.
-    fn gradient_free(&self, worst: &WorstCase<'_>) -> [Gate; 2] {
+    /// Noise, transfer and random search know less than the gradient, so they must not find what it does not.
+    fn gradient_free(&self, worst: &WorstCase<'_>) -> [Gate; 3] {
         let white_box = worst.probes.iter().filter(|result| result.probe.is_white_box());
         let white_box = white_box.map(|result| result.survives.clone()).reduce(|a, b| both(&a, &b)).unwrap_or_default();
-        let gate = |gate, is: fn(&Probe<'_>) -> bool| {
+        let gate = |gate, slack, is: fn(&Probe<'_>) -> bool| {
             let Some(other) = worst.probes.iter().find(|result| is(&result.probe)) else {
                 let detail = "no other model: --transfer-from MODEL".to_string();
                 return Gate { gate, verdict: Verdict::NotRun, detail };
             };
-            let (best, slack) = (count(&white_box), self.slack());
+            let best = count(&white_box);
             let only = best - count(&both(&white_box, &other.survives));
             let right = other.count();
             let detail = format!("right {right}, white-box {best}; {only} images fell to this only, at most {slack}");
             Gate { gate, verdict: Verdict::of(only <= slack), detail }
         };
         [
-            gate("noise does not beat the gradient", |probe| matches!(probe, Probe::Noise)),
-            gate("transfer does not beat the gradient", |probe| matches!(probe, Probe::Transfer(..))),
+            gate("noise does not beat the gradient", self.slack(), |probe| matches!(probe, Probe::Noise)),
+            gate("transfer does not beat the gradient", self.slack(), |probe| matches!(probe, Probe::Transfer(..))),
+            gate("Square does not beat the gradient", self.share(SQUARE_TOLERANCE), |probe| {
+                matches!(probe, Probe::Search(_))
+            }),
         ]
     }
 }

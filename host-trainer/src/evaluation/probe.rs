@@ -24,6 +24,8 @@ pub enum Probe<'a> {
     EveryTarget(Attack),
     /// [`NOISE_DRAWS`] times plus or minus eps by chance at every pixel.
     Noise,
+    /// An attack that only asks for logits.
+    Search(Attack),
     /// Images made with the gradient of another model.
     Transfer(&'a dyn Classifier, Attack),
 }
@@ -37,7 +39,9 @@ impl Probe<'_> {
     /// Forward passes, with a gradient or without, for an image that stands to the end, but for looks at results.
     pub(crate) fn passes(&self, classes: usize) -> usize {
         match self {
-            Self::WhiteBox(attack) | Self::Transfer(_, attack) => attack.starts() * attack.steps(),
+            Self::WhiteBox(attack) | Self::Search(attack) | Self::Transfer(_, attack) => {
+                attack.starts() * attack.steps()
+            }
             Self::EveryTarget(attack) => (classes - 1) * attack.starts() * attack.steps(),
             Self::Noise => NOISE_DRAWS,
         }
@@ -46,14 +50,18 @@ impl Probe<'_> {
     /// What it does, in a few words.
     pub fn name(&self) -> String {
         let steps = |attack: &Attack| match attack.method {
-            Method::Pgd => format!("PGD-{}", attack.steps),
+            Method::Pgd | Method::Apgd => format!("{}-{}", attack.name(), attack.steps),
+            Method::Square => format!("Square x {}", attack.steps),
             Method::Fgsm | Method::Bim | Method::MiFgsm => attack.name().to_string(),
         };
         match self {
             Self::WhiteBox(attack) if attack.method == Method::Pgd => {
                 format!("{} x {}, {}", steps(attack), attack.restarts, super::attack::loss_name(attack.loss))
             }
-            Self::WhiteBox(attack) => steps(attack),
+            Self::WhiteBox(attack) if attack.method == Method::Apgd => {
+                format!("{}, {}", steps(attack), super::attack::loss_name(attack.loss))
+            }
+            Self::WhiteBox(attack) | Self::Search(attack) => steps(attack),
             Self::EveryTarget(attack) => format!("{} at every target", steps(attack)),
             Self::Noise => format!("noise x {NOISE_DRAWS}"),
             Self::Transfer(_, attack) => format!("transfer, {}", steps(attack)),
@@ -89,7 +97,7 @@ impl<'a> Prober<'a, '_, '_> {
     /// What is left of each image of the part.
     pub(super) fn standing(&mut self, probe: Probe<'_>, part: &[usize]) -> Result<Vec<Standing>, Error> {
         match probe {
-            Probe::WhiteBox(attack) => self.attack(attack, part),
+            Probe::WhiteBox(attack) | Probe::Search(attack) => self.attack(attack, part),
             Probe::EveryTarget(attack) => self.every_target(attack, part),
             Probe::Noise => self.noise(part),
             Probe::Transfer(_, attack) => self.transfer(attack, part),

@@ -30,6 +30,8 @@ pub struct Options {
     pub steps: usize,
     /// Random starts of PGD away from the label.
     pub restarts: usize,
+    /// Queries of Square.
+    pub queries: usize,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -90,6 +92,12 @@ impl<'a> Suite<'a> {
         Attack { steps, restarts, loss, seed, ..Attack::new(Method::Pgd) }
     }
 
+    /// APGD with the suite's steps and seed.
+    fn apgd(&self, loss: Loss) -> Attack {
+        let Options { steps, seed, .. } = self.options;
+        Attack { steps, loss, seed, ..Attack::new(Method::Apgd) }
+    }
+
     /// The attacks, cheap ones first.
     pub fn probes(&self) -> Vec<Probe<'a>> {
         let restarts = self.options.restarts;
@@ -100,8 +108,12 @@ impl<'a> Suite<'a> {
             Probe::WhiteBox(self.pgd(restarts, Loss::CrossEntropy)),
             Probe::WhiteBox(self.pgd(restarts, Loss::Margin)),
             Probe::EveryTarget(self.pgd(1, Loss::CrossEntropy)),
+            Probe::WhiteBox(self.apgd(Loss::CrossEntropy)),
+            Probe::EveryTarget(self.apgd(Loss::Margin)),
         ];
         probes.extend(self.source.map(|source| Probe::Transfer(source, Attack::new(Method::MiFgsm))));
+        let Options { queries, seed, .. } = self.options;
+        probes.push(Probe::Search(Attack { steps: queries, seed, ..Attack::new(Method::Square) }));
         probes
     }
 
@@ -248,7 +260,7 @@ mod tests {
     #[test]
     fn no_attack_is_run_twice() {
         let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
-        let options = Options { eps: 0.2, steps: 1, restarts: 8, seed: 1 };
+        let options = Options { eps: 0.2, steps: 1, restarts: 8, queries: 30, seed: 1 };
         let mut suite = Suite::new(&weights, &data, None, options).unwrap();
         let once = suite.pgd(1, Loss::CrossEntropy);
         let more = [(once, 0.1), (once, 0.2), (once, 0.25), (Attack::new(Method::Fgsm), 0.2)];

@@ -83,10 +83,10 @@ impl Measuring<'_> {
     }
 
     fn suite(&self) -> Result<Suite<'_>> {
-        let &Settings { robust_eps: eps, steps, restarts, seed, .. } = self.settings;
+        let &Settings { robust_eps: eps, steps, restarts, queries, seed, .. } = self.settings;
         let source = self.source.map(|(_, weights)| weights as &dyn Classifier);
         let Subject { weights, data, .. } = self.subject;
-        let mut suite = Suite::new(weights, data, source, Options { eps, steps, restarts, seed })?;
+        let mut suite = Suite::new(weights, data, source, Options { eps, steps, restarts, queries, seed })?;
         let eps = || self.settings.eps.iter();
         let curves: Vec<_> =
             self.curve_attacks().into_iter().flat_map(|attack| eps().map(move |eps| (attack, *eps))).collect();

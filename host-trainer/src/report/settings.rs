@@ -55,6 +55,8 @@ pub struct Settings {
     pub steps: usize,
     /// Random starts of PGD in the robust evaluation; elsewhere there is one.
     pub restarts: usize,
+    /// Queries of Square.
+    pub queries: usize,
     /// The grid of minimal eps.
     #[serde(skip)]
     pub grid: Vec<f32>,

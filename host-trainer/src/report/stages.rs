@@ -17,8 +17,9 @@ impl Stages {
         let (points, steps) = (settings.eps.len() as f64, settings.steps as f64);
         let targets = classes.saturating_sub(1) as f64;
         let costs = [
-            // PGD on two losses and at every target, the curve, and twice the steps.
-            (2.0 * settings.restarts as f64 + targets + 5.0 + 2.0) * steps,
+            // PGD on two losses and at every target, APGD once and at every target, the curve, and twice the steps; a query is a
+            // third of a gradient.
+            (2.0 * settings.restarts as f64 + 2.0 * targets + 1.0 + 5.0 + 2.0) * steps + settings.queries as f64 / 3.0,
             points * (11.0 + steps),
             targets * steps,
             GRID_POINTS as f64 / 2.0 * steps,

@@ -99,6 +99,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let input = model.input();
     let seed = arguments.images.data.seed;
     let (eps, attack) = (arguments.eps.of("--eps", &input)?, arguments.attack.attack(seed, &input)?);
+    arguments.attack.check_board(attack)?;
     let all = arguments.images.load(&input)?.labelled()?;
     let labels: Vec<usize> = (0..all.len()).map(|i| all.label(i)).collect();
     let Selected { data, labels } = select(attack, input.classes, &all, &labels)?;

@@ -250,6 +250,7 @@ pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result
     let DeviceInfo { board, model, input, unit, .. } = device.client.info().clone();
     let eps = arguments.eps.of("--eps", &input)?;
     let attack = arguments.attack.attack(arguments.images.data.seed, &input)?;
+    arguments.attack.check_board(attack)?;
     let data = arguments.images.load(&input)?.labelled()?;
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     let Selected { data, labels } = select(attack, input.classes, &data, &labels)?;
