@@ -14,6 +14,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use midge_core::attack::Apgd;
 use midge_core::{Element, Level, Model};
 use midge_trainer::any_weights::AnyWeights;
 use midge_trainer::bundled;
@@ -92,7 +93,7 @@ fn cases<T: Element>(model: &Model<'_, T>, sets: &[&Dataset], bytes: &mut Vec<u8
 }
 
 fn case<T: Element>(model: &Model<'_, T>, image: &[f32], label: usize, bytes: &mut Vec<u8>) -> Result<()> {
-    let mut buffer = vec![0.0; model.attack_len()];
+    let mut buffer = vec![0.0; Apgd::len(model.network())];
     put(bytes, image);
     bytes.extend(u32::try_from(label)?.to_le_bytes());
     let result = model.input_gradient(image, label, &mut buffer)?;

@@ -1,6 +1,6 @@
 //! The attacks with as little memory as a type of weights allows: images of integers for models of integers.
 
-use midge_core::attack::{Attack, Fgsm, Outcome};
+use midge_core::attack::{Attack as _, Fgsm, Outcome, Stepwise};
 use midge_core::{Chain, Element, Error, Model, f16};
 
 /// What a device runs.
@@ -18,17 +18,17 @@ pub(crate) trait OnDevice: Element {
         buffer: &'b mut [f32],
     ) -> Result<&'b mut [f32], Error>;
 
-    /// [`Attack::attack`].
+    /// [`Attack::attack`](midge_core::attack::Attack::attack).
     fn attack(
-        attack: &impl Attack,
+        attack: &impl Stepwise,
         model: &Model<'_, Self>,
         path: (&[Self::Pixel], usize),
         adversarial: &mut [Self::Pixel],
         buffer: &mut [f32],
     ) -> Result<Outcome, Error>;
 
-    /// [`Attack::buffer_len`].
-    fn buffer_len(attack: &impl Attack, model: &Model<'_, Self>) -> usize;
+    /// [`Attack::buffer_len`](midge_core::attack::Attack::buffer_len).
+    fn buffer_len(attack: &impl Stepwise, model: &Model<'_, Self>) -> usize;
 
     /// [`Fgsm::perturb`].
     fn perturb(
@@ -61,7 +61,7 @@ macro_rules! float {
 
             #[inline(always)]
             fn attack(
-                attack: &impl Attack,
+                attack: &impl Stepwise,
                 model: &Model<'_, Self>,
                 (image, label): (&[f32], usize),
                 adversarial: &mut [f32],
@@ -71,7 +71,7 @@ macro_rules! float {
             }
 
             #[inline(always)]
-            fn buffer_len(attack: &impl Attack, model: &Model<'_, Self>) -> usize {
+            fn buffer_len(attack: &impl Stepwise, model: &Model<'_, Self>) -> usize {
                 attack.buffer_len(model)
             }
 
@@ -109,7 +109,7 @@ impl OnDevice for i8 {
 
     #[inline(always)]
     fn attack(
-        attack: &impl Attack,
+        attack: &impl Stepwise,
         model: &Model<'_, Self>,
         (image, label): (&[i8], usize),
         adversarial: &mut [i8],
@@ -119,7 +119,7 @@ impl OnDevice for i8 {
     }
 
     #[inline(always)]
-    fn buffer_len(attack: &impl Attack, model: &Model<'_, Self>) -> usize {
+    fn buffer_len(attack: &impl Stepwise, model: &Model<'_, Self>) -> usize {
         attack.integers_buffer_len(model)
     }
 

@@ -1,6 +1,6 @@
 //! The attacks of the self-test: the device runs them, and so does the host, which includes this file.
 
-use midge_core::attack::{Attack, Bim, Fgsm, MiFgsm, Otcm, Outcome, Pgd, Target, Targeted};
+use midge_core::attack::{Apgd, Attack, Bim, Fgsm, MiFgsm, Otcm, Outcome, Pgd, Square, Target, Targeted};
 use midge_core::loss::Loss;
 use midge_core::{Element, Error, Model};
 
@@ -10,7 +10,7 @@ fn eps<T: Element>(model: &Model<'_, T>) -> f32 {
 }
 
 /// Number of attacks.
-pub(crate) const COUNT: usize = 6;
+pub(crate) const COUNT: usize = 8;
 
 /// Runs one of them. Except for MI-FGSM they are short: an emulator has to keep up.
 pub(crate) fn run<T: Element>(
@@ -27,9 +27,12 @@ pub(crate) fn run<T: Element>(
         2 => Otcm { eps, target: Target::Next }.attack(model, image, label, out, buffer),
         3 => Bim { loss: Loss::Margin, ..Bim::with_steps(eps, 2) }.attack(model, image, label, out, buffer),
         4 => Pgd { restarts: 2, ..Pgd::with_steps(eps, 1, 1) }.attack(model, image, label, out, buffer),
-        _ => {
+        5 => {
             let attack = MiFgsm::with_steps(eps, 2);
             Targeted { attack, target: Target::LeastLikely }.attack(model, image, label, out, buffer)
         }
+        // Far enough for a checkpoint after which the step is halved.
+        6 => Apgd { steps: 6, ..Apgd::new(eps, 1) }.attack(model, image, label, out, buffer),
+        _ => Square { queries: 12, ..Square::new(eps, 1) }.attack(model, image, label, out, buffer),
     }
 }

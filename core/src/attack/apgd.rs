@@ -17,6 +17,7 @@ use super::step::{Starts, Step};
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_option};
 use crate::loss::{Loss, argmax};
+use crate::network::Network;
 use crate::span::{span, span_mut, split_mut};
 
 /// Steps from one random point, whose size follows from what they achieve. With [`Targeted`](super::Targeted), APGD-T.
@@ -25,9 +26,8 @@ use crate::span::{span, span_mut, split_mut};
 /// use midge_core::{Layer, Model, Network, Shape, attack::{Apgd, Attack}};
 /// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
 /// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
-/// let apgd = Apgd::new(0.2, 1);
-/// let (mut adversarial, mut buffer) = ([0.0; 2], vec![0.0; apgd.buffer_len(&model)]);
-/// let outcome = apgd.attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
+/// let (mut adversarial, mut buffer) = ([0.0; 2], [0.0; Apgd::len(&NETWORK)]);
+/// let outcome = Apgd::new(0.2, 1).attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
 /// assert_eq!(outcome.after.class, 1);
 /// # Ok::<(), midge_core::Error>(())
 /// ```
@@ -47,6 +47,11 @@ impl Apgd {
     /// 100 steps and cross-entropy, as in the paper's APGD-CE.
     pub fn new(eps: f32, seed: u64) -> Self {
         Self { eps, steps: 100, seed, loss: Loss::CrossEntropy }
+    }
+
+    /// Elements of the buffer for one image of a network: what [`Attack::buffer_len`] says, at compile time.
+    pub const fn len(network: &Network) -> usize {
+        network.gradient_len() + kept_len(network.input().len())
     }
 
     /// Steps to the first checkpoint, and the fewest from one to the next.
@@ -103,6 +108,11 @@ struct State {
 
 /// Elements of a [`State`] as it is kept.
 const STATE: usize = 10;
+
+/// Elements that are kept of a walk: its state and two images.
+const fn kept_len(pixels: usize) -> usize {
+    STATE + 2 * pixels
+}
 
 impl State {
     fn start(apgd: &Apgd) -> Self {
@@ -174,7 +184,7 @@ struct Kept<'k> {
 impl<'k> Kept<'k> {
     fn of(walk: &Walk<'_>, kept: &'k mut [f32]) -> Self {
         let pixels = walk.image().len();
-        let (state, images) = split_mut(walk.part(kept, STATE + 2 * pixels), STATE);
+        let (state, images) = split_mut(walk.part(kept, kept_len(pixels)), STATE);
         let (before, best) = split_mut(images, pixels);
         Self { state, before, best }
     }
@@ -258,7 +268,7 @@ impl Course for Apgd {
     }
 
     fn kept_len(&self, pixels: usize) -> usize {
-        STATE + 2 * pixels
+        kept_len(pixels)
     }
 
     fn run(&self, source: &mut impl Gradients, walks: &mut [Walk<'_>], kept: &mut [f32]) -> Result<(), Error> {
@@ -286,12 +296,11 @@ impl Course for Apgd {
 
 #[cfg(test)]
 mod tests {
-    use std::vec;
     use std::vec::Vec;
 
     use super::*;
     use crate::model::Model;
-    use crate::network::{Layer, Network, Shape};
+    use crate::network::{Layer, Shape};
 
     /// Section 3.2 of the paper has them for 100 steps.
     #[test]
@@ -351,7 +360,8 @@ mod tests {
         let bias = [bias, 0.0];
         let model = Model::<f32>::from_tensors(&NETWORK, &[&[2.0, 0.0, -1.0, 0.0, 0.0, 0.0], &bias]).unwrap();
         let apgd = Apgd { steps: 20, loss: Loss::Margin, ..Apgd::new(0.25, 3) };
-        let (mut adversarial, mut buffer) = ([f32::NAN; 3], vec![f32::NAN; apgd.buffer_len(&model)]);
+        assert_eq!(apgd.buffer_len(&model), Apgd::len(&NETWORK));
+        let (mut adversarial, mut buffer) = ([f32::NAN; 3], [f32::NAN; Apgd::len(&NETWORK)]);
         let outcome = apgd.attack_towards(&model, &[0.5, 0.5, 0.5], goal, &mut adversarial, &mut buffer).unwrap();
         (adversarial, outcome)
     }

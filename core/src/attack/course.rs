@@ -11,6 +11,9 @@ use crate::pass::Element;
 
 /// What an attack does with the gradients of one image or of several.
 pub trait Course: Copy {
+    /// Whether anything but logits is asked for.
+    const NEEDS_GRADIENT: bool = true;
+
     /// What predictions note, and what is followed.
     fn loss(&self) -> Loss;
 

@@ -1,6 +1,6 @@
-//! White-box attacks: small changes of an image that raise the loss.
+//! Attacks: small changes of an image that raise the loss.
 //!
-//! All are the same iterated step with different options. `eps` and `alpha` are in pixel units, where an
+//! All but the last two are the same iterated step with different options. `eps` and `alpha` are in pixel units, where an
 //! image spans [0, 1].
 //!
 //! | attack | steps | starts at | direction | buffer |
@@ -10,9 +10,11 @@
 //! | [`Bim`] | T | the image | away; with [`Targeted`] towards | `gradient_len` |
 //! | [`MiFgsm`] | T, with momentum | the image | away; with [`Targeted`] towards | `attack_len` |
 //! | [`Pgd`] | T from each start | random points | away; with [`Targeted`] towards | `gradient_len`, with restarts `attack_len` |
+//! | [`Apgd`] | T, of a size that it finds itself | a random point | away; with [`Targeted`] towards | two images more than `gradient_len` |
+//! | [`Square`] | none: random search in T queries | stripes | away; with [`Targeted`] towards | a bit a pixel more than `inference_len` |
 //!
-//! Each is a type with its options that implements [`Attack`]; [`AnyAttack`] is whichever a user chose. A new attack is a
-//! file with its formula and its source, and a line in [`AnyAttack`].
+//! Each is a type with its options that implements [`Attack`]; [`AnyAttack`] is whichever attack of steps a user chose. A new attack
+//! is a file with its formula and its source, and a line in [`AnyAttack`]; one that is not made of such steps has a course of its own.
 //!
 //! ```
 //! use midge_core::{Layer, Model, Network, Shape, attack::{Attack, MiFgsm, Target, Targeted}};
@@ -103,9 +105,9 @@ pub trait Attack {
         None
     }
 
-    /// Elements of the buffer: [`Model::gradient_len`], and [`Model::attack_len`] with momentum or several starts.
+    /// Elements of the buffer, as the table of this module says.
     fn buffer_len<T: Element>(&self, model: &Model<'_, T>) -> usize {
-        model.gradient_len() + self.course().kept_len(model.network().input().len())
+        one::buffer_len(model, &self.course()).0
     }
 
     /// Attacks `image` (pixels in [0, 1], row, column, channel) of class `label`; writes `adversarial`, of the same
@@ -293,3 +295,9 @@ pub trait Attack {
         RunBatch { model, course: self.course(), stop: &NEVER, buffer }.perturb(walks, objective)
     }
 }
+
+/// An attack that is made of steps along gradients: what also runs on images of integers and up any function of the logits. Every
+/// attack is but those that choose their steps as they go, [`Apgd`], or that need no gradient, [`Square`].
+pub trait Stepwise: Attack<Course = Steps> {}
+
+impl<A: Attack<Course = Steps>> Stepwise for A {}

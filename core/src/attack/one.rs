@@ -80,12 +80,12 @@ impl<T: Element, W: FnMut() -> bool> Gradients for One<'_, '_, '_, T, W> {
     }
 }
 
-/// Checks the options and the length of the buffer; returns how much of it is for what is kept.
-fn check<T: Element>(model: &Model<'_, T>, course: &impl Course, buffer_len: usize) -> Result<usize, Error> {
-    course.check()?;
+/// Elements of the buffer, and how many of them are for what is kept.
+#[inline(always)]
+pub(super) fn buffer_len<T: Element, C: Course>(model: &Model<'_, T>, course: &C) -> (usize, usize) {
     let kept = course.kept_len(model.network().input().len());
-    check_buffer(model.gradient_len() + kept, buffer_len)?;
-    Ok(kept)
+    let pass = if C::NEEDS_GRADIENT { model.gradient_len() } else { model.network().inference_len() };
+    (pass + kept, kept)
 }
 
 /// All of an attack. Not inlined, so that only the stack of the attack that runs is in use.
@@ -99,7 +99,9 @@ pub(super) fn run<T: Element>(
     go_on: impl FnMut() -> bool,
 ) -> Result<Outcome, Error> {
     let walk = &mut Walk::new(image, adversarial, goal, 0);
-    let kept = check(model, course, buffer.len())?;
+    course.check()?;
+    let (len, kept) = buffer_len(model, course);
+    check_buffer(len, buffer.len())?;
     walk.begin(model, 0)?;
     let kept = take(&mut buffer, kept);
     let mut source = One { model, loss: course.loss(), buffer, go_on };

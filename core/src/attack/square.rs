@@ -20,7 +20,7 @@ use super::step::{Step, start_seed};
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_option};
 use crate::loss::Loss;
-use crate::network::Shape;
+use crate::network::{Network, Shape};
 use crate::span::span_mut;
 
 /// Random search: what it needs of a model is its logits.
@@ -30,7 +30,7 @@ use crate::span::span_mut;
 /// # const NETWORK: Network = Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
 /// # let model = Model::<f32>::from_tensors(&NETWORK, &[&[1.0, 0.0, 0.0, 1.0], &[0.0, 0.0]])?;
 /// let square = Square { queries: 20, ..Square::new(0.2, 1) };
-/// let (mut adversarial, mut buffer) = ([0.0; 2], vec![0.0; square.buffer_len(&model)]);
+/// let (mut adversarial, mut buffer) = ([0.0; 2], [0.0; Square::len(&NETWORK)]);
 /// let outcome = square.attack(&model, &[0.6, 0.4], 0, &mut adversarial, &mut buffer)?;
 /// assert_eq!(outcome.after.class, 1);
 /// # Ok::<(), midge_core::Error>(())
@@ -57,6 +57,11 @@ impl Square {
     /// 5000 queries and the margin, as in the paper and in AutoAttack.
     pub fn new(eps: f32, seed: u64) -> Self {
         Self { eps, queries: 5000, seed, loss: Loss::Margin }
+    }
+
+    /// Elements of the buffer for one image of a network: what [`Attack::buffer_len`] says, at compile time.
+    pub const fn len(network: &Network) -> usize {
+        network.inference_len() + kept_len(network.input().len())
     }
 
     /// Rows and columns of the square of query number `query`.
@@ -115,6 +120,11 @@ impl Square {
     }
 }
 
+/// Elements that are kept of a walk: a bit for each pixel, the end of the ball where the best image has it.
+const fn kept_len(pixels: usize) -> usize {
+    pixels.div_ceil(32)
+}
+
 /// A part of the image, and a sign for each channel: bit number `channel`, counted round.
 struct Patch {
     rows: [usize; 2],
@@ -164,6 +174,8 @@ impl Attack for Square {
 }
 
 impl Course for Square {
+    const NEEDS_GRADIENT: bool = false;
+
     fn loss(&self) -> Loss {
         self.loss
     }
@@ -173,9 +185,8 @@ impl Course for Square {
         if self.queries == 0 { Err(Error::NoSteps) } else { Ok(()) }
     }
 
-    /// A bit for each element: the end of the ball where the best image has it.
     fn kept_len(&self, pixels: usize) -> usize {
-        pixels.div_ceil(32)
+        kept_len(pixels)
     }
 
     fn run(&self, source: &mut impl Gradients, walks: &mut [Walk<'_>], kept: &mut [f32]) -> Result<(), Error> {
@@ -223,7 +234,7 @@ mod tests {
     use super::super::Goal;
     use super::*;
     use crate::model::Model;
-    use crate::network::{Layer, Network};
+    use crate::network::Layer;
 
     #[test]
     fn squares_shrink_as_in_the_paper() {
@@ -262,7 +273,8 @@ mod tests {
         let bias = [bias, 0.0];
         let model = Model::<f32>::from_tensors(&NETWORK, &[&weights, &bias]).unwrap();
         let square = Square { queries: 2000, ..Square::new(0.25, 3) };
-        let (mut adversarial, mut buffer) = (vec![f32::NAN; 32], vec![f32::NAN; square.buffer_len(&model)]);
+        assert_eq!(square.buffer_len(&model), Square::len(&NETWORK));
+        let (mut adversarial, mut buffer) = (vec![f32::NAN; 32], [f32::NAN; Square::len(&NETWORK)]);
         let outcome = square.attack_towards(&model, &[0.875; 32], goal, &mut adversarial, &mut buffer).unwrap();
         (adversarial, outcome)
     }

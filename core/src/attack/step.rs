@@ -111,6 +111,8 @@ impl Step {
         usize::from(self.decay.is_some() || starts.is_some_and(|starts| starts.restarts > 1))
     }
 
+    // Not inlined: each way of the steps asks for it.
+    #[inline(never)]
     pub(super) fn check_options(&self) -> Result<(), Error> {
         check_option("eps", self.eps)?;
         check_option("alpha", self.alpha)?;

@@ -5,6 +5,7 @@
 #![no_std]
 #![no_main]
 
+use midge_core::attack::Apgd;
 use midge_core::{Element, Error, Model, Weights as _};
 use midge_firmware::board;
 use midge_firmware::embedded::{self, CLASSES, NETWORK, PIXELS, Weights};
@@ -27,7 +28,7 @@ const LOGITS: f32 = if IS_EXACT { 0.0 } else { 1e-4 };
 const GRADIENT: f32 = if IS_EXACT { 1e-5 } else { 1e-3 };
 /// Of other models one pixel in so many may differ after each attack: a gradient near zero may have either sign, and later
 /// steps follow the first.
-const ONE_IN: [usize; attacks::COUNT] = [1000, 50, 1000, 50, 50, 50];
+const ONE_IN: [usize; attacks::COUNT] = [1000, 50, 1000, 50, 50, 50, 50, 10];
 
 /// One case as the host wrote it.
 struct Case {
@@ -42,7 +43,8 @@ struct Case {
 struct Buffers {
     case: Case,
     adversarial: [f32; PIXELS],
-    work: [f32; NETWORK.attack_len()],
+    /// As long as that of any attack.
+    work: [f32; Apgd::len(&NETWORK)],
 }
 
 static BUFFERS: StaticCell<Buffers> = StaticCell::new();
@@ -79,10 +81,10 @@ impl Differences {
 
     fn report(&self, model: &str, dtype: &str) -> bool {
         let pixels = self.cases * PIXELS;
-        let [fgsm, mi_fgsm, otcm, bim, pgd, targeted] = self.pixels;
+        let [fgsm, mi_fgsm, otcm, bim, pgd, targeted, apgd, square] = self.pixels;
         defmt::println!(
             "selftest model={} dtype={} cases={} logits={} gradient={} pixels={} fgsm={} mi_fgsm={} otcm={} \
-             bim_margin={} pgd={} targeted_mi_fgsm={} classes={}",
+             bim_margin={} pgd={} targeted_mi_fgsm={} apgd={} square={} classes={}",
             model,
             dtype,
             self.cases,
@@ -95,6 +97,8 @@ impl Differences {
             bim,
             pgd,
             targeted,
+            apgd,
+            square,
             self.classes
         );
         let most = |one_in: usize| if IS_EXACT { 0 } else { pixels / one_in };
@@ -183,7 +187,7 @@ fn main() -> ! {
             predicted: [0; attacks::COUNT],
         },
         adversarial: [0.0; PIXELS],
-        work: [0.0; NETWORK.attack_len()],
+        work: [0.0; Apgd::len(&NETWORK)],
     });
     let Ok(mut file) = File::open(c"selftest.bin") else { panic!("the runner writes selftest.bin") };
     let wide = embedded::model_f32();
