@@ -13,6 +13,7 @@
 use super::Attack;
 use super::course::Course;
 use super::goal::{Goal, Prediction};
+use super::one::Alone;
 use super::step::{Starts, Step};
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_option};
@@ -256,6 +257,8 @@ impl Apgd {
         }
     }
 }
+
+impl Alone for Apgd {}
 
 impl Course for Apgd {
     fn loss(&self) -> Loss {

@@ -22,8 +22,13 @@ pub fn perturb_len(network: &Network, samples: usize) -> usize {
     len(network, samples, network.input().len())
 }
 
+/// Elements of the buffer of an attack with this course.
+pub(super) fn course_len(network: &Network, samples: usize, course: &impl Course) -> usize {
+    len(network, samples, course.kept_len(network.input().len()))
+}
+
 /// Elements of the buffer of an attack that keeps `kept` elements for each image.
-pub(super) fn len(network: &Network, samples: usize, kept: usize) -> usize {
+fn len(network: &Network, samples: usize, kept: usize) -> usize {
     Batch::gradient(network, samples).buffer_len() + samples * (network.input().len() + kept)
 }
 
@@ -151,7 +156,7 @@ impl<'w, T: Element, C: Course> RunBatch<'w, '_, '_, T, C> {
         let Self { model, course, stop, mut buffer } = self;
         let (network, pixels) = (model.network(), model.network().input().len());
         course.check()?;
-        check_buffer(len(network, walks.len(), course.kept_len(pixels)), buffer.len())?;
+        check_buffer(course_len(network, walks.len(), &course), buffer.len())?;
         for (place, walk) in walks.iter_mut().enumerate() {
             walk.begin(model, place)?;
         }

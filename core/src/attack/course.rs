@@ -1,13 +1,9 @@
 //! The way of an attack from images to adversarial ones, over whatever gives gradients.
 
-use super::goal::{Goal, Outcome};
-use super::one;
 use super::step::{Starts, Step};
 use super::walk::{Gradients, Walk};
 use crate::error::Error;
 use crate::loss::Loss;
-use crate::model::Model;
-use crate::pass::Element;
 
 /// What an attack does with the gradients of one image or of several.
 pub trait Course: Copy {
@@ -26,19 +22,6 @@ pub trait Course: Copy {
     /// All the way from the images, where the walks stand, to their outcomes. `kept` has [`Self::kept_len`] elements for each
     /// walk, in the order of their places. The walks may end in another order.
     fn run(&self, source: &mut impl Gradients, walks: &mut [Walk<'_>], kept: &mut [f32]) -> Result<(), Error>;
-
-    /// All of an attack on one image.
-    #[inline(always)]
-    fn attack_one<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        path: (&[f32], Goal),
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-        go_on: impl FnMut() -> bool,
-    ) -> Result<Outcome, Error> {
-        one::run(model, self, path, adversarial, buffer, go_on)
-    }
 }
 
 /// Steps along gradients, from the image or from random points.
@@ -59,11 +42,11 @@ impl From<Step> for Steps {
 
 /// Steps from the image itself.
 #[derive(Clone, Copy)]
-struct FromImage<'s>(&'s Step);
+pub(super) struct FromImage<'s>(pub &'s Step);
 
 /// Steps from random points.
 #[derive(Clone, Copy)]
-struct FromPoints<'s>(&'s Step, Starts);
+pub(super) struct FromPoints<'s>(pub &'s Step, pub Starts);
 
 impl Course for Steps {
     #[inline(always)]
@@ -87,22 +70,6 @@ impl Course for Steps {
         match self.starts {
             None => FromImage(&self.step).run(source, walks, kept),
             Some(starts) => FromPoints(&self.step, starts).run(source, walks, kept),
-        }
-    }
-
-    // Two functions, so that only the stack of the attack that runs is in use.
-    #[inline(always)]
-    fn attack_one<T: Element>(
-        &self,
-        model: &Model<'_, T>,
-        path: (&[f32], Goal),
-        adversarial: &mut [f32],
-        buffer: &mut [f32],
-        go_on: impl FnMut() -> bool,
-    ) -> Result<Outcome, Error> {
-        match self.starts {
-            None => one::run(model, &FromImage(&self.step), path, adversarial, buffer, go_on),
-            Some(starts) => one::run(model, &FromPoints(&self.step, starts), path, adversarial, buffer, go_on),
         }
     }
 }

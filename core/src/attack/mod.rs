@@ -58,8 +58,8 @@ use core::sync::atomic::AtomicBool;
 
 #[cfg(feature = "std")]
 use self::batch::{NEVER, RunBatch, follow_loss};
-use self::course::{Course, Steps};
-use self::one::always;
+use self::course::Steps;
+use self::one::{Alone, always};
 use crate::error::Error;
 use crate::model::Model;
 #[cfg(feature = "std")]
@@ -94,7 +94,7 @@ pub use walk::Walk;
 pub trait Attack {
     /// What the attack does with gradients.
     #[doc(hidden)]
-    type Course: Course;
+    type Course: Alone;
 
     #[doc(hidden)]
     fn course(&self) -> Self::Course;
@@ -256,7 +256,7 @@ pub trait Attack {
     /// of steps.
     #[cfg(feature = "std")]
     fn batch_len(&self, network: &Network, samples: usize) -> usize {
-        batch::len(network, samples, self.course().kept_len(network.input().len()))
+        batch::course_len(network, samples, &self.course())
     }
 
     /// [`Self::attack_batch`] without a look at the results, from one start.

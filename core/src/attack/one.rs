@@ -2,7 +2,7 @@
 
 use core::slice;
 
-use super::course::Course;
+use super::course::{Course, FromImage, FromPoints, Steps};
 use super::goal::{Goal, Outcome, Prediction};
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_buffer};
@@ -88,9 +88,43 @@ pub(super) fn buffer_len<T: Element, C: Course>(model: &Model<'_, T>, course: &C
     (pass + kept, kept)
 }
 
+/// A course on one image.
+pub trait Alone: Course {
+    /// All of an attack.
+    #[inline(always)]
+    fn attack_one<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        path: (&[f32], Goal),
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+        go_on: impl FnMut() -> bool,
+    ) -> Result<Outcome, Error> {
+        run(model, self, path, adversarial, buffer, go_on)
+    }
+}
+
+impl Alone for Steps {
+    // Two functions, so that only the stack of the attack that runs is in use.
+    #[inline(always)]
+    fn attack_one<T: Element>(
+        &self,
+        model: &Model<'_, T>,
+        path: (&[f32], Goal),
+        adversarial: &mut [f32],
+        buffer: &mut [f32],
+        go_on: impl FnMut() -> bool,
+    ) -> Result<Outcome, Error> {
+        match self.starts {
+            None => run(model, &FromImage(&self.step), path, adversarial, buffer, go_on),
+            Some(starts) => run(model, &FromPoints(&self.step, starts), path, adversarial, buffer, go_on),
+        }
+    }
+}
+
 /// All of an attack. Not inlined, so that only the stack of the attack that runs is in use.
 #[inline(never)]
-pub(super) fn run<T: Element>(
+fn run<T: Element>(
     model: &Model<'_, T>,
     course: &impl Course,
     (image, goal): (&[f32], Goal),

@@ -16,6 +16,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::Attack;
 use super::course::Course;
+use super::one::Alone;
 use super::step::{Step, start_seed};
 use super::walk::{Gradients, Walk};
 use crate::error::{Error, check_option};
@@ -172,6 +173,8 @@ impl Attack for Square {
         *self
     }
 }
+
+impl Alone for Square {}
 
 impl Course for Square {
     const NEEDS_GRADIENT: bool = false;
