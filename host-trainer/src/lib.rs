@@ -9,6 +9,7 @@
 pub mod output;
 
 pub mod any_weights;
+pub mod architecture;
 pub mod bundled;
 pub mod commands;
 pub mod data;
@@ -34,3 +35,4 @@ pub mod tflite;
 pub mod training;
 pub mod twin;
 pub mod weights;
+pub mod zip;

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use super::folder::find;
+use super::known::find;
 use super::known::Known;
 use super::{DataError, gzip};
 
