@@ -41,7 +41,8 @@ pub fn parse(text: &str, wanted: Wanted) -> Result<Network> {
 }
 
 fn input(wanted: Wanted) -> Result<String> {
-    let [height, width, channels] = wanted.shape.context("the images have no shape of their own: expected input HxWxC first")?;
+    let [height, width, channels] =
+        wanted.shape.context("the images have no shape of their own: expected input HxWxC first")?;
     Ok(format!("input({height},{width},{channels})"))
 }
 
@@ -109,7 +110,10 @@ impl<'a> Layer<'a> {
         let is_window = ["conv", "depthwise"].contains(&self.name);
         let is_pool = ["maxpool", "avgpool"].contains(&self.name);
         ensure!(self.stride.is_none() || is_window, "stride belongs to conv and depthwise");
-        ensure!(self.padding.is_none() || is_window || is_pool, "same and valid belong to conv, depthwise, maxpool, avgpool");
+        ensure!(
+            self.padding.is_none() || is_window || is_pool,
+            "same and valid belong to conv, depthwise, maxpool, avgpool"
+        );
         ensure!(self.bias.is_none() || is_window || self.name == "dense", "bias belongs to conv, depthwise and dense");
         let padding = format!("padding={}", self.padding.unwrap_or("same"));
         let bias = format!("bias={}", self.bias.unwrap_or(true));
@@ -165,7 +169,10 @@ mod tests {
                 "input(32,32,3) depthwise_conv2d(multiplier=2,kernel=3,stride=2x1) shifted_relu(hundredths=10) \
                  avgpool2d(pool=4x8,padding=valid) flatten dense(units=5)",
             ),
-            ("conv 3 3, relu, add 0, dense 2", "input(32,32,3) conv2d(filters=3,kernel=3) relu add(layer=0) flatten dense(units=2)"),
+            (
+                "conv 3 3, relu, add 0, dense 2",
+                "input(32,32,3) conv2d(filters=3,kernel=3) relu add(layer=0) flatten dense(units=2)",
+            ),
             ("flatten dense(units=4)", "input(32,32,3) flatten dense(units=4)"),
             ("input(2,2,1) flatten dense(units=4)", "input(2,2,1) flatten dense(units=4)"),
         ] {

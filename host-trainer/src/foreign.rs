@@ -20,7 +20,8 @@ const WEIGHTS: &str = "bring its weights as a PyTorch state_dict in safetensors"
 const TFLITE: &str = "midge import makes a midge model of its file";
 const MODELS: &str = "--model and import take models";
 /// What `--data` says where the hints above are about models.
-const DATA: &str = "--data takes pictures, folders of them, safetensors, .npy, .npz, and the files of MNIST and CIFAR-10";
+const DATA: &str =
+    "--data takes pictures, folders of them, safetensors, .npy, .npz, and the files of MNIST and CIFAR-10";
 
 /// A kind of file that is recognised: what it is and what to do about it.
 type Kind = (&'static str, &'static str);

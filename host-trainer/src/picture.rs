@@ -231,7 +231,12 @@ fn draw_row<DB: DrawingBackend>(
     let name_y = if target.is_some() { middle - 11 } else { middle };
     canvas.text(&fit(attack, SMALL, NAME.1), (x, name_y), (SMALL, INK), HPos::Left)?;
     if let Some(target) = target {
-        canvas.text(&fit(&format!("to {}", example.classes.name(*target)), TEXT, NAME.1), (x, middle + 11), (TEXT, TARGET), HPos::Left)?;
+        canvas.text(
+            &fit(&format!("to {}", example.classes.name(*target)), TEXT, NAME.1),
+            (x, middle + 11),
+            (TEXT, TARGET),
+            HPos::Left,
+        )?;
     }
     draw_tiles(canvas, side, example, tiles.map(|tile| (tile, y)))?;
     let between = tiles[0] + side + PLUS / 2;
@@ -311,7 +316,16 @@ mod tests {
     fn example(shape: [usize; 3], after: usize, target: Option<usize>) -> Example {
         let view = |value, class| View { pixels: vec![value; shape.iter().product()], class, confidence: 0.5 };
         let (clean, adversarial) = (view(0.5, 1), view(0.6, after));
-        Example { attack: "FGSM".into(), eps: 0.1, shape, label: 1, target, clean, adversarial, classes: Classes::default() }
+        Example {
+            attack: "FGSM".into(),
+            eps: 0.1,
+            shape,
+            label: 1,
+            target,
+            clean,
+            adversarial,
+            classes: Classes::default(),
+        }
     }
 
     #[test]

@@ -134,7 +134,12 @@ impl Entry {
         let bytes = match self.method {
             0 => Unpacked::Stored(packed),
             8 => Unpacked::Deflated(DeflateDecoder::new(packed)),
-            method => return Err(damaged(&format!("{} is packed by method {method}; midge reads 0 and 8", self.name.escape_debug()))),
+            method => {
+                return Err(damaged(&format!(
+                    "{} is packed by method {method}; midge reads 0 and 8",
+                    self.name.escape_debug()
+                )));
+            }
         };
         Ok(Checked { bytes, crc: Crc::new(), left: self.length, expected: self.crc })
     }
@@ -190,11 +195,15 @@ pub(crate) mod tests {
             let packed = if deflate { encoder.finish().unwrap() } else { content.to_vec() };
             let method = if deflate { 8u16 } else { 0 };
             let start = bytes.len() as u32;
-            let middle = [&20u16.to_le_bytes()[..], &[0; 2], &method.to_le_bytes(), &[0; 4], &crc.sum().to_le_bytes()].concat();
+            let middle =
+                [&20u16.to_le_bytes()[..], &[0; 2], &method.to_le_bytes(), &[0; 4], &crc.sum().to_le_bytes()].concat();
             let sizes = [packed.len() as u32, content.len() as u32].map(u32::to_le_bytes).concat();
             let lengths = [&(name.len() as u16).to_le_bytes()[..], &[0; 2]].concat();
             bytes.extend([MAGIC, &middle, &sizes, &lengths, name.as_bytes(), &packed].concat());
-            index.extend([b"PK\x01\x02\x14\0", &middle[..], &sizes, &lengths, &[0; 10], &start.to_le_bytes(), name.as_bytes()].concat());
+            index.extend(
+                [b"PK\x01\x02\x14\0", &middle[..], &sizes, &lengths, &[0; 10], &start.to_le_bytes(), name.as_bytes()]
+                    .concat(),
+            );
         }
         let place = [index.len() as u32, bytes.len() as u32].map(u32::to_le_bytes).concat();
         let count = (files.len() as u16).to_le_bytes();

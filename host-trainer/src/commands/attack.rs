@@ -314,7 +314,9 @@ fn print(report: &Report<'_>, attack: Attack, input: &Input, classes: &Classes) 
     println!("{}  model {}  {}  seed {}", describe(attack), report.model, report.data, report.seed);
     let is_table = report.images.is_empty();
     match report.label.as_str() {
-        "predicted" if is_table => println!("away from the class that the model predicts; right is still the true class"),
+        "predicted" if is_table => {
+            println!("away from the class that the model predicts; right is still the true class")
+        }
         "predicted" => println!("away from the class that the model predicts"),
         _ => {}
     }

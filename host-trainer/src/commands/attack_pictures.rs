@@ -50,7 +50,11 @@ impl Out {
         let shown = path.display();
         ensure!(!pictures.is_empty(), "--out {shown}: PNG files are for pictures that are named on the command line");
         if is_png {
-            ensure!(pictures.len() == 1, "--out {shown}: one file for {} pictures; a folder takes them all", pictures.len());
+            ensure!(
+                pictures.len() == 1,
+                "--out {shown}: one file for {} pictures; a folder takes them all",
+                pictures.len()
+            );
             check_writable(path)?;
             return Ok(Self::Pictures(vec![path.into()]));
         }

@@ -124,7 +124,9 @@ fn show(data: Loaded, input: &Input, (reading, expected): (&Reading, &Expected))
     let border = data::border(&data.images, data.shape);
     let part = (border - input.range[0]) / input.width();
     if !reading.invert && expected.is_dark && part > BRIGHT && !data.is_empty() {
-        once("the images have a bright border, those that the model was trained on a dark one: --invert turns them around");
+        once(
+            "the images have a bright border, those that the model was trained on a dark one: --invert turns them around",
+        );
     }
     Ok(data)
 }

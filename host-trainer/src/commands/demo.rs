@@ -173,7 +173,8 @@ fn print_example(example: &Example, colour: bool) {
     for line in terminal::side_by_side(&blocks, "   ") {
         println!("{}", format!("  {line}").trim_end());
     }
-    let caption = |view: &View| format!("\"{}\" {}", example.classes.name(view.class), percent(f64::from(view.confidence)));
+    let caption =
+        |view: &View| format!("\"{}\" {}", example.classes.name(view.class), percent(f64::from(view.confidence)));
     let noise = format!("+ {eps} x noise =");
     println!("  {:<31}{:<31}{}\n", caption(clean), noise, caption(adversarial));
 }

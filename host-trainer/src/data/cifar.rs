@@ -58,14 +58,18 @@ pub(super) fn open(place: &Place<'_>) -> Result<Option<Box<dyn Found>>, DataErro
         files.collect::<Vec<_>>()
     };
     let folders = BELOW.map(|below| place.path.join(below));
-    let Some(folder) = folders.iter().find(|folder| [Split::Train, Split::Test].iter().any(|s| !there(*s, folder).is_empty()))
+    let Some(folder) =
+        folders.iter().find(|folder| [Split::Train, Split::Test].iter().any(|s| !there(*s, folder).is_empty()))
     else {
         return Ok(None);
     };
     let (files, wanted) = (there(place.split, folder), place.split);
     if files.len() < files_of(wanted).len() {
         let missing = files_of(wanted).into_iter().find(|name| !folder.join(name).is_file()).unwrap_or_default();
-        return Err(DataError::Cifar { path: folder.join(missing), problem: "is missing beside the other files".into() });
+        return Err(DataError::Cifar {
+            path: folder.join(missing),
+            problem: "is missing beside the other files".into(),
+        });
     }
     let name = format!("CIFAR-10 {} ({})", wanted.name(), place.path.display());
     let names = Some(folder.join(NAMES)).filter(|names| names.is_file());
@@ -115,7 +119,8 @@ impl Found for Cifar {
         let records = self.read()?;
         let labels = records.chunks(RECORD).map(|record| usize::from(record[0])).collect();
         let count = records.len() / RECORD;
-        let listing = Listing { name: self.name.clone(), count, labels: Some(labels), classes: self.names()?, files: vec![] };
+        let listing =
+            Listing { name: self.name.clone(), count, labels: Some(labels), classes: self.names()?, files: vec![] };
         // Colours by planes become colours by pixels.
         let picture = |place: usize| {
             let planes = &records[place * RECORD + 1..][..3 * PLANE];
@@ -134,7 +139,8 @@ mod tests {
 
     /// Image `i` has red `i`, green 100 and blue 200.
     fn records(labels: &[u8]) -> Vec<u8> {
-        let record = |(i, label): (usize, &u8)| [&[*label][..], &[i as u8; PLANE], &[100; PLANE], &[200; PLANE]].concat();
+        let record =
+            |(i, label): (usize, &u8)| [&[*label][..], &[i as u8; PLANE], &[100; PLANE], &[200; PLANE]].concat();
         labels.iter().enumerate().flat_map(record).collect()
     }
 

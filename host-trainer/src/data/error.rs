@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::classes::ClassesError;
+use super::decode::PictureError;
 use super::file::FileError;
 use super::idx;
 use super::input::dimensions;
-use super::classes::ClassesError;
-use super::decode::PictureError;
 
 use super::decode::ENDINGS;
 use super::pictures::MAX_BYTES;

@@ -152,7 +152,7 @@ mod tests {
             let folder = parent.path().join(name);
             write(&folder.join(below), images, labels);
             let set = load(&folder, Split::Test).unwrap();
-            assert_eq!((set.image(0), set.labels), (&[0.0, 0.2, 1.0][..], Some(vec![7, 12])));
+            assert_eq!((set.image(0), set.labels.as_deref()), (&[0.0, 0.2, 1.0][..], Some(&[7, 12][..])));
             assert_eq!(set.name, format!("{name} test ({})", folder.display()));
         }
         let root = parent.path().join("root");

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use etcetera::BaseStrategy;
 
 use super::download::fetch;
-use super::known::FILES;
 use super::error::DataError;
+use super::known::FILES;
 use super::source::Split;
 
 /// Mirrors of the gzip files, tried in this order unless `MIDGE_MIRRORS` names others.

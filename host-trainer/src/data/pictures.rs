@@ -44,15 +44,21 @@ pub(super) fn load(
     }
     fit.check(&name)?;
     let range = part.of(count, &name)?;
-    let label = |(image, label): (usize, &usize)| match u16::try_from(*label).ok().filter(|_| *label < fit.input.classes) {
-        Some(label) => Ok(label),
-        None => Err(DataError::Label { name: name.clone(), image, label: *label, classes: fit.input.classes }),
-    };
-    let labels = labels.map(|labels| range.clone().zip(&labels[range.clone()]).map(label).collect::<Result<Vec<_>, _>>());
+    let label =
+        |(image, label): (usize, &usize)| match u16::try_from(*label).ok().filter(|_| *label < fit.input.classes) {
+            Some(label) => Ok(label),
+            None => Err(DataError::Label { name: name.clone(), image, label: *label, classes: fit.input.classes }),
+        };
+    let labels =
+        labels.map(|labels| range.clone().zip(&labels[range.clone()]).map(label).collect::<Result<Vec<_>, _>>());
     let labels = labels.transpose()?;
     check_memory(&name, range.len(), fit.input)?;
     let mut images = vec![0.0; range.len() * fit.input.len()];
-    let bar = if range.len() >= MANY { progress::bar(range.len() as u64, "reading") } else { indicatif::ProgressBar::hidden() };
+    let bar = if range.len() >= MANY {
+        progress::bar(range.len() as u64, "reading")
+    } else {
+        indicatif::ProgressBar::hidden()
+    };
     let values = images.par_chunks_exact_mut(fit.input.len().max(1));
     let filled: Result<(), DataError> = values.zip(range.clone()).try_for_each(|(values, place)| {
         fit.fill(&picture(place)?, values);

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use super::adversarial::Method;
 use super::optimiser::{Optimiser, Update};
 use super::recipe::Recipe;
-use super::{Training, shift, trades};
+use super::shift::Change;
+use super::{Training, trades};
 use crate::data::Dataset;
 use crate::weights::{Tensor, Weights, tensor_infos};
 

@@ -31,7 +31,22 @@ impl Recipe {
     /// The lecture's: plain SGD with a constant step on clean images.
     pub fn plain(batch_size: usize, learning_rate: f32, seed: u64) -> Self {
         let (optimiser, schedule) = (Optimiser::PLAIN, Schedule::Constant);
-        Self { batch_size, learning_rate, seed, optimiser, schedule, epochs: 1, shift: 0, flip: false, adversarial: None }
+        Self {
+            batch_size,
+            learning_rate,
+            seed,
+            optimiser,
+            schedule,
+            epochs: 1,
+            shift: 0,
+            flip: false,
+            adversarial: None,
+        }
+    }
+
+    /// Whether images are changed before they are learnt from, attacks apart.
+    pub fn changes_images(&self) -> bool {
+        self.shift > 0 || self.flip
     }
 
     /// All that changes the result, in one line. What is not used is left out.

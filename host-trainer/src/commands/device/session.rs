@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use midge_link::ElementType;
 
-use super::super::{Expected, DataArguments, ModelName, from_one};
+use super::super::{DataArguments, Expected, ModelName, from_one};
 use crate::any_weights::AnyWeights;
 use crate::bundled;
 use crate::data::{Input, Loaded, Part, Split};

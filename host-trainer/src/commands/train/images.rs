@@ -35,7 +35,8 @@ pub(super) fn of_run(arguments: &Arguments, input: &Input, (facts, test): (&Fact
     let expected = Expected::of(facts.names.clone());
     let train = arguments.data.load(Split::Train, input, &expected, part)?.labelled()?;
     let expected = Expected::of(train.classes.clone());
-    let test = arguments.data.load_from(test, Split::Test, input, &expected, Part::ALL)?.labelled().context("testing")?;
+    let test =
+        arguments.data.load_from(test, Split::Test, input, &expected, Part::ALL)?.labelled().context("testing")?;
     match arguments.held_out(train.len())? {
         0 => Ok(Images { train, held_out: None, test }),
         held_out => {

@@ -15,7 +15,8 @@ const DIGITS: ([usize; 3], usize) = ([28, 28, 1], 10);
 
 /// The lecture's network without its input and its classes.
 const LECTURE: &str = "conv 32 3 no bias, relu, maxpool 2, conv 64 3 no bias, relu, maxpool 2, dense 256, relu, dense";
-const SHIFTED: &str = "conv 32 3 no bias, relu 0.1, maxpool 2, conv 64 3 no bias, relu, maxpool 2, dense 256, relu, dense";
+const SHIFTED: &str =
+    "conv 32 3 no bias, relu 0.1, maxpool 2, conv 64 3 no bias, relu, maxpool 2, dense 256, relu, dense";
 
 /// The architecture that `--network` and `--size` ask for; none if they ask for none.
 pub(super) fn asked(arguments: &Arguments, facts: &Facts) -> Result<Option<Network>> {

@@ -46,9 +46,8 @@ pub(super) fn assign(found: &[String], known: &Classes, count: Option<usize>) ->
 
 fn by_names(found: &[String], known: &Classes) -> Result<Assigned, String> {
     let number = |name: &String| known.find(name).or_else(|| name.parse().ok().filter(|number| *number < known.len()));
-    let unknown = |name: &String| {
-        format!("found class {:?}: expected one of {}, or its number", cut(name), shown(known.names()))
-    };
+    let unknown =
+        |name: &String| format!("found class {:?}: expected one of {}, or its number", cut(name), shown(known.names()));
     let label = |name: &String| Ok((name.clone(), number(name).ok_or_else(|| unknown(name))?));
     let labels = found.iter().map(label).collect::<Result<_, String>>()?;
     Ok(Assigned { labels, count: known.len(), names: known.clone(), notice: None })
@@ -67,7 +66,8 @@ fn by_numbers(labels: BTreeMap<String, usize>) -> Result<Assigned, String> {
     }
     // Other programs would sort them as text, 10 before 2.
     let is_other = labels.values().zip(&sorted).any(|(by_text, by_number)| by_text != by_number);
-    let notice = is_other.then(|| "classes are the numbers that they are called; PyTorch and Keras sort 10 before 2".into());
+    let notice =
+        is_other.then(|| "classes are the numbers that they are called; PyTorch and Keras sort 10 before 2".into());
     let count = sorted.last().map_or(0, |last| last + 1);
     Ok(Assigned { labels, count, names: Classes::default(), notice })
 }
@@ -92,7 +92,8 @@ mod tests {
     fn of(found: &[&str], known: &[&str], count: Option<usize>) -> Result<Vec<usize>, String> {
         let mut found: Vec<String> = found.iter().map(|name| name.to_string()).collect();
         found.sort_unstable();
-        assign(&found, &Classes::new(known), count).map(|assigned| found.iter().map(|name| assigned.labels[name]).collect())
+        assign(&found, &Classes::new(known), count)
+            .map(|assigned| found.iter().map(|name| assigned.labels[name]).collect())
     }
 
     #[test]

@@ -21,7 +21,12 @@ pub(super) fn read(root: &Path) -> Result<Option<Album>, DataError> {
         left_out += found - pictures.len();
         let count = pictures.len();
         let class = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        turns.extend(pictures.into_iter().enumerate().map(|(i, path)| ((2 * i + 1, count), entry(root, path, Some(class.clone())))));
+        turns.extend(
+            pictures
+                .into_iter()
+                .enumerate()
+                .map(|(i, path)| ((2 * i + 1, count), entry(root, path, Some(class.clone())))),
+        );
         classes.push(class);
         if turns.len() > MAX_FILES {
             let problem = format!("expected at most {MAX_FILES} pictures, found more");

@@ -146,7 +146,11 @@ impl Found for Album {
         let mut loaded = pictures::load(listing, picture, part, fit)?;
         loaded.notices.extend(assigned.notice);
         if self.left_out > 0 {
-            let files = if self.left_out == 1 { "1 file that is no picture".into() } else { format!("{} files that are no pictures", self.left_out) };
+            let files = if self.left_out == 1 {
+                "1 file that is no picture".into()
+            } else {
+                format!("{} files that are no pictures", self.left_out)
+            };
             loaded.notices.push(format!("{}: left out {files}", self.root.display()));
         }
         Ok(loaded)

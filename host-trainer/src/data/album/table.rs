@@ -25,7 +25,9 @@ pub(super) fn read(root: &Path) -> Result<Album, DataError> {
     let path = root.join(TABLE);
     let wrong = |problem: String| DataError::Album { path: path.clone(), problem };
     let mut bytes = Vec::new();
-    File::open(&path).and_then(|file| file.take(MAX_TABLE + 1).read_to_end(&mut bytes)).map_err(DataError::io(&path))?;
+    File::open(&path)
+        .and_then(|file| file.take(MAX_TABLE + 1).read_to_end(&mut bytes))
+        .map_err(DataError::io(&path))?;
     let text = String::from_utf8(bytes).ok().filter(|text| text.len() as u64 <= MAX_TABLE && !text.contains('\0'));
     let text = text.ok_or_else(|| wrong(format!("expected text of at most {MAX_TABLE} bytes")))?;
     let entries = entries(root, text.trim_start_matches('\u{feff}')).map_err(&wrong)?;

@@ -63,7 +63,8 @@ impl Header {
         let masks = [0, 4, 8].map(|place| long(FILE + HEADER + place).ok());
         let is_usual = compression == NONE || compression == MASKS && bits == 32 && masks == USUAL.map(Some);
         if !is_usual || ![1, 4, 8, 24, 32].contains(&bits) {
-            let reason = format!("BMP files of {bits} bits with compression {compression} are not read; save it as PNG");
+            let reason =
+                format!("BMP files of {bits} bits with compression {compression} are not read; save it as PNG");
             return Err(Problem::Unsupported(reason));
         }
         let most = if bits <= 8 { 1 << bits } else { 0 };
@@ -117,7 +118,8 @@ pub(super) mod tests {
     /// A file of `bits` per pixel.
     pub(in super::super) fn file((width, height): (i32, i32), bits: u32, palette: &[[u8; 4]], rows: &[u8]) -> Vec<u8> {
         let pixels = (FILE + HEADER + 4 * palette.len()) as u32;
-        let head = [0, 0, pixels, HEADER as u32, width.cast_unsigned(), height.cast_unsigned(), 1 | bits << 16, 0, 0, 0, 0];
+        let head =
+            [0, 0, pixels, HEADER as u32, width.cast_unsigned(), height.cast_unsigned(), 1 | bits << 16, 0, 0, 0, 0];
         let head = head.into_iter().chain([palette.len() as u32, 0]).flat_map(u32::to_le_bytes);
         b"BM".iter().copied().chain(head).chain(palette.iter().flatten().copied()).chain(rows.iter().copied()).collect()
     }

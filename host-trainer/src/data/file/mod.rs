@@ -63,7 +63,11 @@ pub(super) fn open_numpy(place: &Place<'_>) -> Result<Option<Box<dyn Found>>, Da
 
 /// A safetensors file; any other file is refused by what it looks like.
 pub(super) fn open(place: &Place<'_>) -> Result<Option<Box<dyn Found>>, DataError> {
-    if place.is_folder { Ok(None) } else { tensors(place.path).map(found).map_err(|problem| problem.at(place.path).into()) }
+    if place.is_folder {
+        Ok(None)
+    } else {
+        tensors(place.path).map(found).map_err(|problem| problem.at(place.path).into())
+    }
 }
 
 fn found(file: TensorFile) -> Option<Box<dyn Found>> {
@@ -85,7 +89,8 @@ fn tensors(path: &Path) -> Result<TensorFile, Problem> {
 
 fn array(path: &Path) -> Result<TensorFile, Problem> {
     let images = vec![numpy::array(path, IMAGES[0])?];
-    let labels = labels_beside(path).map(|path| numpy::array(&path, LABELS[0]).map_err(|problem| problem.of_labels(&path)));
+    let labels =
+        labels_beside(path).map(|path| numpy::array(&path, LABELS[0]).map_err(|problem| problem.of_labels(&path)));
     Ok(TensorFile { path: path.into(), images, labels: labels.transpose()?, has_splits: false })
 }
 
@@ -133,7 +138,8 @@ impl TensorFile {
 impl Found for TensorFile {
     fn facts(&self, _: &Classes) -> Result<Facts, DataError> {
         let shape = self.images(false).and_then(|images| pixels::shape(&images.shape));
-        let classes = self.labels.as_ref().map(labels::classes).transpose().map_err(|problem| problem.at(&self.path))?;
+        let classes =
+            self.labels.as_ref().map(labels::classes).transpose().map_err(|problem| problem.at(&self.path))?;
         Ok(Facts { shape, classes, names: Classes::default(), has_splits: self.has_splits })
     }
 

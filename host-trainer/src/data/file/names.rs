@@ -40,10 +40,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let names = ["test_labels.npy", "y.npy", "y_train.npy", "ayis.npy", "b_y.npy"];
         names.iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
-        let beside = |name: &str| labels_beside(&folder.path().join(name)).map(|path| path.file_name().unwrap().to_owned());
-        for (images, labels) in
-            [("test_images.npy", "test_labels.npy"), ("x.npy", "y.npy"), ("X_train.npy", "y_train.npy"), ("b_x.npy", "b_y.npy")]
-        {
+        let beside =
+            |name: &str| labels_beside(&folder.path().join(name)).map(|path| path.file_name().unwrap().to_owned());
+        for (images, labels) in [
+            ("test_images.npy", "test_labels.npy"),
+            ("x.npy", "y.npy"),
+            ("X_train.npy", "y_train.npy"),
+            ("b_x.npy", "b_y.npy"),
+        ] {
             assert_eq!(beside(images).as_deref(), Some(labels.as_ref()), "{images}");
         }
         assert_eq!([beside("axis.npy"), beside("other.npy"), beside("images.npy")], [None, None, None]);

@@ -97,7 +97,10 @@ impl Header {
         let bytes = elements.and_then(|elements| elements.checked_mul(dtype.bitsize() as u64 / 8));
         match bytes.and_then(|bytes| bytes.checked_add(start)) {
             Some(expected) if expected == length => Ok(Self { dtype, shape, start }),
-            _ => Err(Problem::Numpy(format!("expected as many bytes as the shape {shape:?} takes, found {}", length.saturating_sub(start)))),
+            _ => Err(Problem::Numpy(format!(
+                "expected as many bytes as the shape {shape:?} takes, found {}",
+                length.saturating_sub(start)
+            ))),
         }
     }
 
@@ -133,9 +136,15 @@ fn dtype(header: &str) -> Result<Dtype, Problem> {
         ("<f8", Dtype::F64),
         ("|b1", Dtype::BOOL),
     ];
-    let dtype = known.iter().find(|(text, _)| found.strip_prefix('\'').is_some_and(|rest| rest.starts_with(&format!("{text}'"))));
-    let shown = || found.chars().take(12).collect::<String>().escape_debug().to_string();
-    let unknown = || Problem::Numpy(format!("expected elements of a plain little-endian type such as '<f4', found {}", shown()));
+    let dtype = known
+        .iter()
+        .find(|(text, _)| found.strip_prefix('\'').is_some_and(|rest| rest.starts_with(&format!("{text}'"))));
+    let shown = || {
+        let quoted = found.strip_prefix('\'').and_then(|rest| rest.split('\'').next()).unwrap_or(found);
+        quoted.chars().take(12).collect::<String>().escape_debug().to_string()
+    };
+    let unknown =
+        || Problem::Numpy(format!("expected elements of a plain little-endian type such as <f4, found {}", shown()));
     dtype.map(|(_, dtype)| *dtype).ok_or_else(unknown)
 }
 

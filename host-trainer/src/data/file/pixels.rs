@@ -78,7 +78,11 @@ pub(super) fn shape(dimensions: &[usize]) -> Option<[usize; 3]> {
 fn picture(tensor: &Tensor, input: &Input) -> Option<[usize; 3]> {
     let can = |channels: usize| channels == 1 || channels == 3;
     let is_for_pictures = tensor.dtype == Dtype::U8 && input.takes_pictures() && can(input.shape[2]);
-    shape(&tensor.shape).filter(|[_, _, channels]| is_for_pictures && can(*channels))
+    let [height, width, channels] = input.shape;
+    // Channels that come first are a mistake and no picture of another size.
+    let is_turned =
+        tensor.shape.get(1..) == Some(&[channels, height, width]) && shape(&tensor.shape) != Some(input.shape);
+    shape(&tensor.shape).filter(|[_, _, channels]| is_for_pictures && can(*channels) && !is_turned)
 }
 
 /// The number of images in a tensor, if they have the model's shape or can be given it.
