@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use midge_core::Model;
 use midge_core::attack::{Attack as _, Fgsm, MiFgsm, Otcm, Target};
 use midge_trainer::bundled;
-use midge_trainer::data::{Dataset, Source, Split, download, folder, known};
+use midge_trainer::data::{self, Dataset, Input, Part, Reading, Source, Split, download, known};
 use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate};
 use midge_trainer::import::import;
 use midge_trainer::weights::{DType, Weights};
@@ -26,8 +26,13 @@ fn mnist() -> PathBuf {
     Source::variable_folder().expect("MIDGE_DATA must name the folder of the MNIST files")
 }
 
+fn images(split: Split) -> Dataset {
+    let input = Input::pixels([28, 28, 1], 10);
+    data::load(&Source::Path(mnist()), split, &input, Part::ALL, &Reading::default()).unwrap().labelled().unwrap()
+}
+
 fn test_set() -> Dataset {
-    folder::load(&mnist(), Split::Test).unwrap()
+    images(Split::Test)
 }
 
 /// The folder of the reference files.
@@ -52,7 +57,7 @@ fn the_data_are_those_that_were_published() {
         download::compare(file, known).unwrap().unwrap();
     }
     for (split, count) in [(Split::Train, 60_000), (Split::Test, 10_000)] {
-        let set = folder::load(&mnist(), split).unwrap();
+        let set = images(split);
         assert_eq!((set.len(), set.images.len(), set.shape), (count, count * 784, [28, 28, 1]));
         assert!(set.images.iter().all(|p| (0.0..=1.0).contains(p)) && set.images.contains(&1.0));
         assert!(set.name.starts_with(&format!("MNIST {} (", split.name())), "{}", set.name);

@@ -112,7 +112,7 @@ impl<'a> Fit<'a> {
                 seen.sizes.insert([picture.height, picture.width]);
             }
         }
-        seen.made_grey += usize::from(picture.channels == 3 && channels == 1);
+        seen.made_grey += usize::from(channels == 1 && picture.has_colours());
         seen.transparent += usize::from(picture.was_transparent);
         seen.turned += usize::from(picture.was_turned);
     }

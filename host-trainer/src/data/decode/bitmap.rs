@@ -111,6 +111,13 @@ impl Bitmap {
         Self { channels: all - 1, samples, was_transparent, ..self }
     }
 
+    /// Whether a pixel is not grey.
+    pub(in crate::data) fn has_colours(&self) -> bool {
+        let at = |index| self.samples.at(index);
+        let is_grey = |first: usize| at(first) == at(first + 1) && at(first) == at(first + 2);
+        self.channels == 3 && !(0..self.height * self.width).all(|pixel| is_grey(3 * pixel))
+    }
+
     /// Upright, for an orientation of Exif: 1 is upright already, 2 to 8 are mirrored and turned.
     pub(super) fn upright(self, orientation: u16) -> Self {
         let (height, width, channels) = (self.height, self.width, self.channels);

@@ -10,8 +10,8 @@ pub(super) const INT8: &str = "input_int8";
 pub(super) const LABELS: [&str; 5] = ["labels", "label", "y", "Y", "arr_1"];
 /// Names of images and labels for training, and of those for testing: Keras's, those of MedMNIST, and others.
 pub(super) const OF_SPLITS: [[&[&str]; 2]; 2] = [
-    [&["x_train", "train_images", "X_train", "images"], &["y_train", "train_labels", "Y_train"]],
-    [&["x_test", "test_images", "X_test", "images"], &["y_test", "test_labels", "Y_test"]],
+    [&["x_train", "train_images", "X_train"], &["y_train", "train_labels", "Y_train"]],
+    [&["x_test", "test_images", "X_test"], &["y_test", "test_labels", "Y_test"]],
 ];
 
 /// What a file of images has in its name, and the file of their labels in the same place.
