@@ -10,8 +10,7 @@ use super::idx;
 use super::input::dimensions;
 
 use super::decode::ENDINGS;
-use super::pictures::MAX_BYTES;
-use super::source::{MAX_SYNTHETIC, Split};
+use super::source::{MAX_BYTES, MAX_SYNTHETIC, Split};
 
 /// Why there is no data set.
 #[derive(Debug, thiserror::Error)]

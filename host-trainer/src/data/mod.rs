@@ -35,7 +35,7 @@ pub use format::Facts;
 use format::{Found, Open, Place};
 pub use input::Input;
 pub use pictures::border;
-pub use source::{MAX_SYNTHETIC, Source, Split};
+pub use source::{MAX_BYTES, MAX_SYNTHETIC, Source, Split};
 
 /// All formats, in the order in which they are looked for; which one a place has is found by what is there, not by its name.
 const FORMATS: [Open; 5] = [folder::open, file::open_numpy, album::open, cifar::open, file::open];

@@ -8,10 +8,9 @@ use super::decode::Bitmap;
 use super::error::DataError;
 use super::fit::Fit;
 use super::input::Input;
+use super::source::MAX_BYTES;
 use crate::progress;
 
-/// The most memory that images take which are loaded at once, in bytes.
-pub(super) const MAX_BYTES: u128 = 8 << 30;
 /// Pictures from which on progress is shown.
 const MANY: usize = 2000;
 

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 /// The most synthetic images made for one split; beyond it the pixels would not fit a workstation.
 pub const MAX_SYNTHETIC: usize = 1_000_000;
 
+/// The most memory that images take which are loaded at once, in bytes.
+pub const MAX_BYTES: u128 = 8 << 30;
+
 /// The half of the data to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {

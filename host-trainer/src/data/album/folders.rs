@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::error::DataError;
-use super::{Album, Entry, MAX_FILES, list, may_be_picture};
+use super::contents::{Album, Entry, MAX_FILES, list, may_be_picture};
 
 /// The pictures below `root`: of each folder in it, or in it alone if it has no folders; none if there are none.
 ///

@@ -7,11 +7,11 @@
 //! ```
 
 mod assign;
+mod contents;
 mod folders;
 mod table;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::classes::Classes;
 use super::dataset::{Loaded, Part};
@@ -22,36 +22,12 @@ use super::format::{Facts, Found, Place};
 use super::pictures::{self, Listing};
 use super::source::Split;
 use assign::{Assigned, assign};
+use contents::{Album, Entry};
+use table::TABLE;
 
 /// Folders of the two halves, the usual name first.
 const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
-/// The table of labels in a folder of pictures.
-const TABLE: &str = "labels.csv";
-
-/// A picture of an album.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
-    path: PathBuf,
-    /// What the file is called.
-    shown: String,
-    /// The name of its class.
-    class: Option<String>,
-}
-
-/// Pictures, in their order.
-struct Album {
-    /// The folder, or the table of labels, that tells the classes.
-    root: PathBuf,
-    name: String,
-    entries: Vec<Entry>,
-    /// Names of the classes, each once and sorted; there may be some without a picture.
-    classes: Vec<String>,
-    /// Files that are no pictures.
-    left_out: usize,
-    has_splits: bool,
-}
-
 /// A picture, or a folder of them, if `place` is that.
 pub(super) fn open(place: &Place<'_>) -> Result<Option<Box<dyn Found>>, DataError> {
     if !place.is_folder {
@@ -99,13 +75,6 @@ fn root(place: &Place<'_>) -> Result<(PathBuf, bool), DataError> {
         (None, Some(_)) => Err(DataError::OtherSplit { path: place.owned(), there, wanted: place.split }),
         (None, None) => Ok((place.owned(), false)),
     }
-}
-
-/// Whether a file with some name is a picture: by its ending, or else by its first bytes.
-fn may_be_picture(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    let head = || Place::of(path, Split::Test).head;
-    ending.is_some_and(|ending| decode::ENDINGS.contains(&ending.as_str())) || is_picture(&head())
 }
 
 impl Album {
@@ -156,27 +125,6 @@ impl Found for Album {
         Ok(loaded)
     }
 }
-
-/// What is in a folder, sorted by name, without what is hidden.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
-        let path = entry.map_err(DataError::io(folder))?.path();
-        let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden {
-            paths.push(path);
-        }
-        if paths.len() > MAX_FILES {
-            let problem = format!("expected at most {MAX_FILES} files, found more");
-            return Err(DataError::Album { path: folder.to_path_buf(), problem });
-        }
-    }
-    paths.sort_unstable();
-    Ok(paths)
-}
-
-/// The most files of a folder, and of all classes.
-const MAX_FILES: usize = 1 << 22;
 
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,10 @@ use std::io::Read;
 use std::path::{Component, Path};
 
 use super::super::error::DataError;
-use super::{Album, Entry, MAX_FILES, TABLE};
+use super::contents::{Album, Entry, MAX_FILES};
 
+/// The table of labels in a folder of pictures.
+pub(super) const TABLE: &str = "labels.csv";
 /// The longest table that is read, in bytes.
 const MAX_TABLE: u64 = 1 << 28;
 /// What the columns may be called, without regard to capitals.

@@ -2,16 +2,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::problem::Problem;
+use super::problem::{MAX_PIXELS, Problem};
 
 /// Pixels from which on pictures are decoded one at a time, however many threads there are.
 const LARGE: usize = 1 << 24;
 
 /// Held by who decodes a large picture.
 static TURN: Mutex<()> = Mutex::new(());
-
-/// The most pixels of a picture that is decoded: 67 megapixels, above which a file of a few kilobytes could ask for gigabytes.
-pub const MAX_PIXELS: usize = 1 << 26;
 
 /// The samples of a picture, each colour from 0 to [`Samples::whole`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +109,7 @@ impl Bitmap {
     }
 
     /// Whether a pixel is not grey.
-    pub(in crate::data) fn has_colours(&self) -> bool {
+    pub(crate) fn has_colours(&self) -> bool {
         let at = |index| self.samples.at(index);
         let is_grey = |first: usize| at(first) == at(first + 1) && at(first) == at(first + 2);
         self.channels == 3 && !(0..self.height * self.width).all(|pixel| is_grey(3 * pixel))
@@ -147,13 +144,13 @@ impl Bitmap {
 }
 
 /// Leave to decode a picture: large ones wait for each other until this is dropped.
-pub(in crate::data) type Turn = Option<MutexGuard<'static, ()>>;
+pub(crate) type Turn = Option<MutexGuard<'static, ()>>;
 
 /// Height and width, if a picture may have them.
 ///
 /// # Errors
 /// [`Problem::TooLarge`], [`Problem::NoPixels`].
-pub(in crate::data) fn check_size(height: usize, width: usize) -> Result<([usize; 2], Turn), Problem> {
+pub(crate) fn check_size(height: usize, width: usize) -> Result<([usize; 2], Turn), Problem> {
     match height.checked_mul(width) {
         Some(0) => Err(Problem::NoPixels([height, width])),
         Some(pixels) if pixels <= MAX_PIXELS => {

@@ -112,17 +112,9 @@ fn short() -> Problem {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::tests::bmp_file as file;
     use super::*;
-
-    /// A file of `bits` per pixel.
-    pub(in super::super) fn file((width, height): (i32, i32), bits: u32, palette: &[[u8; 4]], rows: &[u8]) -> Vec<u8> {
-        let pixels = (FILE + HEADER + 4 * palette.len()) as u32;
-        let head =
-            [0, 0, pixels, HEADER as u32, width.cast_unsigned(), height.cast_unsigned(), 1 | bits << 16, 0, 0, 0, 0];
-        let head = head.into_iter().chain([palette.len() as u32, 0]).flat_map(u32::to_le_bytes);
-        b"BM".iter().copied().chain(head).chain(palette.iter().flatten().copied()).chain(rows.iter().copied()).collect()
-    }
 
     fn bytes(file: &[u8]) -> ([usize; 3], Vec<u8>) {
         let bitmap = decode(file).unwrap();

@@ -18,9 +18,9 @@ use std::path::Path;
 
 use crate::foreign;
 pub(super) use bitmap::check_size;
-pub use bitmap::{Bitmap, MAX_PIXELS, Samples};
+pub use bitmap::{Bitmap, Samples};
 use format::Format;
-pub use problem::{PictureError, Problem};
+pub use problem::{MAX_PIXELS, PictureError, Problem};
 
 /// All formats.
 const FORMATS: [Format; 3] = [png::FORMAT, jpeg::FORMAT, bmp::FORMAT];

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::bitmap::MAX_PIXELS;
+/// The most pixels of a picture that is decoded: 67 megapixels, above which a file of a few kilobytes could ask for gigabytes.
+pub const MAX_PIXELS: usize = 1 << 26;
 
 /// A picture and what is wrong with it; the message says what was expected and what was found.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,13 @@
 use super::*;
 
+/// A file of `bits` per pixel, of BMP.
+pub(super) fn bmp_file((width, height): (i32, i32), bits: u32, palette: &[[u8; 4]], rows: &[u8]) -> Vec<u8> {
+    let pixels = (54 + 4 * palette.len()) as u32;
+    let head = [0, 0, pixels, 40, width.cast_unsigned(), height.cast_unsigned(), 1 | bits << 16, 0, 0, 0, 0];
+    let head = head.into_iter().chain([palette.len() as u32, 0]).flat_map(u32::to_le_bytes);
+    b"BM".iter().copied().chain(head).chain(palette.iter().flatten().copied()).chain(rows.iter().copied()).collect()
+}
+
 /// A PNG file.
 fn png_file(size: (u32, u32), colour: ::png::ColorType, depth: ::png::BitDepth, bytes: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
@@ -30,7 +38,7 @@ const GREY_JPEG: &[u8] = include_bytes!("../../../../tests/pictures/grey.jpg");
 fn formats_are_known_by_their_first_bytes() {
     let bitmap = decode(&grey()).unwrap();
     assert_eq!((bitmap.height, bitmap.width, bitmap.channels, bitmap.samples.at(3)), (5, 7, 1, 9));
-    let bmp = bmp::tests::file((1, 1), 24, &[], &[1, 2, 3, 0]);
+    let bmp = bmp_file((1, 1), 24, &[], &[1, 2, 3, 0]);
     assert_eq!(decode(&bmp).unwrap().samples, Samples::Bytes(vec![3, 2, 1]));
     assert!(message(b"GIF89a").starts_with("expected a picture (PNG, JPEG, BMP), found"));
     assert!(message(b"").contains("found an empty file") && message(b"PK\x03\x04").contains("zip archive"));
@@ -81,10 +89,10 @@ fn bombs_are_refused_before_they_are_unpacked() {
     crc.update(&bomb[12..29]);
     bomb[29..33].copy_from_slice(&crc.sum().to_be_bytes());
     assert_eq!(message(&bomb), format!("expected at most {MAX_PIXELS} pixels, found 60000 x 60000 (height x width)"));
-    let bmp = bmp::tests::file((60_000, 60_000), 1, &[[0; 4]; 2], &[0; 100]);
+    let bmp = bmp_file((60_000, 60_000), 1, &[[0; 4]; 2], &[0; 100]);
     assert!(message(&bmp).contains("60000 x 60000"));
     // Fewer pixels, of which none are there.
-    let bmp = bmp::tests::file((8_000, 8_000), 1, &[[0; 4]; 2], &[0; 100]);
+    let bmp = bmp_file((8_000, 8_000), 1, &[[0; 4]; 2], &[0; 100]);
     assert_eq!(message(&bmp), "expected a sound BMP file, found: it ends before its pixels do");
 }
 
@@ -108,9 +116,9 @@ fn seeds() -> Vec<Vec<u8>> {
         png_file((12, 11), ColorType::Rgba, BitDepth::Eight, &noise),
         png_file((6, 11), ColorType::Rgba, BitDepth::Sixteen, &noise),
         png_file((12, 11), ColorType::Grayscale, BitDepth::Two, &noise[..33]),
-        bmp::tests::file((12, 11), 24, &[], &noise[..396]),
-        bmp::tests::file((12, -11), 8, &[[1, 2, 3, 0]; 256], &noise[..132]),
-        bmp::tests::file((12, 11), 4, &[[7; 4]; 16], &noise[..88]),
+        bmp_file((12, 11), 24, &[], &noise[..396]),
+        bmp_file((12, -11), 8, &[[1, 2, 3, 0]; 256], &noise[..132]),
+        bmp_file((12, 11), 4, &[[7; 4]; 16], &noise[..88]),
     ];
     #[cfg(feature = "jpeg")]
     seeds.extend([JPEG, PROGRESSIVE, GREY_JPEG].map(<[u8]>::to_vec));
