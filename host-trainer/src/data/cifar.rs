@@ -134,6 +134,7 @@ impl Found for Cifar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::damage::{damaged, numbers};
     use crate::data::fit::Reading;
     use crate::data::input::Input;
 
@@ -180,5 +181,20 @@ mod tests {
         assert!(is_cifar(&records(&[[1; 30].as_slice(), &[77]].concat())));
         let message = load(&path, Split::Test).unwrap_err().to_string();
         assert!(message.ends_with("any: expected labels below 10, found 77 at image 30"), "{message}");
+    }
+
+    #[test]
+    fn no_damage_ends_in_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("any");
+        for number in numbers(100) {
+            let bytes = damaged(&records(&[1, 2]), number);
+            fs::write(&path, &bytes).unwrap();
+            // By its own name nobody doubts what it is.
+            let files = vec![path.clone()];
+            let cifar = Cifar { name: "any".into(), files, names: None, has_splits: false };
+            let found = cifar.read();
+            assert_eq!(found.is_ok(), is_whole(bytes.len() as u64) && has_labels(&bytes), "{number}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::classes::Classes;
-use super::decode::Bitmap;
+use super::decode::{Bitmap, Samples};
 use super::error::DataError;
 use super::input::Input;
 
@@ -64,22 +64,31 @@ impl<'a> Fit<'a> {
 
     /// The model's input that `picture` is, in `values`.
     pub fn fill(&self, picture: &Bitmap, values: &mut [f32]) {
-        let [height, width, channels] = self.input.shape;
         self.note(picture);
+        match &picture.samples {
+            Samples::Bytes(samples) => self.average(picture, samples, values),
+            Samples::Words(samples) => self.average(picture, samples, values),
+        }
+    }
+
+    fn average<T: Copy + Into<u64>>(&self, picture: &Bitmap, samples: &[T], values: &mut [f32]) {
+        let [height, width, channels] = self.input.shape;
         let (rows, columns) = (Axis::new(picture.height, height), Axis::new(picture.width, width));
         let area = (picture.height * picture.width) as f64 * f64::from(picture.samples.whole());
+        let of_picture = picture.channels;
         for (y, row) in values.chunks_exact_mut(width * channels).enumerate() {
             for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
                 let mut sums = [0u64; 3];
                 for (i, row_weight) in rows.covered(y) {
+                    let line = &samples[i * picture.width * of_picture..][..picture.width * of_picture];
                     for (j, weight) in columns.covered(x) {
-                        let first = (i * picture.width + j) * picture.channels;
-                        for (channel, sum) in sums[..picture.channels].iter_mut().enumerate() {
-                            *sum += u64::from(picture.samples.at(first + channel)) * row_weight * weight;
-                        }
+                        let pixel = &line[j * of_picture..][..of_picture];
+                        sums.iter_mut()
+                            .zip(pixel)
+                            .for_each(|(sum, sample)| *sum += (*sample).into() * row_weight * weight);
                     }
                 }
-                self.paint(&sums[..picture.channels], area, pixel);
+                self.paint(&sums[..of_picture], area, pixel);
             }
         }
     }
@@ -178,7 +187,6 @@ impl Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::decode::Samples;
     use crate::random::below;
     use rand_xoshiro::Xoshiro256PlusPlus;
     use rand_xoshiro::rand_core::SeedableRng;

@@ -7,6 +7,8 @@
 mod album;
 mod cifar;
 mod classes;
+#[cfg(test)]
+mod damage;
 mod dataset;
 pub mod decode;
 pub mod download;

@@ -93,6 +93,7 @@ fn cells(line: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::damage::{damaged, numbers};
 
     fn table(text: &str) -> Result<Vec<(String, String)>, String> {
         let entries = entries(Path::new("r"), text)?;
@@ -118,5 +119,15 @@ mod tests {
             let message = table(text).unwrap_err();
             assert!(message.starts_with(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn no_damage_ends_in_a_panic() {
+        let sound = "file,label\n\"a, \"\"b.png\",1\r\nc/d.png,\"e\"\n";
+        let refused = numbers(1000).filter(|number| {
+            let bytes = damaged(sound.as_bytes(), *number);
+            table(&String::from_utf8_lossy(&bytes)).is_err()
+        });
+        assert!(refused.count() > 0, "nothing was damaged");
     }
 }

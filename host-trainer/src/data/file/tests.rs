@@ -5,6 +5,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
 use super::*;
+use crate::data::damage::{damaged, numbers};
 use crate::data::fit::Reading;
 use crate::data::input::Input;
 
@@ -350,27 +351,14 @@ fn arrays_that_are_not_read_are_named() {
 /// Whatever a file holds, it is a data set or has a message.
 #[test]
 fn no_damage_ends_in_a_panic() {
-    use rand_xoshiro::rand_core::{Rng, SeedableRng};
-    let mutations: u64 = std::env::var("MIDGE_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
     let array = npy("|u1", "2, 2, 3", &PIXELS);
     let files = [("x.npy", &array[..]), ("y.npy", &npy("|u1", "2,", &[1, 0]))];
     let seeds = [array.clone(), zip::tests::archive(&files, false), zip::tests::archive(&files, true)];
-    for (k, seed) in seeds.into_iter().enumerate() {
+    for seed in seeds {
         let (_folder, path) = file(&seed);
         assert!(load(&path, &INPUT, Part::ALL).is_ok());
-        let refused = (0..mutations).filter(|i| {
-            let mut generator = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(i + 1_000_000_007 * k as u64);
-            let mut below = |n: usize| (generator.next_u64() % n.max(1) as u64) as usize;
-            let mut bytes = seed.clone();
-            for _ in 0..=below(3) {
-                let at = below(bytes.len());
-                match below(5) {
-                    0 => bytes.truncate(at),
-                    1 => bytes.insert(at, below(256) as u8),
-                    _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = below(256) as u8),
-                }
-            }
-            std::fs::write(&path, &bytes).unwrap();
+        let refused = numbers(300).filter(|number| {
+            std::fs::write(&path, damaged(&seed, *number)).unwrap();
             load(&path, &INPUT, Part::ALL).is_err_and(|error| !error.to_string().is_empty())
         });
         assert!(refused.count() > 0, "nothing was damaged");
