@@ -8,9 +8,7 @@
 //! ```
 //! Little endian (PKWARE: APPNOTE 6.3). The index is what counts. Sizes above 4 GB stand in its extra fields.
 
-use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Take};
-use std::path::Path;
 
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
@@ -47,8 +45,8 @@ pub struct Entry {
 ///
 /// # Errors
 /// What the system says, or what is wrong with the archive.
-pub fn entries(file: &mut File) -> io::Result<Vec<Entry>> {
-    let length = file.metadata()?.len();
+pub fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<Entry>> {
+    let length = file.seek(SeekFrom::End(0))?;
     let tail = length.min((END + COMMENT) as u64);
     file.seek(SeekFrom::Start(length - tail))?;
     let mut bytes = Vec::new();
@@ -117,11 +115,10 @@ impl Entry {
     ///
     /// # Errors
     /// What the system says, or why the entry cannot be unpacked.
-    pub fn open(&self, path: &Path) -> io::Result<impl Read + use<>> {
+    pub fn open<R: Read + Seek>(&self, mut file: R) -> io::Result<impl Read + use<R>> {
         if self.flags & 1 != 0 {
             return Err(damaged(&format!("{} is encrypted", self.name.escape_debug())));
         }
-        let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(self.start))?;
         let mut head = [0; LOCAL];
         file.read_exact(&mut head)?;
@@ -129,7 +126,7 @@ impl Entry {
         if !head.starts_with(MAGIC) {
             return Err(damaged("an entry does not start where the index says"));
         }
-        file.seek_relative(lengths.iter().map(|length| i64::from(*length)).sum())?;
+        file.seek(SeekFrom::Current(lengths.iter().map(|length| i64::from(*length)).sum()))?;
         let packed = BufReader::new(file.take(self.packed));
         let bytes = match self.method {
             0 => Unpacked::Stored(packed),
@@ -145,20 +142,20 @@ impl Entry {
     }
 }
 
-enum Unpacked {
-    Stored(BufReader<Take<File>>),
-    Deflated(DeflateDecoder<BufReader<Take<File>>>),
+enum Unpacked<R> {
+    Stored(BufReader<Take<R>>),
+    Deflated(DeflateDecoder<BufReader<Take<R>>>),
 }
 
 /// The bytes of an entry, which must be as many as promised and have the promised checksum.
-struct Checked {
-    bytes: Unpacked,
+struct Checked<R> {
+    bytes: Unpacked<R>,
     crc: Crc,
     left: u64,
     expected: u32,
 }
 
-impl Read for Checked {
+impl<R: Read> Read for Checked<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let most = out.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let out = &mut out[..most];
@@ -180,7 +177,7 @@ impl Read for Checked {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
 
     use super::*;
 
@@ -211,11 +208,9 @@ pub(crate) mod tests {
     }
 
     fn read(bytes: &[u8]) -> io::Result<Vec<(String, Vec<u8>)>> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        let all = entries(&mut File::open(file.path())?)?.into_iter().map(|entry| {
+        let all = entries(&mut Cursor::new(bytes))?.into_iter().map(|entry| {
             let mut content = Vec::new();
-            entry.open(file.path())?.take(1 << 20).read_to_end(&mut content)?;
+            entry.open(Cursor::new(bytes))?.take(1 << 20).read_to_end(&mut content)?;
             Ok((entry.name, content))
         });
         all.collect()

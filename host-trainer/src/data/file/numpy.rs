@@ -54,7 +54,7 @@ impl<'a> Archive<'a> {
     pub(super) fn find(&self, name: &'static str) -> Result<Option<Tensor>, Problem> {
         let is_it = |entry: &&Entry| entry.name.strip_suffix(ENDING) == Some(name);
         let Some(entry) = self.entries.iter().find(is_it) else { return Ok(None) };
-        let header = Header::read(&mut entry.open(self.path)?, entry.length)?;
+        let header = Header::read(&mut entry.open(File::open(self.path)?)?, entry.length)?;
         Ok(Some(header.tensor(name, |start| Place::Archive(self.path.to_path_buf(), entry.clone(), start))))
     }
 

@@ -40,7 +40,7 @@ impl Place {
                 Ok(Box::new(file))
             }
             Self::Archive(path, entry, start) => {
-                let mut bytes = entry.open(path)?;
+                let mut bytes = entry.open(File::open(path)?)?;
                 io::copy(&mut bytes.by_ref().take(start + first), &mut io::sink())?;
                 Ok(Box::new(bytes))
             }
