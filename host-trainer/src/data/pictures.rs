@@ -98,3 +98,34 @@ pub fn border(images: &[f32], [height, width, channels]: [usize; 3]) -> f32 {
     }
     (sum / count.max(1) as f64) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::fit::Reading;
+
+    /// A folder may have more pictures than any memory; none is decoded then.
+    #[test]
+    fn more_than_fits_is_refused_before_it_is_read() {
+        let (input, reading) = (Input::pixels([1000, 1000, 3], 2), Reading::default());
+        let listing = || Listing { name: "many".into(), count: 1_000_000, ..Listing::default() };
+        let picture = |_: usize| -> Result<Bitmap, DataError> { panic!("decoded") };
+        let message = load(listing(), picture, Part::ALL, &Fit::new(&input, &reading)).unwrap_err().to_string();
+        let expected = "many: 1000000 images of 1000x1000x3 take 11444091 MB in memory, where midge holds at most 8192 MB: --limit 715 \
+                        takes the first of them";
+        assert_eq!(message, expected);
+        let one = |_: usize| Ok(Bitmap::of_bytes([1, 1, 1], vec![51]));
+        let part = Part { offset: 999_999, limit: None };
+        let loaded = load(listing(), one, part, &Fit::new(&input, &reading)).unwrap();
+        assert_eq!((loaded.places, loaded.images[2_999_999]), (vec![999_999], 0.2));
+    }
+
+    #[test]
+    fn the_border_is_what_lies_outside() {
+        let (dark, bright) = ([0.0; 9], [1.0; 9]);
+        let middle: Vec<f32> = (0..9).map(|i| f32::from(i == 4)).collect();
+        assert_eq!(border(&[&dark[..], &bright].concat(), [3, 3, 1]), 0.5);
+        assert_eq!((border(&middle, [3, 3, 1]), border(&middle, [3, 1, 3])), (0.0, 1.0 / 9.0));
+        assert_eq!(border(&[], [3, 3, 1]), 0.0);
+    }
+}
