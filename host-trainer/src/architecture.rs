@@ -165,8 +165,8 @@ mod tests {
             ),
             ("input 28x28x1, flatten, dense 10 no bias", "input(28,28,1) flatten dense(units=10,bias=false)"),
             (
-                "depthwise 3x3 x2 stride 2x1, relu 0.1, avgpool 4x8 valid, dense 5",
-                "input(32,32,3) depthwise_conv2d(multiplier=2,kernel=3,stride=2x1) shifted_relu(hundredths=10) \
+                "input 32x32x1, depthwise 3x3 x2 stride 2x1, relu 0.1, avgpool 4x8 valid, dense 5",
+                "input(32,32,1) depthwise_conv2d(multiplier=2,kernel=3,stride=2x1) shifted_relu(hundredths=10) \
                  avgpool2d(pool=4x8,padding=valid) flatten dense(units=5)",
             ),
             (

@@ -76,6 +76,16 @@ impl<'a> Fit<'a> {
         let (rows, columns) = (Axis::new(picture.height, height), Axis::new(picture.width, width));
         let area = (picture.height * picture.width) as f64 * f64::from(picture.samples.whole());
         let of_picture = picture.channels;
+        if [picture.height, picture.width] == [height, width] {
+            // The same quotients without a look around.
+            let whole = f64::from(picture.samples.whole());
+            for (pixel, samples) in values.chunks_exact_mut(channels).zip(samples.chunks_exact(of_picture)) {
+                let mut sums = [0; 3];
+                sums.iter_mut().zip(samples).for_each(|(sum, sample)| *sum = (*sample).into());
+                self.paint(sums, of_picture, whole, pixel);
+            }
+            return;
+        }
         for (y, row) in values.chunks_exact_mut(width * channels).enumerate() {
             for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
                 let mut sums = [0u64; 3];
@@ -88,7 +98,7 @@ impl<'a> Fit<'a> {
                             .for_each(|(sum, sample)| *sum += (*sample).into() * row_weight * weight);
                     }
                 }
-                self.paint(&sums[..of_picture], area, pixel);
+                self.paint(sums, of_picture, area, pixel);
             }
         }
     }
@@ -99,15 +109,17 @@ impl<'a> Fit<'a> {
         self.input.seen(if self.reading.invert { low + (high - value) } else { value })
     }
 
-    /// One pixel, from the sums over its area; white has the sum `area`.
-    fn paint(&self, sums: &[u64], area: f64, pixel: &mut [f32]) {
+    /// One pixel, from the sums over its area, one or three; white has the sum `area`.
+    fn paint(&self, sums: [u64; 3], of_picture: usize, area: f64, pixel: &mut [f32]) {
         // Below 2^53: at most 2^26 pixels of 2^16.
-        let part = |sum: &u64| ((if self.reading.invert { area - *sum as f64 } else { *sum as f64 }) / area) as f32;
-        let colour: Vec<f32> = sums.iter().map(part).collect();
-        match (&colour[..], &mut *pixel) {
-            ([r, g, b], [grey]) => *grey = if r == g && g == b { *r } else { luma([*r, *g, *b]) },
-            ([grey], pixel) => pixel.fill(*grey),
-            (colour, pixel) => pixel.copy_from_slice(colour),
+        let part = |sum: u64| ((if self.reading.invert { area - sum as f64 } else { sum as f64 }) / area) as f32;
+        match (of_picture, &mut *pixel) {
+            (1, pixel) => pixel.fill(part(sums[0])),
+            (_, [grey]) => {
+                let [r, g, b] = sums.map(part);
+                *grey = if r == g && g == b { r } else { luma([r, g, b]) };
+            }
+            (_, pixel) => pixel.copy_from_slice(&sums.map(part)),
         }
         pixel.iter_mut().for_each(|value| *value = self.input.picture(*value));
     }
