@@ -2,7 +2,7 @@
 //! draws itself when there is neither a file nor a network, and single pictures.
 //!
 //! [`Input`] is what a model takes, which images have to fit; [`Dataset`] holds images with their labels, [`Loaded`] what a
-//! source has. Pictures of any size become inputs in [`fit`]. A new format is one file here and one line in [`FORMATS`].
+//! source has. Pictures of any size become inputs in [`fit`]. A new format is one file here and one line in `FORMATS`.
 
 mod album;
 mod cifar;

@@ -1,4 +1,4 @@
-//! Pictures in files, one each: a new format is a file here and a line in [`FORMATS`].
+//! Pictures in files, one each: a new format is a file here and a line in `FORMATS`.
 //!
 //! Which format a file has is found by its first bytes, never by its name. No header is believed: a picture has at most
 //! [`MAX_PIXELS`], and its file at most [`MAX_FILE`] bytes, so that decoding one takes at most 2 GB. Large ones

@@ -6,7 +6,7 @@
 //!           I8 on the grid of an int8 model's input
 //! labels    any integers; they may be missing                 [N]
 //! ```
-//! What they are called is in [`names`]; the labels of `x.npy` are in a file of its own beside it. U8 are for models that take
+//! What they are called is in `names.rs`; the labels of `x.npy` are in a file of its own beside it. U8 are for models that take
 //! pictures: from 0 to 1, where 255 is 1, from 0 to 255 or from -1 to 1; those of another size are averaged to the model's. An
 //! int8 model sees the byte less 128 then, and of floats the nearest integer of its grid. It takes `input_int8` if that is
 //! there too, others `images`. Other tensors are not looked at. Nothing is believed: a header has to fit the length of the file
