@@ -328,6 +328,11 @@ fn print(report: &Report<'_>, attack: Attack, input: &Input, classes: &Classes) 
         report.results.iter().filter_map(|result| zero_gradients(result, attack)).for_each(|note| println!("{note}"));
         return;
     }
+    print_table(report, attack, input);
+}
+
+/// A line for each eps.
+fn print_table(report: &Report<'_>, attack: Attack, input: &Input) {
     let mut rows = vec![[
         "eps".to_string(),
         "clean accuracy".into(),
