@@ -67,7 +67,8 @@ fn the_data_are_those_that_were_published() {
 
 /// Twice as wide and high, by linear interpolation between the centres of pixels.
 fn enlarged(bytes: &[u8]) -> Picture {
-    let near = |i: usize| [(i / 2, 3), (if i % 2 == 0 { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(27) }, 1)];
+    let near =
+        |i: usize| [(i / 2, 3), (if i.is_multiple_of(2) { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(27) }, 1)];
     Picture::from_fn(56, 56, |x, y| {
         let all = near(y).into_iter().flat_map(|row| near(x).map(|column| (row, column)));
         let sum: u32 = all.map(|((i, a), (j, b))| u32::from(bytes[i * 28 + j]) * a * b).sum();
