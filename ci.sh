@@ -16,7 +16,11 @@ not_run() {
 }
 
 fmt() { cargo fmt --all -- --check; }
-clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
+clippy() {
+    cargo clippy --workspace --all-targets -- -D warnings
+    # What features bring may be left out.
+    cargo clippy -p midge-trainer --lib --no-default-features -- -D warnings
+}
 docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
 
 # The core for every target. Its only feature, `std`, is for hosts and covered by the other jobs.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use indicatif::ProgressBar;
 use midge_core::MNIST_CNN;
-use midge_trainer::data::{self, Input, Part, Source, Split};
+use midge_trainer::data::{self, Input, Part, Reading, Source, Split};
 use midge_trainer::files::write_atomically;
 use midge_trainer::training::{self, Recipe, Training, initialise};
 use midge_trainer::weights::{DType, Weights};
@@ -39,7 +39,8 @@ pub(crate) fn prepare(folder: &Path, data: &str, train: &str, test: &str) -> Res
     };
     let mut sets = Vec::new();
     for (name, split, count) in [("digits", Split::Test, test), ("train", Split::Train, train)] {
-        let set = data::load(&source, split, &INPUT, Part { offset: 0, limit: Some(count) })?.labelled()?;
+        let set = data::load(&source, split, &INPUT, Part { offset: 0, limit: Some(count) }, &Reading::default())?
+            .labelled()?;
         println!("{name}: {} images of {}", set.len(), set.name);
         sets.push((name, set.images, set.labels));
     }
@@ -53,8 +54,10 @@ pub(crate) fn prepare(folder: &Path, data: &str, train: &str, test: &str) -> Res
 /// The lecture's training. A better model is so sure of many images that the gradients of the other libraries, whose
 /// label term is `p - 1`, vanish; then there is nothing to compare.
 fn lecture_model(initial: Weights, source: &Source) -> Result<Weights> {
-    let (data, recipe) =
-        (data::load(source, Split::Train, &INPUT, Part::ALL)?.labelled()?, Recipe::plain(32, 0.01, SEED));
+    let (data, recipe) = (
+        data::load(source, Split::Train, &INPUT, Part::ALL, &Reading::default())?.labelled()?,
+        Recipe::plain(32, 0.01, SEED),
+    );
     let mut training = Training::new(initial, &recipe.optimiser);
     for epoch in 1..=3 {
         training::train_epoch(&mut training, &data, &recipe, epoch, &ProgressBar::hidden(), &AtomicBool::new(false))?;

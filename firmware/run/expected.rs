@@ -18,7 +18,7 @@ use midge_core::attack::Apgd;
 use midge_core::{Element, Level, Model};
 use midge_trainer::any_weights::AnyWeights;
 use midge_trainer::bundled;
-use midge_trainer::data::{self, Dataset, Input, Part, Source, Split};
+use midge_trainer::data::{self, Dataset, Input, Part, Reading, Source, Split};
 use midge_trainer::weights::{Tensor, Weights};
 
 #[path = "../src/selftest_attacks.rs"]
@@ -65,7 +65,7 @@ fn test_images(source: Source) -> Result<Option<Dataset>> {
         folder => folder,
     };
     let part = Part { offset: 0, limit: Some(TEST_IMAGES) };
-    Ok(Some(data::load(&source, Split::Test, &INPUT, part)?.labelled()?))
+    Ok(Some(data::load(&source, Split::Test, &INPUT, part, &Reading::default())?.labelled()?))
 }
 
 /// The bundled digits for both models, and `more` images for the plain one.
@@ -127,6 +127,6 @@ mod tests {
             assert_eq!(bytes.len(), 2 * 4 + (2 * 20 + more) * CASE);
             assert_eq!(bytes[..4], (20 + more as u32).to_le_bytes());
         }
-        assert!(test_images(Source::Folder("no such folder".into())).is_err());
+        assert!(test_images(Source::Path("no such folder".into())).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 use indicatif::ProgressBar;
 use midge_trainer::any_weights::AnyWeights;
-use midge_trainer::data::{self, Dataset, Part, Source, Split};
+use midge_trainer::data::{self, Dataset, Part, Reading, Source, Split};
 use midge_trainer::evaluation;
 use midge_trainer::evaluation::classifier::Classifier as _;
 use midge_trainer::{bundled, random};
@@ -41,7 +41,7 @@ pub(crate) fn images(model: &AnyWeights, data: Option<&OsStr>) -> Result<(Datase
     // A folder has digits only, of which some are bundled.
     if let Some(file) = named.filter(|path| path.is_file()) {
         let part = Part { offset: 0, limit: Some(MOST) };
-        let images = data::load(&Source::File(file.into()), Split::Test, &input, part)?;
+        let images = data::load(&Source::Path(file.into()), Split::Test, &input, part, &Reading::default())?;
         let unread = vec![0; images.len()];
         let unlabelled = Dataset::new(images.images, unread, images.shape, images.name);
         return Ok((labelled(model, unlabelled, images.labels)?, "data"));

@@ -20,7 +20,8 @@ const WEIGHTS: &str = "bring its weights as a PyTorch state_dict in safetensors"
 const TFLITE: &str = "midge import makes a midge model of its file";
 const MODELS: &str = "--model and import take models";
 /// What `--data` says where the hints above are about models.
-const DATA: &str = "--data takes a safetensors file with the tensor images, or a folder of MNIST's files";
+const DATA: &str =
+    "--data takes pictures, folders of them, safetensors, .npy, .npz, and the files of MNIST and CIFAR-10";
 
 /// A kind of file that is recognised: what it is and what to do about it.
 type Kind = (&'static str, &'static str);
@@ -129,14 +130,10 @@ fn check_with(head: &[u8], hint_for: impl Fn(&'static str) -> &'static str) -> R
     }
 }
 
-/// What a file looks like that is no PNG file; nothing if it is one or of no known kind.
-pub(crate) fn not_png(path: &Path) -> Option<&'static str> {
-    let mut head = Vec::new();
-    File::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
-    if head.is_empty() {
-        return Some("an empty file");
-    }
-    kind(&head).map(|(what, _)| what).filter(|_| !head.starts_with(b"\x89PNG"))
+/// What a file looks like that starts with `head`.
+pub(crate) fn looks_like(head: &[u8]) -> &'static str {
+    let unknown = if head.is_empty() { "an empty file" } else { "a file of no kind that midge knows" };
+    kind(head).filter(|_| !head.is_empty()).map_or(unknown, |(what, _)| what)
 }
 
 fn kind(head: &[u8]) -> Option<Kind> {

@@ -1,14 +1,15 @@
 //! Trains, attacks, measures and exports the networks that `midge-core` runs.
 //!
-//! [`data`] brings images, [`weights`] the model file, [`training`] the recipe, [`evaluation`] the measurements over a
-//! data set; [`import`] and [`tflite`] read the models of others; [`pixels`], [`picture`], [`terminal`] and [`report`] show what
-//! was measured, [`device`] drives boards, [`commands`] is the `midge` command.
+//! [`data`] brings images, [`architecture`] reads a network in words, [`weights`] the model file, [`training`] the recipe,
+//! [`evaluation`] the measurements over a data set; [`import`] and [`tflite`] read the models of others; [`pixels`], [`picture`],
+//! [`terminal`] and [`report`] show what was measured, [`device`] drives boards, [`commands`] is the `midge` command.
 
 // First, because its macros are for all that follow.
 #[macro_use]
 pub mod output;
 
 pub mod any_weights;
+pub mod architecture;
 pub mod bundled;
 pub mod commands;
 pub mod data;
@@ -34,3 +35,4 @@ pub mod tflite;
 pub mod training;
 pub mod twin;
 pub mod weights;
+pub mod zip;

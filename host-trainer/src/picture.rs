@@ -4,6 +4,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::data::Classes;
 use crate::drawing::{Area, Drawn, Picture, register_font};
 use crate::pixels::{Cells, Look, diverging, paint_change};
 
@@ -35,6 +36,8 @@ pub struct Example {
     pub clean: View,
     /// After it.
     pub adversarial: View,
+    /// What the classes are called.
+    pub classes: Classes,
 }
 
 const PAPER: RGBColor = RGBColor(250, 250, 248);
@@ -228,7 +231,12 @@ fn draw_row<DB: DrawingBackend>(
     let name_y = if target.is_some() { middle - 11 } else { middle };
     canvas.text(&fit(attack, SMALL, NAME.1), (x, name_y), (SMALL, INK), HPos::Left)?;
     if let Some(target) = target {
-        canvas.text(&format!("to {target}"), (x, middle + 11), (TEXT, TARGET), HPos::Left)?;
+        canvas.text(
+            &fit(&format!("to {}", example.classes.name(*target)), TEXT, NAME.1),
+            (x, middle + 11),
+            (TEXT, TARGET),
+            HPos::Left,
+        )?;
     }
     draw_tiles(canvas, side, example, tiles.map(|tile| (tile, y)))?;
     let between = tiles[0] + side + PLUS / 2;
@@ -236,7 +244,11 @@ fn draw_row<DB: DrawingBackend>(
     canvas.text(&number(*eps), (between + 2, middle), (TEXT, INK), HPos::Center)?;
     canvas.sign(TIMES_SIGN, (between + 50, middle))?;
     canvas.sign(EQUALS_SIGN, (tiles[1] + side + EQUALS / 2, middle))?;
-    let says = |view: &View| format!("\"{}\"  {:.1} %", view.class, 100.0 * view.confidence);
+    let says = |view: &View| {
+        let confidence = format!("  {:.1} %", 100.0 * view.confidence);
+        let name = format!("\"{}\"", example.classes.name(view.class));
+        fit(&name, TEXT, side + EQUALS / 2 - width(&confidence, TEXT)) + &confidence
+    };
     let (before, after) = verdicts(example);
     let captions = [(says(clean), before), ("noise".into(), PALE), (says(adversarial), after)];
     captions.iter().zip(tiles).try_for_each(|((caption, colour), tile)| {
@@ -304,7 +316,16 @@ mod tests {
     fn example(shape: [usize; 3], after: usize, target: Option<usize>) -> Example {
         let view = |value, class| View { pixels: vec![value; shape.iter().product()], class, confidence: 0.5 };
         let (clean, adversarial) = (view(0.5, 1), view(0.6, after));
-        Example { attack: "FGSM".into(), eps: 0.1, shape, label: 1, target, clean, adversarial }
+        Example {
+            attack: "FGSM".into(),
+            eps: 0.1,
+            shape,
+            label: 1,
+            target,
+            clean,
+            adversarial,
+            classes: Classes::default(),
+        }
     }
 
     #[test]

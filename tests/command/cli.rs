@@ -9,6 +9,7 @@ mod int8;
 #[cfg(unix)]
 mod interrupt;
 mod output;
+mod pictures;
 mod quantise;
 mod report;
 mod shapes;

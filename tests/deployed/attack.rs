@@ -5,7 +5,7 @@ use std::process::Command;
 
 use indicatif::ProgressBar;
 use midge_trainer::any_weights::AnyWeights;
-use midge_trainer::data::{self, Dataset, Part, Source, Split};
+use midge_trainer::data::{self, Dataset, Part, Reading, Source, Split};
 use midge_trainer::evaluation::classifier::Classifier as _;
 use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate, input_gradients};
 use midge_trainer::twin::float_twin;
@@ -78,9 +78,10 @@ fn gradients_are_those_of_the_float_twin_but_for_rounding() {
     for (model, reference, least) in [("kws_dscnn_int8", "kws", 0.85), ("mnist_cnn_int8", "mnist_cnn", 0.98)] {
         let weights = AnyWeights::load(&path("models", &format!("{model}.tflite"))).unwrap();
         let AnyWeights::Int8(int8) = &weights else { panic!("{model}: expected integers") };
-        let source = Source::File(path("reference", &format!("{reference}.safetensors")));
+        let source = Source::Path(path("reference", &format!("{reference}.safetensors")));
         let part = Part { offset: 0, limit: Some(100) };
-        let data = data::load(&source, Split::Test, &weights.input(), part).unwrap().labelled().unwrap();
+        let data =
+            data::load(&source, Split::Test, &weights.input(), part, &Reading::default()).unwrap().labelled().unwrap();
         let gradients = |model| input_gradients(model, &data, &ProgressBar::hidden()).unwrap();
         let (of_int8, of_float) = (gradients(&weights), gradients(&float_twin(int8).unwrap()));
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
@@ -99,9 +100,10 @@ fn digits_in_integers_fall_as_those_in_floats() {
     let weights = AnyWeights::load(&path("models", "mnist_cnn_int8.tflite")).unwrap();
     let AnyWeights::Int8(int8) = &weights else { panic!("expected integers") };
     let twin = float_twin(int8).unwrap();
-    let source = Source::Folder(Source::variable_folder().expect("MIDGE_DATA must name the folder of MNIST"));
+    let source = Source::Path(Source::variable_folder().expect("MIDGE_DATA must name the folder of MNIST"));
     let part = Part { offset: 0, limit: Some(2000) };
-    let data: Dataset = data::load(&source, Split::Test, &weights.input(), part).unwrap().labelled().unwrap();
+    let data: Dataset =
+        data::load(&source, Split::Test, &weights.input(), part, &Reading::default()).unwrap().labelled().unwrap();
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     let first = data.slice(0, Some(1000)).unwrap();
     assert_eq!(evaluate(&weights, &first, &ProgressBar::hidden()).unwrap().correct, 975, "of TFLite Micro");

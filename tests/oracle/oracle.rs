@@ -16,7 +16,8 @@ use indicatif::ProgressBar;
 use midge_core::Model;
 use midge_core::attack::{Attack as _, Fgsm, MiFgsm, Otcm, Target};
 use midge_trainer::bundled;
-use midge_trainer::data::{Dataset, Source, Split, download, folder, known};
+use midge_trainer::data::{self, Dataset, Input, Part, Reading, Source, Split, download, known};
+use midge_trainer::drawing::Picture;
 use midge_trainer::evaluation::{Attack, Method, Robustness, attack_all, evaluate};
 use midge_trainer::import::import;
 use midge_trainer::weights::{DType, Weights};
@@ -26,8 +27,13 @@ fn mnist() -> PathBuf {
     Source::variable_folder().expect("MIDGE_DATA must name the folder of the MNIST files")
 }
 
+fn images(split: Split) -> Dataset {
+    let input = Input::pixels([28, 28, 1], 10);
+    data::load(&Source::Path(mnist()), split, &input, Part::ALL, &Reading::default()).unwrap().labelled().unwrap()
+}
+
 fn test_set() -> Dataset {
-    folder::load(&mnist(), Split::Test).unwrap()
+    images(Split::Test)
 }
 
 /// The folder of the reference files.
@@ -52,11 +58,57 @@ fn the_data_are_those_that_were_published() {
         download::compare(file, known).unwrap().unwrap();
     }
     for (split, count) in [(Split::Train, 60_000), (Split::Test, 10_000)] {
-        let set = folder::load(&mnist(), split).unwrap();
+        let set = images(split);
         assert_eq!((set.len(), set.images.len(), set.shape), (count, count * 784, [28, 28, 1]));
         assert!(set.images.iter().all(|p| (0.0..=1.0).contains(p)) && set.images.contains(&1.0));
         assert!(set.name.starts_with(&format!("MNIST {} (", split.name())), "{}", set.name);
     }
+}
+
+/// Twice as wide and high, by linear interpolation between the centres of pixels.
+fn enlarged(bytes: &[u8]) -> Picture {
+    let near =
+        |i: usize| [(i / 2, 3), (if i.is_multiple_of(2) { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(27) }, 1)];
+    Picture::from_fn(56, 56, |x, y| {
+        let all = near(y).into_iter().flat_map(|row| near(x).map(|column| (row, column)));
+        let sum: u32 = all.map(|((i, a), (j, b))| u32::from(bytes[i * 28 + j]) * a * b).sum();
+        [255 - ((sum + 8) / 16) as u8; 3]
+    })
+}
+
+/// The first 1000 test images as pictures in a folder for each class: as they are, and enlarged and inverted.
+#[test]
+#[ignore = "needs MIDGE_DATA"]
+fn pictures_of_digits_are_read_as_the_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let digits = test_set().slice(0, Some(1000)).unwrap();
+    for i in 0..digits.len() {
+        let bytes: Vec<u8> = digits.image(i).iter().map(|value| (255.0 * value).round() as u8).collect();
+        let same = Picture::from_fn(28, 28, |x, y| [bytes[y * 28 + x]; 3]);
+        for (name, picture) in [("same", same), ("large", enlarged(&bytes))] {
+            let class = folder.path().join(name).join(digits.label(i).to_string());
+            std::fs::create_dir_all(&class).unwrap();
+            std::fs::write(class.join(format!("{i:04}.png")), picture.png().unwrap()).unwrap();
+        }
+    }
+    let weights = bundled::model("plain").unwrap().unwrap();
+    let correct = |data: &Dataset| evaluate(&weights, data, &ProgressBar::hidden()).unwrap().correct;
+    let load = |name: &str, invert| {
+        let (source, reading) = (Source::Path(folder.path().join(name)), Reading { invert, ..Reading::default() });
+        data::load(&source, Split::Test, &weights.input(), Part::ALL, &reading).unwrap().labelled().unwrap()
+    };
+    let (same, large) = (load("same", false), load("large", true));
+    // The classes take turns in a folder.
+    let sorted = |data: &Dataset| {
+        let mut images: Vec<(usize, Vec<u32>)> =
+            (0..data.len()).map(|i| (data.label(i), data.image(i).iter().map(|x| x.to_bits()).collect())).collect();
+        images.sort_unstable();
+        images
+    };
+    assert!(sorted(&same) == sorted(&digits), "a pixel is another one");
+    let expected = correct(&digits);
+    assert_eq!(correct(&same), expected);
+    assert!(correct(&large).abs_diff(expected) <= 5, "{} and {expected} of 1000", correct(&large));
 }
 
 #[test]

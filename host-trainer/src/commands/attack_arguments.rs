@@ -13,7 +13,7 @@ use crate::evaluation::{Attack, Method};
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct AttackArguments {
     /// The attack
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value_t = AttackName::MiFgsm)]
     attack: AttackName,
     /// Steps of an iterated attack, queries of Square [default: 10; PGD: 40; APGD: 100; Square: 5000]
     #[arg(long, value_name = "T")]

@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = arguments.test.model()?;
     let input = model.input();
     let (attack, eps) = (arguments.attack.attack(arguments.test.seed(), &input)?, arguments.eps.of("--eps", &input)?);
-    let data = arguments.test.images(&input)?.labelled()?;
+    let data = arguments.test.images(&model)?.labelled()?;
     let all = data.len();
     let labels: Vec<usize> = (0..all).map(|i| data.label(i)).collect();
     let Selected { data, .. } = select(attack, input.classes, &data, &labels)?;

@@ -11,21 +11,21 @@ use serde::Serialize;
 use super::tensor_file::{self, Values};
 use super::{TestArguments, percent, print_json};
 use crate::any_weights::AnyWeights;
-use crate::data::{Loaded, png};
+use crate::data::{Classes, Loaded};
 use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::{Share, logits};
 use crate::files::check_writable;
 use crate::progress;
 
 const IMAGES: &str = "\
-A PNG image has as many pixels as the model takes; it is not resized. Black is 0 and white the largest value, 1 or as the model \
-says; a model of integers sees the byte less 128. For a model with one \
-channel colours become grey (0.299 R + 0.587 G + 0.114 B), for one with three grey is the same in all.";
+A picture is a PNG, JPEG or BMP file. One of another size than the model's is averaged to that. Black is 0 and white the largest \
+value, 1 or as the model says; a model of integers sees the byte less 128. For a model with one channel colours become grey \
+(0.299 R + 0.587 G + 0.114 B), for one with three grey is the same in all. What is transparent lies over white.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = IMAGES)]
 pub(crate) struct Arguments {
-    /// PNG files to classify, in place of --data
+    /// Pictures to classify (PNG, JPEG, BMP), in place of --data
     #[arg(value_name = "IMAGE", conflicts_with_all = ["data", "offset", "limit"])]
     images: Vec<PathBuf>,
     #[command(flatten)]
@@ -48,6 +48,9 @@ struct Reading {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     class: usize,
+    /// What the class is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     /// Probability of the class.
     confidence: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,14 +72,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     arguments.out.as_deref().map_or(Ok(()), check_writable)?;
     let model = arguments.test.model()?;
     let input = model.input();
-    let images = match &arguments.images[..] {
-        [] => arguments.test.images(&input)?,
-        files => png::load(files, &input)?,
-    };
+    let images = arguments.test.pictures(&arguments.images, &model)?;
     let bar = progress::bar(images.len() as u64, "classifying");
     let logits = Logits::of(&model, &images, &bar)?;
     bar.finish_and_clear();
-    let readings = readings(arguments, &images, logits.values.chunks(input.classes));
+    let readings = readings(&images, logits.values.chunks(input.classes));
     if let Some(path) = &arguments.out {
         let metadata = metadata(arguments, &model, &images)?;
         write(path, &readings, &logits, metadata)?;
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print_json(super::json::CLASSIFY, &report);
     }
-    print(&report);
+    print(&report, &images.classes);
     Ok(())
 }
 
@@ -137,15 +137,16 @@ fn metadata(arguments: &Arguments, model: &AnyWeights, images: &Loaded) -> Resul
     ]))
 }
 
-fn readings<'l>(arguments: &Arguments, images: &Loaded, logits: impl Iterator<Item = &'l [f32]>) -> Vec<Reading> {
+fn readings<'l>(images: &Loaded, logits: impl Iterator<Item = &'l [f32]>) -> Vec<Reading> {
     let reading = |(i, logits): (usize, &[f32])| {
         let class = argmax(logits);
         let mut probabilities = logits.to_vec();
         softmax(&mut probabilities);
         Reading {
             index: images.places[i],
-            file: arguments.images.get(i).map(|file| file.display().to_string()),
+            file: images.files.get(i).cloned(),
             class,
+            name: (!images.classes.is_empty()).then(|| images.classes.name(class).into_owned()),
             confidence: probabilities.get(class).copied().unwrap_or(0.0),
             label: images.labels.as_ref().map(|labels| labels[i]),
         }
@@ -159,21 +160,23 @@ impl Reading {
     }
 }
 
-fn print(report: &Report<'_>) {
+fn print(report: &Report<'_>, classes: &Classes) {
     println!("model {}  {}", report.model, report.data);
     let names: Vec<String> =
         report.images.iter().map(|image| image.file.clone().unwrap_or(image.index.to_string())).collect();
-    let width = names.iter().map(|name| name.chars().count()).chain(["image".len()]).max().unwrap_or(0);
+    let widest = |words: &mut dyn Iterator<Item = usize>, heading: &str| words.max().unwrap_or(0).max(heading.len());
+    let width = widest(&mut names.iter().map(|name| name.chars().count()), "image");
+    let class_width = widest(&mut report.images.iter().map(|image| classes.name(image.class).chars().count()), "class");
     let label = if report.correct.is_some() { "  label" } else { "" };
-    println!("{:<width$}  class  confidence{label}", "image");
+    println!("{:<width$}  {:>class_width$}  confidence{label}", "image", "class");
     for (image, name) in report.images.iter().zip(names) {
         let confidence = percent(f64::from(image.confidence));
-        let label = match image.label {
+        let label = match image.label.map(|label| classes.name(label.into())) {
             Some(label) if image.is_right() => format!("{label:>7}"),
             Some(label) => format!("{label:>7}  wrong"),
             None => String::new(),
         };
-        println!("{name:<width$}  {:>5}  {confidence:>10}{label}", image.class);
+        println!("{name:<width$}  {:>class_width$}  {confidence:>10}{label}", classes.name(image.class));
     }
     if let Some(correct) = report.correct {
         println!("accuracy {}  ({correct} of {})", percent(report.accuracy), report.samples);

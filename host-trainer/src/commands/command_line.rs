@@ -93,7 +93,7 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Features, of the core first, and whether the program was built with them.
-const FEATURES: [(&str, bool); 1] = [("std", true)];
+const FEATURES: [(&str, bool); 2] = [("std", true), ("jpeg", cfg!(feature = "jpeg"))];
 
 /// Runs the command line.
 pub fn run() -> ExitCode {

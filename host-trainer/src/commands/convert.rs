@@ -109,7 +109,7 @@ pub(crate) struct Import {
     size: Option<(usize, usize)>,
 }
 
-fn parse_size(text: &str) -> Result<(usize, usize), String> {
+pub(super) fn parse_size(text: &str) -> Result<(usize, usize), String> {
     let size = text.split_once('x').and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
     let size = size.ok_or_else(|| format!("{text:?}: expected height x width, like 28x28"))?;
     let possible = 1..=MAX_DIMENSION;

@@ -163,7 +163,7 @@ fn print(weights: &AnyWeights, clean: &Evaluation, runs: &[Run]) {
 
 fn print_example(example: &Example, colour: bool) {
     let Example { eps, shape, clean, adversarial, .. } = example;
-    let target = example.target.map_or(String::new(), |target| format!(", target {target}"));
+    let target = example.target.map_or(String::new(), |target| format!(", target {}", example.classes.name(target)));
     println!("{}, eps {eps}{target}", example.attack);
     let blocks = [
         terminal::digit(&clean.pixels, *shape, colour),
@@ -173,7 +173,8 @@ fn print_example(example: &Example, colour: bool) {
     for line in terminal::side_by_side(&blocks, "   ") {
         println!("{}", format!("  {line}").trim_end());
     }
-    let caption = |view: &View| format!("\"{}\" {}", view.class, percent(f64::from(view.confidence)));
+    let caption =
+        |view: &View| format!("\"{}\" {}", example.classes.name(view.class), percent(f64::from(view.confidence)));
     let noise = format!("+ {eps} x noise =");
     println!("  {:<31}{:<31}{}\n", caption(clean), noise, caption(adversarial));
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = arguments.test.model()?;
     let input = model.input();
     let eps = arguments.robust.eps(&input)?;
-    let data = arguments.test.images(&input)?.labelled()?;
+    let data = arguments.test.images(&model)?.labelled()?;
     let bar = progress::bar(data.len() as u64, "evaluating");
     let result = evaluate(&model, &data, &bar)?;
     bar.finish_and_clear();

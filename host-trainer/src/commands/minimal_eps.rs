@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let input = model.input();
     let attack = arguments.attack.attack(arguments.test.seed(), &input)?;
     let grid = arguments.grid(&input)?;
-    let data = arguments.test.images(&input)?.labelled()?;
+    let data = arguments.test.images(&model)?.labelled()?;
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     let left_out = data.len();
     let Selected { data, .. } = select(attack, input.classes, &data, &labels)?;

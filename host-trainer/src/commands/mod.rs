@@ -6,6 +6,7 @@
 mod attack;
 mod attack_arguments;
 mod attack_file;
+mod attack_pictures;
 mod camera;
 mod classify;
 mod command_line;
@@ -28,7 +29,7 @@ mod tensor_file;
 mod train;
 
 pub use command_line::{command, run};
-use data_arguments::{DataArguments, TestArguments, from_one, load};
+use data_arguments::{DataArguments, Expected, TestArguments, from_one, load};
 use json::print_json;
 use model_arguments::{ModelArguments, ModelName};
 use percent::percent;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, ensure};
 
 use super::eps::{self, Eps};
-use super::{DataArguments, ModelName, print_json};
+use super::{DataArguments, Expected, ModelName, print_json};
 use crate::any_weights::AnyWeights;
 use crate::bundled;
 use crate::data::{Input, Part, Split};
@@ -181,7 +181,8 @@ impl Arguments {
             _ => own,
         };
         let part = Part { offset: 0, limit: Some(self.limit) };
-        let data = self.data.load(Split::Test, &input, part).with_context(|| source.clone())?.labelled()?;
+        let data = self.data.load(Split::Test, &input, &Expected::by(&weights), part);
+        let data = data.with_context(|| source.clone())?.labelled()?;
         Ok(Subject { name, source, weights, data, training })
     }
 }

@@ -73,7 +73,8 @@ fn print(summary: &Summary) -> Result<()> {
     print_memory(&summary.memory);
     // The history is one long line, for the report and --json.
     for (key, value) in summary.metadata.iter().filter(|(key, _)| *key != HISTORY) {
-        println!("{key}: {value}");
+        // The names of classes are lines of their own.
+        println!("{key}: {}", value.replace('\n', ", "));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use super::classes::Classes;
 use super::error::DataError;
 use super::idx;
 use super::input::{Input, unit};
@@ -23,13 +24,15 @@ pub struct Dataset {
     pub name: String,
     /// The place of each image in the whole set, which a part of it remembers.
     pub places: Vec<usize>,
+    /// What the classes are called.
+    pub classes: Classes,
 }
 
 impl Dataset {
     /// A whole set: its images have the places `0..labels.len()`.
     pub fn new(images: Vec<f32>, labels: Vec<u16>, shape: [usize; 3], name: String) -> Self {
         let places = (0..labels.len()).collect();
-        Self { images, labels, shape, name, places }
+        Self { images, labels, shape, name, places, classes: Classes::default() }
     }
 
     /// Turns the two halves of an IDX pair into a set; bytes 0 to 255 become 0 to 1.
@@ -112,6 +115,7 @@ impl Dataset {
             shape: self.shape,
             name: self.name.clone(),
             places: chosen.map(|i| self.places[i]).collect(),
+            classes: self.classes.clone(),
         }
     }
 }
@@ -162,6 +166,12 @@ pub struct Loaded {
     pub name: String,
     /// The place of each image in the whole set.
     pub places: Vec<usize>,
+    /// What the classes are called.
+    pub classes: Classes,
+    /// The file of each image, if each has one.
+    pub files: Vec<String>,
+    /// What was done to the images, for the user to know, a line each.
+    pub notices: Vec<String>,
 }
 
 impl Loaded {
@@ -188,17 +198,17 @@ impl Loaded {
     /// # Errors
     /// [`DataError::NoLabels`].
     pub fn labelled(self) -> Result<Dataset, DataError> {
-        let Self { images, labels, shape, name, places } = self;
+        let Self { images, labels, shape, name, places, classes, .. } = self;
         match labels {
-            Some(labels) => Ok(Dataset { images, labels, shape, name, places }),
+            Some(labels) => Ok(Dataset { images, labels, shape, name, places, classes }),
             None => Err(DataError::NoLabels(name)),
         }
     }
 }
 
 impl From<Dataset> for Loaded {
-    fn from(Dataset { images, labels, shape, name, places }: Dataset) -> Self {
-        Self { images, labels: Some(labels), shape, name, places }
+    fn from(Dataset { images, labels, shape, name, places, classes }: Dataset) -> Self {
+        Self { images, labels: Some(labels), shape, name, places, classes, files: Vec::new(), notices: Vec::new() }
     }
 }
 

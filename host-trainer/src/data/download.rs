@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use super::folder::find;
 use super::known::Known;
+use super::known::find;
 use super::{DataError, gzip};
 
 /// Makes sure `folder` holds `files`, taking each missing one from the first of `mirrors` (base

@@ -3,11 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::classes::ClassesError;
+use super::decode::PictureError;
 use super::file::FileError;
 use super::idx;
 use super::input::dimensions;
-use super::png::PngError;
-use super::source::MAX_SYNTHETIC;
+
+use super::decode::ENDINGS;
+use super::source::{MAX_BYTES, MAX_SYNTHETIC, Split};
 
 /// Why there is no data set.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +24,10 @@ pub enum DataError {
     File(#[from] FileError),
     /// A picture cannot be read, or the model does not take it.
     #[error(transparent)]
-    Png(#[from] PngError),
+    Picture(#[from] PictureError),
+    /// The file of the classes' names cannot be used.
+    #[error(transparent)]
+    Classes(#[from] ClassesError),
     /// A set without images.
     #[error("{0}: no images")]
     Empty(String),
@@ -34,6 +40,47 @@ pub enum DataError {
         found: [usize; 3],
         /// Those of the model's input.
         expected: [usize; 3],
+    },
+    /// Pictures for a model of other channels than a picture's.
+    #[error("{name}: holds pictures, but the model takes {}: expected 1 or 3 channels", dimensions(shape))]
+    NoPictures {
+        /// Name of the data set.
+        name: String,
+        /// Height, width and channels of the model's input.
+        shape: [usize; 3],
+    },
+    /// More images than should be in memory at once.
+    #[error(
+        "{name}: {images} images of {} take {} MB in memory, where midge holds at most {} MB: --limit {} takes the first of them",
+        dimensions(shape), bytes >> 20, MAX_BYTES >> 20, fit.max(&1)
+    )]
+    Large {
+        /// Name of the data set.
+        name: String,
+        /// Number of images.
+        images: usize,
+        /// Height, width and channels of the model's input.
+        shape: [usize; 3],
+        /// What they would take.
+        bytes: u128,
+        /// How many there may be.
+        fit: usize,
+    },
+    /// A folder of pictures with something wrong about its classes, labels or files; the message says what.
+    #[error("{}: {problem}", path.display())]
+    Album {
+        /// The folder or the file of labels.
+        path: PathBuf,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// A CIFAR file with something wrong; the message says what.
+    #[error("{}: {problem}", path.display())]
+    Cifar {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        problem: String,
     },
     /// A label that is no class of the model.
     #[error("{name}: image {image} has label {label}, but the model has {classes} classes")]
@@ -49,7 +96,8 @@ pub enum DataError {
     },
     /// Images without labels, for work that needs them.
     #[error(
-        "{0}: has no labels, which this command needs: expected a tensor labels; midge classify takes images without"
+        "{0}: has no labels, which this command needs: expected a tensor labels, a folder for each class or a labels.csv; midge \
+         classify takes images without"
     )]
     NoLabels(String),
     /// Pictures of 8 bits for a model whose input is no picture.
@@ -63,9 +111,19 @@ pub enum DataError {
         /// Smallest and largest value of the model's input.
         range: [f32; 2],
     },
-    /// A file for training that does not say which images are for testing.
-    #[error("{}: a file has no test images of its own: --test-data says where they are", .0.display())]
+    /// Data for training that do not say which images are for testing.
+    #[error("{}: has no test images of its own: --test-data says where they are", .0.display())]
     NoSplit(PathBuf),
+    /// A data set of which only the other half is there.
+    #[error("{}: has images for {}, but none for {}", path.display(), half(*there), half(*wanted))]
+    OtherSplit {
+        /// The folder or file.
+        path: PathBuf,
+        /// The half that is there.
+        there: Split,
+        /// The half that was asked for.
+        wanted: Split,
+    },
     /// A part of a data set was asked to start behind the last image.
     #[error("{name} has {len} images, so the offset must be below {len}, but it is {offset}")]
     Offset {
@@ -77,7 +135,10 @@ pub enum DataError {
         offset: usize,
     },
     /// A folder lacks a file of the pair.
-    #[error("{}: has none of the files {tried}", folder.display())]
+    #[error(
+        "{}: has none of the files {tried}, nor CIFAR-10's, nor pictures ({}), a folder of them for each class or a labels.csv",
+        folder.display(), ENDINGS.join(", ")
+    )]
     Missing {
         /// The folder searched.
         folder: PathBuf,
@@ -93,7 +154,7 @@ pub enum DataError {
         hint: String,
     },
     /// A pipe, a device or the like.
-    #[error("{}: expected a safetensors file, or the folder that holds the images and labels; this is neither", .0.display())]
+    #[error("{}: expected a file, or the folder that holds the images and labels; this is neither", .0.display())]
     NotAFolder(PathBuf),
     /// A file or folder could not be used; distinct from damage to an IDX file.
     #[error("{}: cannot be used: {error}", path.display())]
@@ -121,6 +182,13 @@ pub enum DataError {
 
 const OFFLINE: &str = "without a network, give a folder that holds MNIST with `--data DIR` or the \
      variable MIDGE_DATA, or use `--data synthetic`";
+
+fn half(split: Split) -> &'static str {
+    match split {
+        Split::Train => "training",
+        Split::Test => "testing",
+    }
+}
 
 fn list(failures: &[String]) -> String {
     failures.iter().map(|line| format!("\n  {line}")).collect()

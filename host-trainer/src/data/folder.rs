@@ -2,13 +2,20 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::Crc;
 
+use super::classes::Classes;
+use super::dataset::{Loaded, Part};
+use super::decode::Bitmap;
+use super::error::DataError;
+use super::fit::Fit;
+use super::format::{Facts, Found, Place};
 use super::idx::{self, Images};
-use super::known::FILES;
-use super::{DataError, Dataset, Split};
+use super::known::{FILES, file_names, find};
+use super::pictures::{self, Listing};
+use super::source::Split;
 use crate::names;
 
 /// Where the files lie below the folder that a user names; torchvision has folders of its own.
@@ -18,36 +25,72 @@ const BELOW: [&str; 5] = ["", "raw", "MNIST/raw", "FashionMNIST/raw", "KMNIST/ra
 /// protect against forgery.
 const MNIST_CRC: [u32; 2] = [0xdf6d_de61, 0x190e_897b];
 
-/// Loads a split from a folder that holds its pair of files, plain or gzip, or from torchvision's folders below it.
+/// A pair of files, read.
+struct Pair {
+    images: Images,
+    listing: Listing,
+    has_splits: bool,
+}
+
+/// A folder with IDX files of the published names, plain or gzip, or with torchvision's folders of them.
 ///
 /// # Errors
-/// [`DataError::Missing`] with all names tried, [`DataError::NotAFolder`], [`DataError::Io`] or [`DataError::Idx`].
-pub fn load(folder: &Path, split: Split) -> Result<Dataset, DataError> {
-    let [images, labels] = FILES[split as usize].map(|known| known.name);
-    let found = BELOW.iter().map(|below| folder.join(below)).find_map(|place| Some((find(&place, images)?, place)));
-    let Some((image_file, place)) = found else { return Err(missing(folder, images)) };
-    let label_file = find(&place, labels).ok_or_else(|| missing(&place, labels))?;
+/// [`DataError::Missing`] with all names tried, or [`DataError::Idx`].
+pub(super) fn open(place: &Place<'_>) -> Result<Option<Box<dyn Found>>, DataError> {
+    let folders = BELOW.map(|below| place.path.join(below));
+    let has = |split: Split, folder: &Path| find(folder, FILES[split as usize][0].name).is_some();
+    let [train, test] = [Split::Train, Split::Test].map(|split| folders.iter().find(|folder| has(split, folder)));
+    let wanted = if place.split == Split::Train { train } else { test };
+    match wanted {
+        Some(folder) => {
+            let pair = Pair { has_splits: train.is_some() && test.is_some(), ..read(place, folder)? };
+            Ok(Some(Box::new(pair)))
+        }
+        // The other half alone.
+        None if train.is_some() || test.is_some() => Err(missing(place.path, place.split)),
+        None => Ok(None),
+    }
+}
+
+fn read(place: &Place<'_>, folder: &Path) -> Result<Pair, DataError> {
+    let [image_name, label_name] = FILES[place.split as usize].map(|known| known.name);
+    let none = |name| DataError::Missing { folder: folder.to_path_buf(), tried: file_names(name).join(", ") };
+    let image_file = find(folder, image_name).ok_or_else(|| none(image_name))?;
+    let label_file = find(folder, label_name).ok_or_else(|| none(label_name))?;
     let (images, labels) = (idx::read_images(&image_file)?, idx::read_labels(&label_file)?);
     detail!("images: {}", image_file.display());
-    let name = format!("{} {} ({})", data_set(&images, &labels, split, &place), split.name(), folder.display());
-    Dataset::from_idx(&images, labels, &label_file, name)
+    let count = images.shape[0];
+    if count != labels.len() {
+        return Err(idx::Problem::CountMismatch(count, labels.len()).at(&label_file).into());
+    }
+    let split = place.split;
+    let name = format!("{} {} ({})", data_set(&images, &labels, split, folder), split.name(), place.path.display());
+    let labels = Some(labels.into_iter().map(usize::from).collect());
+    let listing = Listing { name, count, labels, ..Default::default() };
+    Ok(Pair { images, listing, has_splits: false })
 }
 
-/// The file of that name, as it was published, as gzip, or with the dot that some archives put into it.
-pub(super) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    file_names(name).iter().map(|name| folder.join(name)).find(|path| path.is_file())
+impl Found for Pair {
+    fn facts(&self, known: &Classes) -> Result<Facts, DataError> {
+        let [_, height, width] = self.images.shape;
+        let most = self.listing.labels.iter().flatten().max().map(|label| label + 1);
+        Ok(Facts { shape: Some([height, width, 1]), classes: most, names: known.clone(), has_splits: self.has_splits })
+    }
+
+    fn load(&self, part: Part, fit: &Fit<'_>) -> Result<Loaded, DataError> {
+        let [_, height, width] = self.images.shape;
+        let pixels = height * width;
+        let bytes = |place: usize| self.images.pixels[place * pixels..][..pixels].to_vec();
+        let picture = |place: usize| Ok(Bitmap::of_bytes([height, width, 1], bytes(place)));
+        pictures::load(self.listing.clone(), picture, part, fit)
+    }
 }
 
-fn file_names(name: &str) -> [String; 4] {
-    let dotted = name.replacen("-idx", ".idx", 1);
-    [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")]
-}
-
-/// Why there is no file: a folder that is not there is another mistake than an empty one.
-fn missing(folder: &Path, name: &str) -> DataError {
-    let shown = folder.to_path_buf();
+/// Why there is no data set: a folder that is not there is another mistake than an empty one.
+pub(super) fn missing(folder: &Path, split: Split) -> DataError {
+    let (shown, [images, _]) = (folder.to_path_buf(), FILES[split as usize]);
     match fs::read_dir(folder) {
-        Ok(_) => DataError::Missing { folder: shown, tried: file_names(name).join(", ") },
+        Ok(_) => DataError::Missing { folder: shown, tried: file_names(images.name).join(", ") },
         Err(error) if error.kind() == ErrorKind::NotADirectory => DataError::NotAFolder(shown),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let hint = match names::closest(&folder.to_string_lossy(), ["synthetic", "mnist"]) {
@@ -79,6 +122,14 @@ fn data_set(images: &Images, labels: &[u8], split: Split, place: &Path) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::fit::Reading;
+    use crate::data::input::Input;
+
+    fn load(folder: &Path, split: Split) -> Result<Loaded, DataError> {
+        let (input, reading) = (Input::pixels([1, 3, 1], 13), Reading::default());
+        let found = open(&Place::of(folder, split))?.ok_or_else(|| missing(folder, split))?;
+        found.load(Part::ALL, &Fit::new(&input, &reading))
+    }
 
     /// Two test images of 1x3 pixels.
     fn write(folder: &Path, images: &str, labels: &str) {
@@ -101,7 +152,7 @@ mod tests {
             let folder = parent.path().join(name);
             write(&folder.join(below), images, labels);
             let set = load(&folder, Split::Test).unwrap();
-            assert_eq!((set.image(0), set.label(1), set.shape), (&[0.0, 0.2, 1.0][..], 12, [1, 3, 1]));
+            assert_eq!((set.image(0), set.labels.as_deref()), (&[0.0, 0.2, 1.0][..], Some(&[7, 12][..])));
             assert_eq!(set.name, format!("{name} test ({})", folder.display()));
         }
         let root = parent.path().join("root");

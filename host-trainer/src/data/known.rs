@@ -1,5 +1,7 @@
 //! The four MNIST files by name, size and content.
 
+use std::path::{Path, PathBuf};
+
 /// A file as it should be.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
@@ -26,3 +28,13 @@ pub const FILES: [[Known<'static>; 2]; 2] = [
         file("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10_008),
     ],
 ];
+
+/// The file of that name, as it was published, as gzip, or with the dot that some archives put into it.
+pub(super) fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    file_names(name).iter().map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+pub(super) fn file_names(name: &str) -> [String; 4] {
+    let dotted = name.replacen("-idx", ".idx", 1);
+    [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")]
+}

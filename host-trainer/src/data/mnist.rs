@@ -1,25 +1,28 @@
 //! The four MNIST files, fetched once into the user's cache.
 
+use std::path::PathBuf;
+
 use etcetera::BaseStrategy;
 
 use super::download::fetch;
+use super::error::DataError;
 use super::known::FILES;
-use super::{DataError, Dataset, Split, folder};
+use super::source::Split;
 
 /// Mirrors of the gzip files, tried in this order unless `MIDGE_MIRRORS` names others.
 pub const MIRRORS: [&str; 2] =
     ["https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"];
 
-/// Loads a split from the user's cache after fetching what is missing there.
+/// The user's cache, after fetching what is missing there of a split.
 ///
 /// # Errors
-/// Any error of [`fetch`] or [`folder::load`], or [`DataError::NoCache`].
-pub fn from_cache(split: Split) -> Result<Dataset, DataError> {
+/// Any error of [`fetch`], or [`DataError::NoCache`].
+pub fn cache(split: Split) -> Result<PathBuf, DataError> {
     let base = etcetera::choose_base_strategy().map_err(|e| DataError::NoCache(e.to_string()))?;
     let cache = base.cache_dir().join("midge").join("mnist");
     let mirrors = mirrors(std::env::var("MIDGE_MIRRORS").ok().as_deref());
     fetch(&mirrors, &cache, &FILES[split as usize])?;
-    folder::load(&cache, split)
+    Ok(cache)
 }
 
 fn mirrors(variable: Option<&str>) -> Vec<String> {

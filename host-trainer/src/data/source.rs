@@ -6,6 +6,9 @@ use std::path::PathBuf;
 /// The most synthetic images made for one split; beyond it the pixels would not fit a workstation.
 pub const MAX_SYNTHETIC: usize = 1_000_000;
 
+/// The most memory that images take which are loaded at once, in bytes.
+pub const MAX_BYTES: u128 = 8 << 30;
+
 /// The half of the data to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
@@ -28,10 +31,8 @@ impl Split {
 /// Where data comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A folder with the four MNIST files, plain or gzip.
-    Folder(PathBuf),
-    /// A safetensors file, which has one split only.
-    File(PathBuf),
+    /// A file or a folder of any format that midge reads.
+    Path(PathBuf),
     /// `midge/mnist` in the user's cache folder, filled from the mirrors when files are missing.
     Cache,
     /// Digits drawn by midge; no file, no network.
@@ -55,7 +56,7 @@ impl Source {
     /// The folder that `MIDGE_DATA` names; none if it is not set, or names no folder but `synthetic`.
     pub fn variable_folder() -> Option<PathBuf> {
         match Self::from_option(None, 0) {
-            Self::Folder(folder) => Some(folder),
+            Self::Path(path) if !path.is_file() => Some(path),
             _ => None,
         }
     }
@@ -64,13 +65,9 @@ impl Source {
         let chosen = data.map(OsString::from).or(variable);
         match chosen {
             Some(word) if word == "synthetic" => Self::Synthetic { seed, train: 60_000, test: 10_000 },
-            Some(path) if !path.is_empty() => Self::at(path.into()),
+            Some(path) if !path.is_empty() => Self::Path(path.into()),
             _ => Self::Cache,
         }
-    }
-
-    fn at(path: PathBuf) -> Self {
-        if path.is_file() { Self::File(path) } else { Self::Folder(path) }
     }
 }
 
@@ -81,22 +78,12 @@ mod tests {
     #[test]
     fn the_option_wins_over_the_variable() {
         let variable = || Some(OsString::from("elsewhere"));
-        let folder = |name: &str| Source::Folder(name.into());
+        let folder = |name: &str| Source::Path(name.into());
         assert_eq!(Source::choose(Some("here".as_ref()), variable(), 1), folder("here"));
         assert_eq!(Source::choose(None, variable(), 1), folder("elsewhere"));
         assert_eq!(Source::choose(None, Some("".into()), 1), Source::Cache);
         assert_eq!(Source::choose(None, None, 1), Source::Cache);
         let synthetic = Source::choose(Some("synthetic".as_ref()), variable(), 7);
         assert!(matches!(synthetic, Source::Synthetic { seed: 7, .. }));
-    }
-
-    #[test]
-    fn a_file_is_told_from_a_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("data");
-        std::fs::write(&file, "").unwrap();
-        assert_eq!(Source::choose(Some(file.as_os_str()), None, 1), Source::File(file.clone()));
-        let path = folder.path();
-        assert_eq!(Source::choose(None, Some(path.into()), 1), Source::Folder(path.into()));
     }
 }

@@ -95,6 +95,7 @@ pub(crate) fn example(attack: &Attack, eps: f32, data: &Dataset, i: usize, attac
         target: attacked.outcome.target,
         clean: view(data.image(i), attacked.outcome.before),
         adversarial: view(&attacked.adversarial, attacked.outcome.after),
+        classes: data.classes.clone(),
     }
 }
 

@@ -45,7 +45,9 @@ struct Shown {
 struct Equation {
     attack: String,
     label: usize,
+    label_name: String,
     target: Option<usize>,
+    target_name: String,
     clean: Tile,
     /// A data URI.
     noise: String,
@@ -58,6 +60,8 @@ struct Tile {
     /// A data URI.
     image: String,
     class: usize,
+    /// What the class is called.
+    name: String,
     confidence: f32,
 }
 
@@ -129,16 +133,19 @@ fn title(name: &str) -> &'static str {
 }
 
 fn equation(example: &Example) -> Result<Equation> {
-    let Example { attack, eps, shape, label, target, clean, adversarial } = example;
+    let Example { attack, eps, shape, label, target, clean, adversarial, classes } = example;
     let unit = if *eps > 0.0 { *eps } else { 1.0 };
     let noise: Vec<f32> = adversarial.pixels.iter().zip(&clean.pixels).map(|(a, c)| (a - c) / unit).collect();
     let look = Look::of(*shape, &[&clean.pixels, &adversarial.pixels]);
     let tile = |view: &View| -> Result<Tile> {
         let image = data_uri(&view.pixels, *shape, |values| look.paint(values))?;
-        Ok(Tile { image, class: view.class, confidence: view.confidence })
+        let name = classes.name(view.class).into_owned();
+        Ok(Tile { image, class: view.class, name, confidence: view.confidence })
     };
     let (clean, noise, adversarial) = (tile(clean)?, data_uri(&noise, *shape, paint_change)?, tile(adversarial)?);
-    Ok(Equation { attack: attack.clone(), label: *label, target: *target, clean, noise, adversarial })
+    let [label_name, target_name] = [*label, target.unwrap_or(0)].map(|class| classes.name(class).into_owned());
+    let (attack, label, target) = (attack.clone(), *label, *target);
+    Ok(Equation { attack, label, label_name, target, target_name, clean, noise, adversarial })
 }
 
 /// Longest side of an image on the page, in pixels; a browser enlarges smaller ones.

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use super::adversarial::Method;
 use super::optimiser::{Optimiser, Update};
 use super::recipe::Recipe;
-use super::{Training, shift, trades};
+use super::shift::Change;
+use super::{Training, trades};
 use crate::data::Dataset;
 use crate::weights::{Tensor, Weights, tensor_infos};
 
@@ -76,7 +77,7 @@ impl<'t> Trainer<'t> {
         let passes = batch.buffer_len().max(if attacked { perturb_len(network, part) } else { 0 });
         let new_part = |_| Part {
             passes: vec![0.0; passes],
-            clean: vec![0.0; images(attacked || recipe.shift > 0)],
+            clean: vec![0.0; images(attacked || recipe.changes_images())],
             adversarial: vec![0.0; images(attacked)],
         };
         Self {
@@ -254,8 +255,8 @@ impl<'n> Pass<'n, '_, '_> {
         let Part { passes, clean, adversarial } = part;
         let pixels = self.model.network().input().len();
         for (i, (sample, target)) in step.samples.iter().zip(clean.chunks_mut(pixels)).enumerate() {
-            let by = shift::draw(self.recipe.shift, step.shift_seed.wrapping_add(i as u64));
-            shift::shift(self.data.image(*sample), self.data.shape, by, target);
+            let change = Change::draw(self.recipe.shift, self.recipe.flip, step.shift_seed.wrapping_add(i as u64));
+            change.apply(self.data.image(*sample), self.data.shape, target);
         }
         let Some(attack) = &self.recipe.adversarial else { return Ok(()) };
         let len = labels.len() * pixels;

@@ -20,6 +20,10 @@ pub const HISTORY: &str = "training.history";
 pub const RECIPE: &str = "training.recipe";
 /// Metadata key of the name of what was trained on.
 pub const DATA: &str = "training.data";
+/// Metadata key: the mean value at the border of the training images, from 0 (dark) to 1.
+pub const BORDER: &str = "training.border";
+/// Metadata key: the names of the classes, one on each line.
+pub const CLASSES: &str = "classes";
 /// Metadata key of which images those were: see [`super::identity`].
 pub const IMAGES: &str = "training.images";
 /// Metadata key of the number of epochs that the weights have seen.

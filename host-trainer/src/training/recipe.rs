@@ -21,6 +21,8 @@ pub struct Recipe {
     pub epochs: usize,
     /// Largest shift of an image in pixels.
     pub shift: usize,
+    /// Whether every other image is mirrored, left and right.
+    pub flip: bool,
     /// On what instead of the clean images.
     pub adversarial: Option<Adversarial>,
 }
@@ -29,7 +31,22 @@ impl Recipe {
     /// The lecture's: plain SGD with a constant step on clean images.
     pub fn plain(batch_size: usize, learning_rate: f32, seed: u64) -> Self {
         let (optimiser, schedule) = (Optimiser::PLAIN, Schedule::Constant);
-        Self { batch_size, learning_rate, seed, optimiser, schedule, epochs: 1, shift: 0, adversarial: None }
+        Self {
+            batch_size,
+            learning_rate,
+            seed,
+            optimiser,
+            schedule,
+            epochs: 1,
+            shift: 0,
+            flip: false,
+            adversarial: None,
+        }
+    }
+
+    /// Whether images are changed before they are learnt from, attacks apart.
+    pub fn changes_images(&self) -> bool {
+        self.shift > 0 || self.flip
     }
 
     /// All that changes the result, in one line. What is not used is left out.
@@ -50,6 +67,9 @@ impl Recipe {
         }
         if *shift > 0 {
             line += &format!(" shift={shift}");
+        }
+        if self.flip {
+            line += " flip";
         }
         if let Some(adversarial) = &self.adversarial {
             line += &format!(" {adversarial}");

@@ -1,31 +1,43 @@
-//! Data augmentation by small shifts: every time an image is seen it is moved by a few pixels, and the border it leaves
-//! is filled with 0, MNIST's paper. Simard, Steinkraus, Platt: Best Practices for Convolutional Neural Networks Applied to
-//! Visual Document Analysis, ICDAR 2003, section 2.
+//! Data augmentation by small shifts and by mirroring: every time an image is seen it is moved by a few pixels, the edge it
+//! leaves is repeated, and half of the time left and right change places. Simard, Steinkraus, Platt: Best Practices for
+//! Convolutional Neural Networks Applied to Visual Document Analysis, ICDAR 2003, section 2.
+//!
+//! The edge of MNIST's images is paper, 0, four pixels wide; that of a photograph goes on.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
 use crate::random::below;
 
-/// A shift of at most `largest` rows down or up and columns right or left, each with the same probability.
-pub(super) fn draw(largest: usize, seed: u64) -> [isize; 2] {
-    let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
-    [0; 2].map(|_| below(&mut generator, 2 * largest + 1) as isize - largest as isize)
+/// How an image is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Change {
+    /// Rows down, columns right.
+    by: [isize; 2],
+    is_mirrored: bool,
 }
 
-/// Writes `image` (`shape`: height, width, channels) moved `rows` down and `columns` right to `target`.
-pub(super) fn shift(image: &[f32], shape: [usize; 3], [rows, columns]: [isize; 2], target: &mut [f32]) {
-    let [height, width, channels] = shape;
-    target.fill(0.0);
-    let kept = width.saturating_sub(columns.unsigned_abs()) * channels;
-    let (from, to) = ((-columns).max(0) as usize * channels, columns.max(0) as usize * channels);
-    if kept == 0 {
-        return;
+impl Change {
+    /// A shift of at most `largest` rows down or up and columns right or left, each with the same probability, and if asked for
+    /// a mirror or none.
+    pub(super) fn draw(largest: usize, flip: bool, seed: u64) -> Self {
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let by = [0; 2].map(|_| below(&mut generator, 2 * largest + 1) as isize - largest as isize);
+        Self { by, is_mirrored: flip && below(&mut generator, 2) == 1 }
     }
-    for y in 0..height {
-        let Some(source) = y.checked_add_signed(-rows).filter(|source| *source < height) else { continue };
-        let line = width * channels;
-        target[y * line + to..][..kept].copy_from_slice(&image[source * line + from..][..kept]);
+
+    /// Writes `image` (`shape`: height, width, channels), mirrored and then moved, to `target`.
+    pub(super) fn apply(&self, image: &[f32], [height, width, channels]: [usize; 3], target: &mut [f32]) {
+        // The place that comes to `i` of `n`.
+        let source = |i: usize, by: isize, n: usize| i.saturating_add_signed(-by).min(n - 1);
+        for (y, row) in target.chunks_exact_mut(width * channels).enumerate() {
+            let line = source(y, self.by[0], height) * width;
+            for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+                let column = source(x, self.by[1], width);
+                let column = if self.is_mirrored { width - 1 - column } else { column };
+                pixel.copy_from_slice(&image[(line + column) * channels..][..channels]);
+            }
+        }
     }
 }
 
@@ -34,24 +46,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_moves_and_leaves_zeros() {
+    fn an_image_moves_and_repeats_its_edge() {
         let image = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let moved = |by: [isize; 2]| {
+        let moved = |by: [isize; 2], is_mirrored: bool| {
             let mut target = [f32::NAN; 6];
-            shift(&image, [2, 3, 1], by, &mut target);
+            Change { by, is_mirrored }.apply(&image, [2, 3, 1], &mut target);
             target
         };
-        assert_eq!(moved([0, 0]), image);
-        assert_eq!(moved([1, 0]), [0.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
-        assert_eq!(moved([-1, 1]), [0.0, 4.0, 5.0, 0.0, 0.0, 0.0]);
-        assert_eq!(moved([0, -2]), [3.0, 0.0, 0.0, 6.0, 0.0, 0.0]);
-        assert_eq!((moved([5, 0]), moved([0, 5])), ([0.0; 6], [0.0; 6]));
+        assert_eq!(moved([0, 0], false), image);
+        assert_eq!(moved([1, 0], false), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+        assert_eq!(moved([-1, 1], false), [4.0, 4.0, 5.0, 4.0, 4.0, 5.0]);
+        assert_eq!(moved([0, -2], false), [3.0, 3.0, 3.0, 6.0, 6.0, 6.0]);
+        assert_eq!((moved([5, 0], false)[3], moved([0, 5], false)[5]), (1.0, 4.0));
+        assert_eq!(moved([0, 0], true), [3.0, 2.0, 1.0, 6.0, 5.0, 4.0]);
+        assert_eq!(moved([0, 1], true), [3.0, 3.0, 2.0, 6.0, 6.0, 5.0]);
+        let mut target = [0.0; 6];
+        Change { by: [0, 0], is_mirrored: true }.apply(&image, [1, 2, 3], &mut target);
+        assert_eq!(target, [4.0, 5.0, 6.0, 1.0, 2.0, 3.0], "colours stay together");
     }
 
     #[test]
-    fn every_shift_is_drawn() {
-        let drawn: std::collections::BTreeSet<[isize; 2]> = (0..300).map(|seed| draw(1, seed)).collect();
-        assert_eq!(drawn.len(), 9);
-        assert!(drawn.iter().flatten().all(|shift| shift.abs() <= 1));
+    fn every_change_is_drawn() {
+        let drawn = |flip| (0..400).map(|seed| Change::draw(1, flip, seed)).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!((drawn(false).len(), drawn(true).len()), (9, 18));
+        assert!(drawn(true).iter().flat_map(|change| change.by).all(|shift| shift.abs() <= 1));
+        // The shifts of a recipe do not depend on whether it mirrors.
+        assert!((0..50).all(|seed| Change::draw(3, false, seed).by == Change::draw(3, true, seed).by));
     }
 }

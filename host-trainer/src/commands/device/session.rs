@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use midge_link::ElementType;
 
-use super::super::{DataArguments, ModelName, from_one};
+use super::super::{DataArguments, Expected, ModelName, from_one};
 use crate::any_weights::AnyWeights;
 use crate::bundled;
 use crate::data::{Input, Loaded, Part, Split};
@@ -56,7 +56,7 @@ pub(super) struct ImageArguments {
 
 impl ImageArguments {
     pub(super) fn load(&self, input: &Input) -> Result<Loaded> {
-        self.data.load(Split::Test, input, Part { offset: self.offset, limit: self.limit })
+        self.data.load(Split::Test, input, &Expected::default(), Part { offset: self.offset, limit: self.limit })
     }
 }
 

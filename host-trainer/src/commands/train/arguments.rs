@@ -17,8 +17,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
+use super::super::convert::parse_size;
 use super::super::{DataArguments, eps, from_one};
-use crate::data::{DataError, Source};
+use crate::data::{DataError, Facts, Source};
 use crate::training::Recipe;
 use crate::training::adversarial::{Adversarial, Method};
 use crate::training::optimiser::Optimiser;
@@ -37,7 +38,7 @@ enum OptimiserName {
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) data: DataArguments,
-    /// Where the test images come from, needed if --data is a file [default: as --data]
+    /// Where the test images come from, needed if --data does not tell them from those for training [default: as --data]
     #[arg(long, value_name = "DATA")]
     test_data: Option<OsString>,
     /// Passes over the training set, counted from the start also when resuming [default: 3; adversarial: 10]
@@ -61,19 +62,26 @@ pub(crate) struct Arguments {
     /// The step size over time [default: constant; adversarial: cyclic]
     #[arg(long, value_name = "NAME")]
     schedule: Option<Schedule>,
-    /// Shift every image by up to N pixels, anew every time
+    /// Shift every image by up to N pixels, anew every time; the edge of the image is repeated
     #[arg(long, default_value_t = 0, value_name = "N")]
     shift: usize,
+    /// Mirror every other image, left and right, anew every time: for things, not for letters
+    #[arg(long)]
+    flip: bool,
     #[command(flatten)]
     attack: AttackArguments,
     /// Training images kept for the clean and PGD accuracy after every epoch; the best epoch stays in --out, with
     /// --adversarial under PGD, else on clean images [default: 0; adversarial: a tenth, at most 1000]
     #[arg(long, value_name = "N")]
     held_out: Option<usize>,
-    /// Architecture in midge's words [default: the lecture's MNIST CNN; adversarial: the same with a threshold of 0.1 in the first
-    /// ReLU]
+    /// Architecture, such as "conv 16 3x3, relu, maxpool 2, dense 10"; stride 1, same, bias, the input and the classes may be left
+    /// out, or all be said in the words of a model file [default: the lecture's MNIST CNN, for images and classes as the
+    /// data have them; adversarial: the same with a threshold of 0.1 in the first ReLU]
     #[arg(long, value_name = "TEXT")]
     pub(super) network: Option<String>,
+    /// Height and width of the network's input, to which pictures of other sizes are averaged [default: those of the first]
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    pub(super) size: Option<(usize, usize)>,
     /// Train on the first N images only [default: all]
     #[arg(long, value_name = "N", value_parser = from_one)]
     pub(super) limit: Option<usize>,
@@ -187,6 +195,7 @@ impl Arguments {
             schedule: self.schedule.unwrap_or(if adversarial { Schedule::Cyclic } else { Schedule::Constant }),
             epochs,
             shift: self.shift,
+            flip: self.flip,
             adversarial: self.attack.adversarial(epochs),
         })
     }
@@ -208,13 +217,18 @@ impl Arguments {
     /// Where the test images come from.
     ///
     /// # Errors
-    /// A file has no test images beside its own.
-    pub(super) fn test_source(&self) -> Result<Source> {
+    /// Many data sets have no test images beside those that they are.
+    pub(super) fn test_source(&self, facts: &Facts) -> Result<Source> {
         match (&self.test_data, self.data.source()) {
             (Some(data), _) => Ok(Source::from_option(Some(data), self.data.seed)),
-            (None, Source::File(path)) => Err(DataError::NoSplit(path).into()),
+            (None, Source::Path(path)) if !facts.has_splits => Err(DataError::NoSplit(path).into()),
             (None, source) => Ok(source),
         }
+    }
+
+    /// Whether images are attacked before they are trained on.
+    pub(super) fn is_adversarial(&self) -> bool {
+        self.attack.adversarial.is_some()
     }
 
     /// Training images that are kept for validation, of `images`.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod images;
+mod network;
 mod report;
 mod run;
 mod trouble;
@@ -28,9 +29,10 @@ use crate::training::{Recipe, checkpoint, train_epoch};
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe()?;
     check_replaceable(arguments)?;
-    let mut run = Run::start(arguments, &recipe)?;
+    let (facts, test) = images::facts(arguments)?;
+    let mut run = Run::start(arguments, &recipe, &facts)?;
     check_writable(&arguments.out)?;
-    let images = images::of_run(arguments, &run.training.weights.input())?;
+    let images = images::of_run(arguments, &run.training.weights.input(), (&facts, &test))?;
     run.check_origin(&images, arguments.eps())?;
     run.complete()?;
     let stop = Arc::new(AtomicBool::new(false));

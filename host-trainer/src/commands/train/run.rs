@@ -9,13 +9,15 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use midge_core::{MNIST_CNN, MNIST_CNN_SHIFTED, Network};
+use midge_core::Network;
 
 use super::Arguments;
 use super::images::Images;
+use super::network;
 use super::report::Report;
+use crate::data::{Dataset, Facts, border};
 use crate::files::is_stream;
-use crate::training::history::{self, BEST, DATA, EPOCHS, Entry, HISTORY, IMAGES, RECIPE};
+use crate::training::history::{self, BEST, BORDER, CLASSES, DATA, EPOCHS, Entry, HISTORY, IMAGES, RECIPE};
 use crate::training::validation::Validation;
 use crate::training::{Recipe, Training, checkpoint, identity, initialise};
 use crate::weights::{DType, Weights};
@@ -38,14 +40,14 @@ pub(super) struct Run {
 
 impl Run {
     /// New weights, or those of the files of `--out`.
-    pub(super) fn start(arguments: &Arguments, recipe: &Recipe) -> Result<Self> {
-        let asked = arguments.network.as_deref().map(str::parse::<Network>).transpose().context("--network")?;
+    pub(super) fn start(arguments: &Arguments, recipe: &Recipe, facts: &Facts) -> Result<Self> {
+        let asked = network::asked(arguments, facts)?;
         let out = arguments.out.clone();
         let keeps = (recipe.optimiser.remembers() || arguments.holds_out()) && !is_stream(&out);
         let checkpoint = keeps.then(|| checkpoint::path(&out));
-        let usual = if recipe.adversarial.is_some() { MNIST_CNN_SHIFTED } else { MNIST_CNN };
+        let network = asked.map_or_else(|| network::usual(arguments, recipe, facts), Ok)?;
         let mut run = Self {
-            training: Training::new(initialise(asked.unwrap_or(usual), recipe.seed), &recipe.optimiser),
+            training: Training::new(initialise(network, recipe.seed), &recipe.optimiser),
             recipe: recipe.describe(),
             origin: Vec::new(),
             out,
@@ -109,6 +111,7 @@ impl Run {
         let data = train.name.split(" (").next().unwrap_or_default().to_string();
         self.origin = vec![(RECIPE, recipe), (DATA, data), (IMAGES, identity::of([train].into_iter().chain(held_out)))];
         if self.done() == 0 {
+            self.describe(train);
             return Ok(());
         }
         let metadata = &self.training.weights.metadata;
@@ -121,6 +124,17 @@ impl Run {
         let now = words(self.origin.iter().map(|(_, now)| now.as_str()).collect());
         ensure!(is_same, "{}: was trained with {before}; this run has {now}", self.newest().display());
         Ok(())
+    }
+
+    /// Notes what the images are, for those who use the model.
+    fn describe(&mut self, train: &Dataset) {
+        let [low, high] = self.training.weights.range;
+        let border = (border(&train.images, train.shape) - low) / (high - low);
+        let metadata = &mut self.training.weights.metadata;
+        metadata.insert(BORDER.into(), format!("{border:.3}"));
+        if !train.classes.is_empty() {
+            metadata.insert(CLASSES.into(), train.classes.text());
+        }
     }
 
     /// Epochs that the weights have seen.

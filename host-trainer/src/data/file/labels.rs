@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use safetensors::Dtype;
-use safetensors::tensor::TensorInfo;
 
 use super::super::input::Input;
 use super::problem::Problem;
-use super::reader::Reader;
+use super::tensor::Tensor;
+
+/// Labels for which there is memory before they are read.
+const MOST: usize = 1 << 20;
 
 /// Bytes of a label, and whether the first bit is a sign; none of a type that is no integer.
 fn integer(dtype: Dtype) -> Option<(usize, bool)> {
@@ -32,29 +34,45 @@ fn value(bytes: &[u8], is_signed: bool) -> i128 {
     i128::from_le_bytes(wide)
 }
 
-/// The labels of the images `range`, of `count` images in the file.
-pub(super) fn read(
-    reader: &mut Reader,
-    (tensor, info): (&'static str, &TensorInfo),
-    (range, count): (Range<usize>, usize),
-    input: &Input,
-) -> Result<Vec<u16>, Problem> {
-    if !matches!(info.shape[..], [labels] | [labels, 1] if labels == count) {
-        return Err(Problem::LabelShape { tensor, expected: count, found: info.shape.clone() });
+/// Bytes of a label, and whether the first bit is a sign, of a tensor with one label for each of `count` images.
+fn layout(tensor: &Tensor, count: usize) -> Result<(usize, bool), Problem> {
+    let (name, found) = (tensor.name, &tensor.shape);
+    if !matches!(found[..], [labels] | [labels, 1] if labels == count) {
+        return Err(Problem::LabelShape { tensor: name, expected: count, found: found.clone() });
     }
-    let integer = integer(info.dtype);
-    let (bytes, is_signed) = integer.ok_or(Problem::DType { tensor, expected: "integers", found: info.dtype })?;
-    let (mut labels, classes) = (Vec::with_capacity(range.len()), input.classes);
-    let place = (range.start * bytes, range.len() * bytes);
-    reader.read(info, place, |chunk| {
+    integer(tensor.dtype).ok_or(Problem::DType { tensor: name, expected: "integers", found: tensor.dtype })
+}
+
+/// The labels of the images `range`, of `count` images in the file.
+pub(super) fn read(tensor: &Tensor, (range, count): (Range<usize>, usize), input: &Input) -> Result<Vec<u16>, Problem> {
+    let (bytes, is_signed) = layout(tensor, count)?;
+    let (mut labels, classes) = (Vec::with_capacity(range.len().min(MOST)), input.classes);
+    tensor.read((range.start * bytes, range.len() * bytes), |chunk| {
         for label in chunk.chunks_exact(bytes).map(|label| value(label, is_signed)) {
             let known = u16::try_from(label).ok().filter(|label| usize::from(*label) < classes);
             let image = range.start + labels.len();
-            labels.push(known.ok_or(Problem::Label { tensor, image, label, classes })?);
+            labels.push(known.ok_or(Problem::Label { tensor: tensor.name, image, label, classes })?);
         }
         Ok(())
     })?;
     Ok(labels)
+}
+
+/// The number of classes that the labels tell apart: one more than the largest.
+pub(super) fn classes(tensor: &Tensor) -> Result<usize, Problem> {
+    let count = tensor.shape.first().copied().unwrap_or(0);
+    let (bytes, is_signed) = layout(tensor, count)?;
+    let (mut most, mut image) = (0, 0);
+    tensor.read((0, count * bytes), |chunk| {
+        for label in chunk.chunks_exact(bytes).map(|label| value(label, is_signed)) {
+            let known = u16::try_from(label).ok();
+            let unknown = Problem::Label { tensor: tensor.name, image, label, classes: usize::from(u16::MAX) };
+            most = most.max(usize::from(known.ok_or(unknown)?) + 1);
+            image += 1;
+        }
+        Ok(())
+    })?;
+    Ok(most)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What can be wrong with a safetensors file of images.
+//! What can be wrong with a file of tensors that are images.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 
 use super::super::input::dimensions;
-use super::names::{IMAGES, LABELS};
+use super::names::LABELS;
 use crate::tensors::HeaderError;
 
 /// A file and what is wrong with it; the message says what was expected and what was found.
@@ -19,7 +19,7 @@ pub struct FileError {
     pub problem: Problem,
 }
 
-/// What can be wrong with a safetensors file of images.
+/// What can be wrong with a file of tensors that are images.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
@@ -33,10 +33,29 @@ pub enum Problem {
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// No tensor of images.
-    #[error("expected a tensor {}, found {}", IMAGES.join(" or "), found_names(.0))]
-    NoImages(Vec<String>),
+    #[error("expected a tensor {}, found {}", wanted.join(" or "), found_names(found))]
+    NoImages {
+        /// Names that it may have.
+        wanted: &'static [&'static str],
+        /// The tensors that are there.
+        found: Vec<String>,
+    },
+    /// A NumPy file whose header does not fit; the message says what was expected.
+    #[error("{0}")]
+    Numpy(String),
+    /// The file of labels beside it.
+    #[error("its labels in {}: {problem}", file.display())]
+    Labels {
+        /// The file of labels.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: Box<Problem>,
+    },
+    /// Pictures of a size that no memory should hold.
+    #[error(transparent)]
+    Picture(#[from] super::super::decode::Problem),
     /// Labels under both names.
-    #[error("expected one tensor of labels, found {}", LABELS.join(" and "))]
+    #[error("expected one tensor of labels, found {}", LABELS[..2].join(" and "))]
     TwoLabels,
     /// Elements of a type that is not read.
     #[error("tensor {tensor}: expected elements of type {expected}, found {found}")]
@@ -119,6 +138,11 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Says that a file of labels has the problem.
+    pub(super) fn of_labels(self, file: &Path) -> Self {
+        Self::Labels { file: file.to_path_buf(), problem: Box::new(self) }
+    }
+
     /// Says which file has the problem.
     pub(super) fn at(self, file: &Path) -> FileError {
         FileError { file: file.to_path_buf(), problem: self }

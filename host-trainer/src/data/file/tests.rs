@@ -5,6 +5,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
 use super::*;
+use crate::data::damage::{damaged, numbers};
+use crate::data::fit::Reading;
+use crate::data::input::Input;
 
 /// Two classes, 2x3 pixels.
 const INPUT: Input = Input::pixels([2, 3, 1], 2);
@@ -28,6 +31,12 @@ fn bytes(tensors: &[Tensor<'_>]) -> Vec<u8> {
 /// A header in front of as many bytes of zeros.
 fn raw(header: &str, zeros: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; zeros]].concat()
+}
+
+fn load(path: &Path, input: &Input, part: Part) -> Result<Loaded, DataError> {
+    let (place, reading) = (Place::of(path, Split::Test), Reading::default());
+    let found = open_numpy(&place)?.map_or_else(|| open(&place), |found| Ok(Some(found)))?;
+    found.expect("no file").load(part, &Fit::new(input, &reading))
 }
 
 fn load_bytes(bytes: &[u8], input: &Input, part: Part) -> Result<Loaded, DataError> {
@@ -63,15 +72,15 @@ fn images_have_every_shape_that_is_the_models() {
     }
     let shapes: [&[usize]; 7] = [&[2, 3, 2, 1], &[2, 1, 2, 3], &[2, 6, 1], &[12], &[1, 2, 2, 3, 1], &[4, 3], &[]];
     for shape in shapes {
-        let bytes = vec![0; shape.iter().product()];
-        let message = message(load_tensors(&[("images", Dtype::U8, shape, bytes)], &INPUT));
+        let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+        let message = message(load_tensors(&[("images", Dtype::F32, shape, bytes)], &INPUT));
         let expected = "expected [N, 2, 3, 1], [N, 2, 3] or [N, 6] for the model's 2x3x1, found [";
         assert!(message.contains(expected) && message.contains(&format!("{shape:?}")), "{message}");
         assert_eq!(message.contains("the channels come last"), shape == [2, 1, 2, 3], "{message}");
     }
     // Without the last dimension there is one channel.
     let colour = Input::pixels([1, 2, 3], 2);
-    let message = message(load_tensors(&[("images", Dtype::U8, &[2, 1, 2], vec![0; 4])], &colour));
+    let message = message(load_tensors(&[("images", Dtype::F32, &[2, 1, 2], vec![0; 16])], &colour));
     assert!(message.contains("expected [N, 1, 2, 3] or [N, 6] for"), "{message}");
 }
 
@@ -83,7 +92,7 @@ fn floats_are_values_and_integers_lie_on_the_grid() {
     assert_eq!(loaded.images, values);
     let int8 = Input::int8([1, 2, 1], 2, Grid { scale: 0.5, zero_point: -1 });
     let integers = vec![0x80, 0xff, 0, 0x7f];
-    for name in IMAGES {
+    for name in [IMAGES[0], INT8] {
         let loaded = load_tensors(&[(name, Dtype::I8, &[2, 2], integers.clone())], &int8).unwrap();
         assert_eq!(loaded.images, [-63.5, 0.0, 0.5, 64.0]);
         let message = message(load_tensors(&[(name, Dtype::I8, &[2, 2], integers.clone())], &one));
@@ -227,23 +236,22 @@ fn what_a_header_promises_is_not_believed() {
 
 #[test]
 fn other_types_and_other_files_are_named() {
-    for (dtype, size) in [(Dtype::F16, 2), (Dtype::F64, 8), (Dtype::I32, 4), (Dtype::BOOL, 1)] {
+    for (dtype, size) in [(Dtype::F16, 2), (Dtype::I32, 4), (Dtype::BOOL, 1)] {
         let message = message(load_tensors(&[("images", dtype, &[2, 6], vec![0; 12 * size])], &INPUT));
-        assert!(message.contains(&format!("expected elements of type F32, U8 or I8, found {dtype}")), "{message}");
+        assert!(message.contains(&format!("expected elements of type F32, F64, U8 or I8, found {dtype}")), "{message}");
     }
     for (bytes, expected) in [
         (&b""[..], "empty"),
-        (b"\x89PNG\r\n\x1a\n", "it looks like a PNG image; --data takes a safetensors file"),
-        (b"\x93NUMPY\x01", "it looks like a NumPy array; --data takes"),
+        (b"\x89PNG\r\n\x1a\n", "it looks like a PNG image; --data takes pictures"),
+        (b"\x93NUMPY\x01", "cannot be read"),
+        (b"\x93NUMPY\x01\0\x01\0\n", "expected a header with fortran_order"),
+        (b"PK\x03\x04....data.pkl", "no end of a zip archive"),
         (b"\0\0\x08\x03", "an IDX file of images; --data takes its folder"),
         (b"\x1f\x8b\x08", "gunzip"),
     ] {
         let message = message(load_bytes(bytes, &INPUT, Part::ALL));
         assert!(message.contains(expected), "{message}");
     }
-    let folder = tempfile::tempdir().unwrap();
-    let message = load(&folder.path().join("none"), &INPUT, Part::ALL).unwrap_err().to_string();
-    assert!(message.contains("none: cannot be read"), "{message}");
 }
 
 #[test]
@@ -264,4 +272,95 @@ fn a_flipped_bit_gives_sound_images_or_an_error() {
         }
     }
     assert!(sound < file.len(), "{sound} of {} flips went unnoticed", 8 * file.len() / 5);
+}
+
+/// Bytes of a `.npy` file.
+fn npy(descr: &str, shape: &str, elements: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}\n");
+    [b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), elements].concat()
+}
+
+#[test]
+fn pictures_of_bytes_are_averaged_to_the_models_size() {
+    let large: Vec<u8> = (0..48).map(|i| PIXELS[i / 24 * 6 + i / 12 % 2 * 3 + i % 6 / 2]).collect();
+    for file in [bytes(&[("images", Dtype::U8, &[2, 4, 6], large.clone())]), npy("|u1", "2, 4, 6", &large)] {
+        let loaded = load_bytes(&file, &INPUT, Part::ALL).unwrap();
+        assert_eq!((loaded.image(0), loaded.notices.len()), (&[0.0, 0.2, 0.4, 0.6, 0.8, 1.0][..], 1));
+    }
+    let first = load_tensors(&[("images", Dtype::U8, &[2, 1, 2, 3], PIXELS.to_vec())], &INPUT);
+    assert!(message(first).contains("the channels come last"));
+}
+
+#[test]
+fn arrays_have_their_labels_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x_test.npy");
+    std::fs::write(&path, npy("<f8", "2, 2, 3", &[0.25f64; 12].map(f64::to_le_bytes).concat())).unwrap();
+    let loaded = load(&path, &INPUT, Part::ALL).unwrap();
+    assert_eq!((loaded.images, loaded.labels), (vec![0.25; 12], None));
+    std::fs::write(folder.path().join("y_test.npy"), npy("<i8", "2,", &[1i64, 0].map(i64::to_le_bytes).concat()))
+        .unwrap();
+    assert_eq!(load(&path, &INPUT, Part { offset: 1, limit: None }).unwrap().labels, Some(vec![0]));
+    let facts = open_numpy(&Place::of(&path, Split::Test)).unwrap().unwrap().facts(&Classes::default()).unwrap();
+    assert_eq!((facts.shape, facts.classes, facts.has_splits), (Some([2, 3, 1]), Some(2), false));
+    std::fs::write(folder.path().join("y_test.npy"), npy(">i8", "2,", &[0; 16])).unwrap();
+    let message = load(&path, &INPUT, Part::ALL).unwrap_err().to_string();
+    assert!(message.contains("x_test.npy: its labels in ") && message.contains("such as <f4, found >i8"), "{message}");
+}
+
+#[test]
+fn archives_have_both_halves() {
+    let array = |labels: [u8; 2]| npy("|u1", "2,", &labels);
+    let images = npy("|u1", "2, 2, 3", &PIXELS);
+    let files = [
+        ("x_train.npy", &images[..]),
+        ("y_train.npy", &array([0, 0])),
+        ("x_test.npy", &images),
+        ("y_test.npy", &array([1, 0])),
+    ];
+    for deflate in [false, true] {
+        let (_folder, path) = file(&zip::tests::archive(&files, deflate));
+        let loaded = load(&path, &INPUT, Part { offset: 1, limit: Some(1) }).unwrap();
+        assert_eq!((loaded.image(0)[0], loaded.labels), (1.0, Some(vec![0])));
+        assert_eq!(load(&path, &INPUT, Part::ALL).unwrap().labels, Some(vec![1, 0]));
+        let facts = open_numpy(&Place::of(&path, Split::Train)).unwrap().unwrap().facts(&Classes::default()).unwrap();
+        assert_eq!((facts.classes, facts.has_splits), (Some(1), true));
+    }
+    let (_folder, path) = file(&zip::tests::archive(&files[1..2], false));
+    let message = load(&path, &INPUT, Part::ALL).unwrap_err().to_string();
+    assert!(message.contains("expected a tensor x_test or test_images or X_test, found y_train"), "{message}");
+}
+
+#[test]
+fn arrays_that_are_not_read_are_named() {
+    for (file, expected) in [
+        (npy("|O", "2,", &[]), "such as <f4, found |O"),
+        (npy("|u1", "2, 2, 3", &PIXELS[1..]), "expected as many bytes as the shape [2, 2, 3] takes, found 11"),
+        (npy("|u1", "9999999999, 9999999999, 9999999999", &[]), "expected as many bytes"),
+        (npy("|u1", "2, -1", &[]), "expected a shape"),
+        (npy("|u1", "0, 2, 3", &[]), "no images"),
+        (npy("|u1", "1, 1, 1, 1, 1, 1, 1, 1, 1", &[0]), "expected a shape"),
+        (b"\x93NUMPY\x02\0\xff\xff\xff\xff".to_vec(), "a header of at most 65536 bytes, found 4294967295"),
+        (String::from_utf8_lossy(&npy("|u1", "2,", &[])).replace("False", "True").into_bytes(), "not text"),
+    ] {
+        let message = message(load_bytes(&file, &INPUT, Part::ALL));
+        assert!(message.contains(expected) || expected == "not text", "{expected}: {message}");
+    }
+}
+
+/// Whatever a file holds, it is a data set or has a message.
+#[test]
+fn no_damage_ends_in_a_panic() {
+    let array = npy("|u1", "2, 2, 3", &PIXELS);
+    let files = [("x.npy", &array[..]), ("y.npy", &npy("|u1", "2,", &[1, 0]))];
+    let seeds = [array.clone(), zip::tests::archive(&files, false), zip::tests::archive(&files, true)];
+    for seed in seeds {
+        let (_folder, path) = file(&seed);
+        assert!(load(&path, &INPUT, Part::ALL).is_ok());
+        let refused = numbers(300).filter(|number| {
+            std::fs::write(&path, damaged(&seed, *number)).unwrap();
+            load(&path, &INPUT, Part::ALL).is_err_and(|error| !error.to_string().is_empty())
+        });
+        assert!(refused.count() > 0, "nothing was damaged");
+    }
 }
