@@ -31,7 +31,8 @@ fn main() {
         panic!("choose one board: --no-default-features --features BOARD, found {} of {BOARDS:?}", chosen.len());
     };
     let script = format!("memory/{board}.x");
-    fs::copy(&script, out.join("memory.x")).unwrap_or_else(|error| panic!("{script}: {error}"));
+    let memory = fs::read_to_string(&script).unwrap_or_else(|error| panic!("{script}: {error}"));
+    fs::write(out.join("memory.x"), with_less_ram(&memory)).expect("OUT_DIR can be written to");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rerun-if-changed={script}");
     for input in [MODEL, DIGITS, "src/selftest_cameras.rs"] {
@@ -45,6 +46,19 @@ fn main() {
         fs::write(out.join("pictures.rs"), format!("{:?}", pictures(Path::new(DIGITS))))
             .expect("OUT_DIR can be written to");
     }
+}
+
+/// The memory map with as much RAM as `MIDGE_RAM` says, such as 20K, to see what fits a smaller board.
+fn with_less_ram(memory: &str) -> String {
+    println!("cargo::rerun-if-env-changed=MIDGE_RAM");
+    let Ok(ram) = env::var("MIDGE_RAM") else { return memory.into() };
+    let is_size = ram.strip_suffix('K').is_some_and(|number| number.parse::<u16>().is_ok());
+    assert!(is_size, "MIDGE_RAM is {ram}: expected a number of kilobytes such as 20K");
+    let lines = memory.lines().map(|line| match line.split_once("LENGTH = ") {
+        Some((before, _)) if before.trim_start().starts_with("RAM ") => format!("{before}LENGTH = {ram}\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 /// Has `run/embed.rs` write the model that `MIDGE_MODEL` names, and some images, as constants.

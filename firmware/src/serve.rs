@@ -1,19 +1,24 @@
 //! The board as a host's instrument: it does over a serial line what the host asks for.
 
-use midge_link::service::{About, Board as Desk, Memory, Service};
+use midge_link::service::{About, Board as Desk, Memory, OnBoard, Service, work_len};
 use midge_link::{Cost, ElementType, Unit};
 use static_cell::StaticCell;
 
 use crate::board::{self, Board, Line};
-use crate::embedded::{self, CLASSES, NETWORK, PIXELS};
+use crate::embedded::{self, CLASSES, NETWORK, PIXELS, Weights};
 use crate::measure;
+
+type Pixel = <Weights as OnBoard>::Pixel;
+
+/// Elements of the memory for jobs.
+const WORK: usize = work_len(&NETWORK, cfg!(not(feature = "no-momentum")));
 
 /// All memory of the jobs, besides the stack.
 struct Buffers {
-    image: [f32; PIXELS],
-    result: [f32; PIXELS],
+    image: [Pixel; PIXELS],
+    result: [Pixel; PIXELS],
     logits: [f32; CLASSES],
-    work: [f32; NETWORK.attack_len()],
+    work: [f32; WORK],
 }
 
 static BUFFERS: StaticCell<Buffers> = StaticCell::new();
@@ -77,10 +82,10 @@ impl Desk for Port {
 /// Serves the first model for ever.
 pub fn run(board: Board) -> ! {
     let Buffers { image, result, logits, work } = BUFFERS.init_with(|| Buffers {
-        image: [0.0; PIXELS],
-        result: [0.0; PIXELS],
+        image: [Pixel::default(); PIXELS],
+        result: [Pixel::default(); PIXELS],
         logits: [0.0; CLASSES],
-        work: [0.0; NETWORK.attack_len()],
+        work: [0.0; WORK],
     });
     let (name, model) = embedded::model(0);
     let about = About {

@@ -213,13 +213,29 @@ pub trait Attack {
         adversarial: &mut [i8],
         buffer: &mut [f32],
     ) -> Result<Outcome, Error> {
+        self.attack_integers_while(model, (image, label), adversarial, buffer, &mut always)
+    }
+
+    /// [`Self::attack_integers`] that asks `go_on` before each gradient and gives up once the answer is no, as
+    /// [`Self::attack_while`] does.
+    ///
+    /// # Errors
+    /// Those of [`Self::attack_integers`], and [`Error::Stopped`].
+    fn attack_integers_while(
+        &self,
+        model: &Model<'_, i8>,
+        (image, label): (&[i8], usize),
+        adversarial: &mut [i8],
+        buffer: &mut [f32],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Outcome, Error> {
         let goal = match self.target() {
             Some(target) => Goal::Toward(target.class_or_else(model.network().classes(), label, || {
                 Ok(least_likely(model.logits_of_integers(image, buffer)?, label))
             })?),
             None => Goal::Away(label),
         };
-        integers::attack(model, (self.step(), self.starts()), (image, goal), adversarial, buffer)
+        integers::attack(model, (self.step(), self.starts()), (image, goal), adversarial, (buffer, go_on))
     }
 
     /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results

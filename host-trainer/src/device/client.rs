@@ -176,6 +176,9 @@ impl Client {
 
     /// Asks until there is an answer.
     ///
+    /// # Panics
+    /// If a request has more than [`CHUNK`](midge_link::CHUNK) bytes of elements.
+    ///
     /// # Errors
     /// A fault of line or board, or silence.
     pub fn ask<R>(
@@ -189,6 +192,9 @@ impl Client {
 
     /// [`Self::ask`], but gives up without an answer after so many tries.
     ///
+    /// # Panics
+    /// As [`Self::ask`].
+    ///
     /// # Errors
     /// Those of [`Self::ask`].
     pub fn try_to_ask<R>(
@@ -200,8 +206,8 @@ impl Client {
         self.sequence = self.sequence.wrapping_add(1);
         let sequence = self.sequence;
         let (mut message, mut frame) = ([0; MESSAGE], [0; FRAME]);
-        let message = write(request, &mut message).unwrap_or(&[]);
-        let frame = encode(sequence, message, &mut frame).unwrap_or(&[]).to_vec();
+        let frame = write(request, &mut message).and_then(|message| encode(sequence, message, &mut frame));
+        let frame = frame.expect("elements of a request are at most CHUNK").to_vec();
         let mut wait = self.first_wait(request, frame.len());
         let mut deadline = Instant::now() + self.patience;
         for number in 0..tries {
@@ -326,8 +332,9 @@ impl Drop for Client {
     /// Nobody will hear what the board is still doing.
     fn drop(&mut self) {
         let (mut message, mut frame) = ([0; 8], [0; 18]);
-        let cancel = write(&Request::Cancel, &mut message).unwrap_or(&[]);
-        let _ = self.line.write(encode(self.sequence.wrapping_add(1), cancel, &mut frame).unwrap_or(&[]));
+        let cancel = write(&Request::Cancel, &mut message);
+        let cancel = cancel.and_then(|cancel| encode(self.sequence.wrapping_add(1), cancel, &mut frame));
+        let _ = self.line.write(cancel.expect("a request of one byte"));
     }
 }
 
