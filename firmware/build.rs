@@ -14,11 +14,14 @@ const DIGITS: &str = "../host-trainer/assets/digits-images.idx3-ubyte";
 const MODEL: &str = "../host-trainer/assets/plain.safetensors";
 
 /// Cargo feature and linker script of each board.
-const BOARDS: [(&str, &str); 6] = [
+const BOARDS: [(&str, &str); 9] = [
     ("QEMU", "mps2-an386"),
     ("QEMU_AN500", "mps2-an500"),
     ("QEMU_AN505", "mps2-an505"),
+    ("MPS3_AN547", "mps3-an547"),
     ("NETDUINOPLUS2", "netduinoplus2"),
+    ("NRF52840_DK", "nrf52840-dk"),
+    ("PICO", "pico"),
     ("PICO2", "pico2"),
     ("NUCLEO_H743ZI", "nucleo-h743zi"),
 ];
@@ -39,9 +42,12 @@ fn main() {
         println!("cargo::rerun-if-changed={input}");
     }
     own_model(&out);
-    if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
-        // Names of interrupt handlers; the emulated boards use none, and drivers bring those of the real ones.
+    let is_emulated = env::var_os("CARGO_FEATURE_EMULATED").is_some();
+    if is_emulated || env::var_os("CARGO_FEATURE_NRF52840_DK").is_some() {
+        // Names of interrupt handlers; these boards use none, and drivers bring those of the others.
         fs::write(out.join("device.x"), "").expect("OUT_DIR can be written to");
+    }
+    if is_emulated {
         fs::write(out.join("plain-f32.safetensors"), widen(Path::new(MODEL))).expect("OUT_DIR can be written to");
         fs::write(out.join("pictures.rs"), format!("{:?}", pictures(Path::new(DIGITS))))
             .expect("OUT_DIR can be written to");
@@ -61,13 +67,16 @@ fn with_less_ram(memory: &str) -> String {
     lines.collect()
 }
 
+/// Boards whose flash takes none of the bundled models of f16, or that would be slow with it.
+const SMALL: [&str; 4] = ["MPS3_AN547", "NETDUINOPLUS2", "NRF52840_DK", "PICO"];
+
 /// Has `run/embed.rs` write the model that `MIDGE_MODEL` names, and some images, as constants.
 fn own_model(out: &Path) {
     println!("cargo::rustc-check-cfg=cfg(own_model)");
     println!("cargo::rerun-if-env-changed=MIDGE_MODEL");
     let Some(model) = env::var_os("MIDGE_MODEL") else {
-        let is_small = env::var_os("CARGO_FEATURE_NETDUINOPLUS2").is_some();
-        assert!(!is_small, "the bundled models do not fit 1 MB of flash: expected MIDGE_MODEL, such as plain-int8");
+        let is_small = SMALL.iter().any(|board| env::var_os(format!("CARGO_FEATURE_{board}")).is_some());
+        assert!(!is_small, "the bundled models are too large for this board: expected MIDGE_MODEL, such as plain-int8");
         return;
     };
     println!("cargo::rustc-cfg=own_model");

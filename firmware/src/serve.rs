@@ -1,7 +1,7 @@
 //! The board as a host's instrument: it does over a serial line what the host asks for.
 
 use midge_link::service::{About, Board as Desk, Memory, OnBoard, Service, work_len};
-use midge_link::{Cost, ElementType, Unit};
+use midge_link::{Cost, ElementType};
 use static_cell::StaticCell;
 
 use crate::board::{self, Board, Line};
@@ -93,7 +93,7 @@ pub fn run(board: Board) -> ! {
         model: name,
         fingerprint: embedded::fingerprint(0),
         element: ELEMENT,
-        unit: if cfg!(feature = "emulated") { Unit::Instructions } else { Unit::Cycles },
+        unit: board::UNIT,
     };
     defmt::info!("{} serves {} ({})", about.board, about.model, about.fingerprint);
     let port = Port { line: board.line, elapsed: 0, lap: 0, told: 0 };

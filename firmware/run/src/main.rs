@@ -7,13 +7,14 @@ mod log;
 mod results;
 mod screen;
 mod size;
+mod uf2;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 use board::{Board, Place};
@@ -27,6 +28,7 @@ Usage: midge-run ELF [OPTIONS]; with cargo: cargo run --release --bin PROGRAM --
   --record FILE         write the benchmark's results to this file
   --check FILE          fail if the benchmark's results are worse than those in this file
   --flash BYTES         print what the program takes of flash besides its model instead of running it; fail if it is more
+  --uf2 FILE            write the program for a board with a USB drive to this file instead of running it
   --serial LINE         connect the serial line of the emulated board to this, as QEMU's -serial takes it [default: none]
   --time-limit SECONDS  end a program that runs longer in the emulator [default: 1200]
 ";
@@ -39,6 +41,7 @@ struct Arguments {
     record: Option<PathBuf>,
     check: Option<PathBuf>,
     flash: Option<u64>,
+    uf2: Option<PathBuf>,
     serial: OsString,
     time_limit: Duration,
 }
@@ -48,13 +51,14 @@ impl Arguments {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Option<Self>> {
         let mut parser = lexopt::Parser::from_args(words);
         let (mut elf, mut screens, mut record, mut check) = (None, None, None, None);
-        let (mut flash, mut serial, mut time_limit) = (None, "none".into(), Duration::from_secs(1200));
+        let (mut flash, mut uf2, mut serial, mut time_limit) = (None, None, "none".into(), Duration::from_secs(1200));
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("screens") => screens = Some(parser.value()?.into()),
                 Long("record") => record = Some(parser.value()?.into()),
                 Long("check") => check = Some(parser.value()?.into()),
                 Long("flash") => flash = Some(parser.value()?.parse()?),
+                Long("uf2") => uf2 = Some(parser.value()?.into()),
                 Long("serial") => serial = parser.value()?,
                 Long("time-limit") => time_limit = Duration::from_secs(parser.value()?.parse()?),
                 Short('h') | Long("help") => return Ok(None),
@@ -63,7 +67,7 @@ impl Arguments {
             }
         }
         let elf = elf.context("expected a program; --help lists the options")?;
-        Ok(Some(Self { elf, screens, record, check, flash, serial, time_limit }))
+        Ok(Some(Self { elf, screens, record, check, flash, uf2, serial, time_limit }))
     }
 }
 
@@ -89,6 +93,13 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let board = Board::of(&elf).with_context(|| format!("{name}: not a program of midge's firmware"))?;
+    if let Some(path) = &arguments.uf2 {
+        let Place::Desk { uf2: Some(family), .. } = board.place else {
+            bail!("--uf2: the board {} has no USB drive", board.name)
+        };
+        uf2::save(path, &elf, family)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match board.place {
         Place::Qemu { cpu } => {
             let Arguments { elf: program, screens, serial, time_limit, .. } = arguments;
@@ -104,7 +115,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             }
             Ok(code)
         }
-        Place::Probe { chip } => emulator::flash(&arguments.elf, chip),
+        Place::Desk { chip, .. } => emulator::flash(&arguments.elf, chip),
     }
 }
 

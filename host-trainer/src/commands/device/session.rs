@@ -23,12 +23,12 @@ pub(super) struct BoardArguments {
     /// Where the board is: a serial line such as /dev/ttyACM0, or tcp:HOST:PORT; evaluate shares images out among several
     #[arg(value_name = "PORT")]
     ports: Vec<String>,
-    /// Build the firmware, start QEMU with it, and end it again: mps2-an386 (Cortex-M4F), mps2-an500 (M7), mps2-an505 (M33), or
-    /// netduinoplus2 (M4F with 1 MB of flash)
+    /// Build the firmware, start an emulator with it, and end it again: mps2-an386 (Cortex-M4F), mps2-an500 (M7), mps2-an505 (M33),
+    /// mps3-an547 (M55), netduinoplus2 (M4F with 1 MB of flash), or pico (M0+)
     #[arg(long, value_name = "BOARD", num_args = 0..=1, default_missing_value = "mps2-an386", value_parser = board)]
     emulator: Option<Board>,
     /// The model that is on the board: a file of midge's or a .tflite file, or the name of a bundled model [default: the bundled
-    /// one that the board says; in the emulator plain, or plain-int8 on netduinoplus2]
+    /// one that the board says; in the emulator plain, or plain-int8 on boards that are too small for that]
     #[arg(long, value_name = "MODEL", global = true)]
     model: Option<ModelName>,
     /// Silence after which a board is given up
