@@ -41,6 +41,7 @@ fn main() {
     for input in [MODEL, DIGITS, "src/selftest_cameras.rs"] {
         println!("cargo::rerun-if-changed={input}");
     }
+    momentum();
     own_model(&out);
     let is_emulated = env::var_os("CARGO_FEATURE_EMULATED").is_some();
     if is_emulated || env::var_os("CARGO_FEATURE_NRF52840_DK").is_some() {
@@ -65,6 +66,17 @@ fn with_less_ram(memory: &str) -> String {
         _ => format!("{line}\n"),
     });
     lines.collect()
+}
+
+/// Whether `serve` has memory for attacks that keep a second image, unless `MIDGE_MOMENTUM` is `no`.
+fn momentum() {
+    println!("cargo::rustc-check-cfg=cfg(no_momentum)");
+    println!("cargo::rerun-if-env-changed=MIDGE_MOMENTUM");
+    match env::var("MIDGE_MOMENTUM").as_deref() {
+        Err(_) | Ok("yes") => {}
+        Ok("no") => println!("cargo::rustc-cfg=no_momentum"),
+        Ok(other) => panic!("MIDGE_MOMENTUM is {other}: expected yes or no"),
+    }
 }
 
 /// Boards whose flash takes none of the bundled models of f16, or that would be slow with it.

@@ -11,7 +11,7 @@ use crate::measure;
 type Pixel = <Weights as OnBoard>::Pixel;
 
 /// Elements of the memory for jobs.
-const WORK: usize = work_len(&NETWORK, cfg!(not(feature = "no-momentum")));
+const WORK: usize = work_len(&NETWORK, cfg!(not(no_momentum)));
 
 /// All memory of the jobs, besides the stack.
 struct Buffers {

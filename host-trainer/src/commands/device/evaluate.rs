@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use midge_link::Ability;
 use serde::Serialize;
 
 use super::super::attack_arguments::{AttackArguments, Selected, describe, select};
@@ -23,6 +24,7 @@ use crate::evaluation::classifier::Classifier as _;
 use crate::files::check_writable;
 use crate::progress;
 use crate::twin::float_twin;
+use crate::weights::DType;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -36,6 +38,9 @@ pub(super) struct Arguments {
     /// The model in f32, to compare with [default: the real numbers that the board's weights stand for]
     #[arg(long, value_name = "MODEL")]
     reference: Option<ModelName>,
+    /// Try the attacks on this model, too, on the board: whether they transfer from a model that somebody else has
+    #[arg(long, value_name = "MODEL")]
+    source: Option<ModelName>,
     /// Write all results as safetensors, what is finished too if the work ends early
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -102,7 +107,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let all = arguments.images.load(&input)?.labelled()?;
     let labels: Vec<usize> = (0..all.len()).map(|i| all.label(i)).collect();
     let Selected { data, labels } = select(attack, input.classes, &all, &labels)?;
-    let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid };
+    let in_integers = info.can(Ability::Integers);
+    let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid, in_integers };
     let hosts = arguments.hosts(session, model, &plan)?;
     let identity = Identity::new(&plan, &info, &hosts, describe(attack))?;
     let mut work = Work { session, arguments, plan, hosts: &hosts, identity, done: BTreeMap::new() };
@@ -197,34 +203,35 @@ impl Work<'_> {
 }
 
 impl Arguments {
-    /// The hosts: in f32, and with the board's type of weights, if that is another one.
+    /// The hosts: the source of attacks, if there is one; in f32; and with the board's type of weights, if that is another one.
     fn hosts(&self, session: &Session<'_>, model: AnyWeights, plan: &Plan<'_>) -> Result<Vec<Host>> {
         let dtype = model.dtype();
-        let reference = match (&self.reference, &model) {
-            (Some(name), _) => {
-                let reference = name.load_classifier()?;
-                let is_fit = reference.input().has_shape_of(&model.input());
-                ensure!(is_fit, "--reference {}: it takes other images than the board's model", name.shown());
-                Some(reference.taking_pixels_of(&model.input()))
-            }
-            (None, AnyWeights::Int8(weights)) => Some(AnyWeights::Float(float_twin(weights)?)),
-            // The same weights in f32, which holds every f16.
-            (None, AnyWeights::Float(_)) if dtype != "f32" => Some(model.clone()),
-            (None, AnyWeights::Float(_)) => None,
-        };
         let bar = progress::bar(plan.data.len() as u64, "on the host");
         let measure = |name: String, model| Host::measure((name, model), plan, &session.stop, &bar);
         let mut hosts = Vec::new();
-        if let Some(reference) = reference {
+        if let Some(source) = &self.source {
+            hosts.push(measure(format!("source {}", source.shown()), like("--source", source, &model)?)?);
+        }
+        if let Some(reference) = self.reference(&model)? {
             hosts.push(measure("host f32".into(), reference)?);
         }
         let name = format!("host {dtype}");
-        match hosts.first().filter(|reference| reference.model.has_tensors_of(&model)) {
+        match hosts.iter().find(|host| host.model.has_tensors_of(&model)) {
             Some(same) => hosts.push(Host { name, ..same.clone() }),
             None => hosts.push(measure(name, model)?),
         }
         bar.finish_and_clear();
         Ok(hosts)
+    }
+
+    /// The model in f32, if the board's is not.
+    fn reference(&self, model: &AnyWeights) -> Result<Option<AnyWeights>> {
+        Ok(match (&self.reference, model) {
+            (Some(name), _) => Some(like("--reference", name, model)?),
+            (None, AnyWeights::Int8(weights)) => Some(AnyWeights::Float(float_twin(weights)?)),
+            // The same weights in f32, which holds every f16.
+            (None, AnyWeights::Float(weights)) => (weights.dtype != DType::F32).then(|| model.clone()),
+        })
     }
 
     fn show(&self, report: &Report<'_>, eps: &str) -> Result<()> {
@@ -263,6 +270,14 @@ impl Gate {
         }
         if failed.is_empty() { Ok(()) } else { Err(CheckFailed(failed.join("; ")).into()) }
     }
+}
+
+/// The model of an option, which takes the images of the board's model.
+fn like(option: &str, name: &ModelName, model: &AnyWeights) -> Result<AnyWeights> {
+    let other = name.load_classifier()?;
+    let is_fit = other.input().has_shape_of(&model.input());
+    ensure!(is_fit, "{option} {}: it takes other images than the board's model", name.shown());
+    Ok(other.taking_pixels_of(&model.input()))
 }
 
 const LABELS: usize = 30;

@@ -77,6 +77,7 @@ impl Session<'_> {
             "no board: expected a port such as /dev/ttyACM0 or tcp:HOST:PORT, or --emulator; midge device list shows the ports \
              that there are"
         );
+        check_different(ports)?;
         for name in ports {
             lines.push(port::open(name).with_context(|| format!("{name}: cannot be opened"))?);
         }
@@ -138,6 +139,17 @@ impl Session<'_> {
         ensure!(ours.has_shape_of(board), "{}: the board takes other images than the model: {on_board}", named.shown());
         Ok(model)
     }
+}
+
+/// Whether no two ports are the same, by whatever names.
+fn check_different(ports: &[String]) -> Result<()> {
+    let place = |port: &String| std::fs::canonicalize(port).unwrap_or_else(|_| port.into());
+    for (number, port) in ports.iter().enumerate() {
+        if let Some(same) = ports[..number].iter().find(|other| place(other) == place(port)) {
+            bail!("{port}: it is the same port as {same}; expected each board once");
+        }
+    }
+    Ok(())
 }
 
 /// What `MIDGE_MODEL` is to name for a model.
