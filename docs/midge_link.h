@@ -136,7 +136,7 @@ static void midge_info(const midge_board *b, midge_writer *w) {
     midge_f32(w, b->scale);
     midge_var(w, ((uint32_t)b->zero_point << 1) ^ (b->zero_point < 0 ? 0xffffffffu : 0u));
   }
-  midge_u8(w, 0);           /* no gradient, no attack, no camera */
+  midge_u8(w, 0);           /* no gradient, no attack, no camera, and images as the firmware keeps them */
   midge_u8(w, MIDGE_CHUNK); /* bytes of elements in a message */
   midge_var(w, 0);          /* no memory for attacks */
   midge_u8(w, 2);           /* ticks are microseconds */

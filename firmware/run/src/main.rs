@@ -28,6 +28,7 @@ Usage: midge-run ELF [OPTIONS]; with cargo: cargo run --release --bin PROGRAM --
   --record FILE         write the benchmark's results to this file
   --check FILE          fail if the benchmark's results are worse than those in this file
   --flash BYTES         print what the program takes of flash besides its model instead of running it; fail if it is more
+  --size                print what the program takes of flash and RAM, without the stack, instead of running it
   --uf2 FILE            write the program for a board with a USB drive to this file instead of running it
   --serial LINE         connect the serial line of the emulated board to this, as QEMU's -serial takes it [default: none]
   --time-limit SECONDS  end a program that runs longer in the emulator [default: 1200]
@@ -41,6 +42,7 @@ struct Arguments {
     record: Option<PathBuf>,
     check: Option<PathBuf>,
     flash: Option<u64>,
+    size: bool,
     uf2: Option<PathBuf>,
     serial: OsString,
     time_limit: Duration,
@@ -51,13 +53,15 @@ impl Arguments {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Option<Self>> {
         let mut parser = lexopt::Parser::from_args(words);
         let (mut elf, mut screens, mut record, mut check) = (None, None, None, None);
-        let (mut flash, mut uf2, mut serial, mut time_limit) = (None, None, "none".into(), Duration::from_secs(1200));
+        let (mut flash, mut size, mut uf2) = (None, false, None);
+        let (mut serial, mut time_limit) = ("none".into(), Duration::from_secs(1200));
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("screens") => screens = Some(parser.value()?.into()),
                 Long("record") => record = Some(parser.value()?.into()),
                 Long("check") => check = Some(parser.value()?.into()),
                 Long("flash") => flash = Some(parser.value()?.parse()?),
+                Long("size") => size = true,
                 Long("uf2") => uf2 = Some(parser.value()?.into()),
                 Long("serial") => serial = parser.value()?,
                 Long("time-limit") => time_limit = Duration::from_secs(parser.value()?.parse()?),
@@ -67,7 +71,7 @@ impl Arguments {
             }
         }
         let elf = elf.context("expected a program; --help lists the options")?;
-        Ok(Some(Self { elf, screens, record, check, flash, uf2, serial, time_limit }))
+        Ok(Some(Self { elf, screens, record, check, flash, size, uf2, serial, time_limit }))
     }
 }
 
@@ -90,6 +94,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let elf = std::fs::read(&arguments.elf).with_context(|| format!("{name}: cannot be read"))?;
     if let Some(most) = arguments.flash {
         size::check(&elf, most).with_context(|| name.to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.size {
+        size::print(&elf).with_context(|| name.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     let board = Board::of(&elf).with_context(|| format!("{name}: not a program of midge's firmware"))?;

@@ -13,8 +13,8 @@ use super::super::eps::{self, Eps};
 use super::super::exit::CheckFailed;
 use super::super::{ModelName, json, percent, print_json};
 use super::evaluate_file::{self, Identity};
+use super::hosts::{self, Others};
 use super::session::{ImageArguments, Session};
-use crate::any_weights::AnyWeights;
 use crate::device::Device;
 use crate::device::evaluation::{Host, Measured, Plan, measure};
 use crate::device::farm::{Ended, share};
@@ -23,8 +23,6 @@ use crate::evaluation::Share;
 use crate::evaluation::classifier::Classifier as _;
 use crate::files::check_writable;
 use crate::progress;
-use crate::twin::float_twin;
-use crate::weights::DType;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -89,6 +87,8 @@ struct Report<'a> {
     data: &'a str,
     seed: u64,
     left_out: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
     #[serde(flatten)]
     table: Table,
     lost: Vec<String>,
@@ -109,7 +109,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let Selected { data, labels } = select(attack, input.classes, &all, &labels)?;
     let in_integers = info.can(Ability::Integers);
     let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid, in_integers };
-    let hosts = arguments.hosts(session, model, &plan)?;
+    let others = Others { source: arguments.source.as_ref(), reference: arguments.reference.as_ref() };
+    let hosts = hosts::measure(&session.stop, model, others, &plan)?;
     let identity = Identity::new(&plan, &info, &hosts, describe(attack))?;
     let mut work = Work { session, arguments, plan, hosts: &hosts, identity, done: BTreeMap::new() };
     let ended = work.run(devices)?;
@@ -125,6 +126,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             data: &data.name,
             seed,
             left_out: all.len() - data.len(),
+            source: arguments.source.as_ref().map(ModelName::shown),
             table: count(&plan, &hosts, &done, info.unit)?,
             lost: ended.lost.iter().map(ToString::to_string).collect(),
         };
@@ -203,37 +205,6 @@ impl Work<'_> {
 }
 
 impl Arguments {
-    /// The hosts: the source of attacks, if there is one; in f32; and with the board's type of weights, if that is another one.
-    fn hosts(&self, session: &Session<'_>, model: AnyWeights, plan: &Plan<'_>) -> Result<Vec<Host>> {
-        let dtype = model.dtype();
-        let bar = progress::bar(plan.data.len() as u64, "on the host");
-        let measure = |name: String, model| Host::measure((name, model), plan, &session.stop, &bar);
-        let mut hosts = Vec::new();
-        if let Some(source) = &self.source {
-            hosts.push(measure(format!("source {}", source.shown()), like("--source", source, &model)?)?);
-        }
-        if let Some(reference) = self.reference(&model)? {
-            hosts.push(measure("host f32".into(), reference)?);
-        }
-        let name = format!("host {dtype}");
-        match hosts.iter().find(|host| host.model.has_tensors_of(&model)) {
-            Some(same) => hosts.push(Host { name, ..same.clone() }),
-            None => hosts.push(measure(name, model)?),
-        }
-        bar.finish_and_clear();
-        Ok(hosts)
-    }
-
-    /// The model in f32, if the board's is not.
-    fn reference(&self, model: &AnyWeights) -> Result<Option<AnyWeights>> {
-        Ok(match (&self.reference, model) {
-            (Some(name), _) => Some(like("--reference", name, model)?),
-            (None, AnyWeights::Int8(weights)) => Some(AnyWeights::Float(float_twin(weights)?)),
-            // The same weights in f32, which holds every f16.
-            (None, AnyWeights::Float(weights)) => (weights.dtype != DType::F32).then(|| model.clone()),
-        })
-    }
-
     fn show(&self, report: &Report<'_>, eps: &str) -> Result<()> {
         if self.json {
             return print_json(json::DEVICE_EVALUATE, report);
@@ -272,14 +243,6 @@ impl Gate {
     }
 }
 
-/// The model of an option, which takes the images of the board's model.
-fn like(option: &str, name: &ModelName, model: &AnyWeights) -> Result<AnyWeights> {
-    let other = name.load_classifier()?;
-    let is_fit = other.input().has_shape_of(&model.input());
-    ensure!(is_fit, "{option} {}: it takes other images than the board's model", name.shown());
-    Ok(other.taking_pixels_of(&model.input()))
-}
-
 const LABELS: usize = 30;
 const COLUMN: usize = 20;
 
@@ -298,6 +261,9 @@ fn print(report: &Report<'_>, eps: &str) {
     println!("{attack}  eps {eps}  {data}, {} images  seed {seed}", table.samples);
     if report.left_out > 0 {
         println!("{} images left out: the target is their own class", report.left_out);
+    }
+    if let Some(source) = report.source {
+        println!("source of attacks: {source}");
     }
     println!();
     line("", table.readers.iter().map(|reader| reader.name.clone()));

@@ -32,9 +32,19 @@ pub(super) struct BoardArguments {
     #[arg(long, value_name = "MODEL", global = true)]
     model: Option<ModelName>,
     /// Silence after which a board is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, global = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE, global = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(super) timeout: u64,
 }
+
+impl BoardArguments {
+    /// Boards at some ports, with the default patience.
+    pub(super) fn at(ports: &[String]) -> Self {
+        Self { ports: ports.to_vec(), emulator: None, model: None, timeout: PATIENCE }
+    }
+}
+
+/// Seconds.
+const PATIENCE: u64 = 20;
 
 fn board(name: &str) -> Result<Board, String> {
     let names = BOARDS.map(|board| board.name);
