@@ -135,6 +135,8 @@ pub struct Client {
     info: Option<DeviceInfo>,
     /// How long short requests take on this line: the longest of late, which is slowly forgotten.
     late: Option<Duration>,
+    /// How often the line was opened again: who is at its end then may have been given something else.
+    reopened: usize,
 }
 
 impl Client {
@@ -147,7 +149,7 @@ impl Client {
         let sequence =
             std::process::id() as u16 ^ std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u16);
         let (decoder, pending) = (Decoder::new(), Vec::new());
-        let mut client = Self { line, decoder, pending, sequence, patience, stop, info: None, late: None };
+        let mut client = Self { line, decoder, pending, sequence, patience, stop, info: None, late: None, reopened: 0 };
         client.ask(&Request::Cancel, |response| (response == Response::Cancelled).then_some(()))?;
         client.info = Some(client.who()?);
         Ok(client)
@@ -164,6 +166,11 @@ impl Client {
     /// Never: a client is only made of a board that has said it.
     pub fn info(&self) -> &DeviceInfo {
         self.info.as_ref().expect("asked when the line was opened")
+    }
+
+    /// How often the line was opened again.
+    pub(super) fn reopened(&self) -> usize {
+        self.reopened
     }
 
     fn who(&mut self) -> Result<DeviceInfo, DeviceError> {
@@ -300,6 +307,7 @@ impl Client {
     fn reopen(&mut self, source: io::Error, deadline: Instant) -> Result<(), DeviceError> {
         self.pending.clear();
         self.decoder = Decoder::new();
+        self.reopened += 1;
         // An end that closes every line at once is not asked without a pause.
         std::thread::sleep(SLICE);
         while let Err(error) = self.line.reopen() {

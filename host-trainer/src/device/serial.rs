@@ -1,13 +1,13 @@
 //! Serial lines of Unix: 115,200 baud, 8 bits, no parity, as they come.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::termios::{ControlModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 
@@ -50,9 +50,9 @@ fn open(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits() as i32;
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
     // Two programs would each read a part of what arrives. (Other programs for serial lines ask for this lock, too.)
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        Errno::WOULDBLOCK => io::Error::new(ErrorKind::ResourceBusy, "another program has it open"),
-        other => other.into(),
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::new(ErrorKind::ResourceBusy, "another program has it open"),
+        TryLockError::Error(error) => error,
     })?;
     let mut termios = tcgetattr(&file)?;
     termios.make_raw();
@@ -96,7 +96,7 @@ impl Line for Serial {
 
     fn reopen(&mut self) -> io::Result<()> {
         // Its own lock would be in the way.
-        let _ = flock(&self.file, FlockOperation::Unlock);
+        let _ = self.file.unlock();
         self.file = open(&self.path)?;
         Ok(())
     }
