@@ -34,7 +34,8 @@ impl Line for Liar {
         };
         let mut frame = [0; FRAME];
         // A message that is too long for a frame arrives as noise.
-        let sent = if message.len() > MESSAGE { &message } else { encode(self.sequence, &message, &mut frame).unwrap() };
+        let sent =
+            if message.len() > MESSAGE { &message } else { encode(self.sequence, &message, &mut frame).unwrap() };
         bytes[..sent.len()].copy_from_slice(sent);
         Ok(sent.len())
     }

@@ -21,7 +21,8 @@ const PAGE: usize = 256;
 /// Writes a program for the chips of a family.
 pub(crate) fn save(path: &Path, program: &[u8], family: u32) -> Result<()> {
     let file = blocks(&pages(program)?, family);
-    let written = tempfile::NamedTempFile::new_in(path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new(".")));
+    let written =
+        tempfile::NamedTempFile::new_in(path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new(".")));
     let written = written.and_then(|mut temporary| {
         std::io::Write::write_all(&mut temporary, &file)?;
         Ok(temporary.persist(path)?)
@@ -67,7 +68,8 @@ mod tests {
     fn program(parts: &[(u32, &[u8])]) -> Vec<u8> {
         let word = |x: u32| x.to_le_bytes();
         let half = |x: u16| x.to_le_bytes();
-        let mut file = [&b"\x7fELF\x01\x01\x01"[..], &[0; 9], &half(2), &half(40), &word(1), &word(0), &word(52)].concat();
+        let mut file =
+            [&b"\x7fELF\x01\x01\x01"[..], &[0; 9], &half(2), &half(40), &word(1), &word(0), &word(52)].concat();
         file.extend([word(0), word(0)].concat());
         file.extend([52, 32, parts.len() as u16, 40, 0, 0].map(half).concat());
         let mut place = 52 + 32 * parts.len() as u32;

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
-use super::eps::{self, Eps};
 use super::device::Boards;
+use super::eps::{self, Eps};
 use super::{DataArguments, ModelName, print_json};
 use crate::any_weights::AnyWeights;
 use crate::bundled;

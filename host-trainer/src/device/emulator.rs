@@ -168,9 +168,12 @@ impl Machine {
             Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status().map(drop)
         };
         match self {
-            Self::Qemu(_) => starts(QEMU).with_context(|| format!("{QEMU} does not start; is the package {QEMU} installed?")),
+            Self::Qemu(_) => {
+                starts(QEMU).with_context(|| format!("{QEMU} does not start; is the package {QEMU} installed?"))
+            }
             Self::Node => {
-                starts(NODE).context("node does not start, which emulates this board; is the package nodejs installed?")?;
+                starts(NODE)
+                    .context("node does not start, which emulates this board; is the package nodejs installed?")?;
                 let folder = firmware.join(PICO_FOLDER);
                 let is_there = folder.join("node_modules/rp2040js").is_dir();
                 ensure!(is_there, "{}: expected the package rp2040js; npm ci installs it there", folder.display());

@@ -63,7 +63,9 @@ impl Host {
         let &Plan { data, labels, attack, eps, grid, in_integers } = plan;
         let logits = logits(&model, data.len(), |i| data.image(i), &ProgressBar::hidden())?;
         let attacked = match &model {
-            AnyWeights::Int8(weights) if in_integers && weights.input().grid == grid => integers::attack(weights, plan, stop, progress)?,
+            AnyWeights::Int8(weights) if in_integers && weights.input().grid == grid => {
+                integers::attack(weights, plan, stop, progress)?
+            }
             _ => Job { model: &model, data, labels, attack, eps }.run(stop, progress)?,
         };
         let attacked = attacked.context("stopped")?;

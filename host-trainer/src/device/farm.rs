@@ -54,7 +54,8 @@ pub fn share<D: Send, R: Send>(
     let serve = |mut device: D| {
         while let Some(taken) = shared.next() {
             let result = work(&mut device, taken.image);
-            let result = result.map(|result| (done.lock().unwrap_or_else(PoisonError::into_inner))(taken.image, result));
+            let result =
+                result.map(|result| (done.lock().unwrap_or_else(PoisonError::into_inner))(taken.image, result));
             let is_lost = result.is_err();
             taken.end(result.err());
             if is_lost {

@@ -29,8 +29,7 @@ pub(super) fn attack(
         progress.inc(1);
         Ok(attacked(outcome, adversarial, grid))
     };
-    let all: Result<Vec<Attacked>, Error> =
-        (0..plan.data.len()).into_par_iter().map_init(memory, one).collect();
+    let all: Result<Vec<Attacked>, Error> = (0..plan.data.len()).into_par_iter().map_init(memory, one).collect();
     match all {
         Err(Error::Stopped) => Ok(None),
         all => Ok(Some(all?)),

@@ -49,9 +49,7 @@ impl Job {
             Self::Attack(attack, label) => {
                 (perturb(model, memory, (attack, *label), go_on)?, false, Some(Place::Result))
             }
-            Self::Camera(camera, seed) => {
-                (photograph(model, memory, (camera, *seed))?, false, Some(Place::Result))
-            }
+            Self::Camera(camera, seed) => (photograph(model, memory, (camera, *seed))?, false, Some(Place::Result)),
         };
         memory.leave(Left { logits, image });
         Ok(done)

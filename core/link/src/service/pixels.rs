@@ -65,19 +65,12 @@ pub trait OnBoard: Element {
 
     /// The logits of the image, in `work`.
     #[doc(hidden)]
-    fn logits<'b>(
-        model: &Model<'_, Self>,
-        image: &[Self::Pixel],
-        work: &'b mut [f32],
-    ) -> Result<&'b mut [f32], Error>;
+    fn logits<'b>(model: &Model<'_, Self>, image: &[Self::Pixel], work: &'b mut [f32]) -> Result<&'b mut [f32], Error>;
 
     /// Leaves logits and gradient of the image, and returns the loss.
     #[doc(hidden)]
-    fn gradient(
-        model: &Model<'_, Self>,
-        at: (Loss, usize),
-        memory: &mut Memory<'_, Self::Pixel>,
-    ) -> Result<f32, Fault>;
+    fn gradient(model: &Model<'_, Self>, at: (Loss, usize), memory: &mut Memory<'_, Self::Pixel>)
+    -> Result<f32, Fault>;
 
     /// Elements of `work` that an attack takes.
     #[doc(hidden)]
@@ -185,11 +178,7 @@ impl OnBoard for i8 {
     }
 
     #[inline]
-    fn gradient(
-        model: &Model<'_, Self>,
-        at: (Loss, usize),
-        memory: &mut Memory<'_, i8>,
-    ) -> Result<f32, Fault> {
+    fn gradient(model: &Model<'_, Self>, at: (Loss, usize), memory: &mut Memory<'_, i8>) -> Result<f32, Fault> {
         let pixels = memory.image.len();
         enough(model.network().integers_len() + pixels, memory.work.len())?;
         let (gradient, work) = parts(memory.work, pixels);

@@ -230,7 +230,12 @@ fn what_cannot_be_done_is_said() {
         (&[get(Part::Logits, 0, 1)], "NoResult"),
         // What an earlier image left is not the result of a job that was refused.
         (
-            &[put(0, &image), Request::Logits, Request::Gradient { label: 3, loss: Loss::Margin }, get(Part::Logits, 0, 1)],
+            &[
+                put(0, &image),
+                Request::Logits,
+                Request::Gradient { label: 3, loss: Loss::Margin },
+                get(Part::Logits, 0, 1),
+            ],
             "NoResult",
         ),
     ] {

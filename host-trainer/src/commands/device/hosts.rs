@@ -23,12 +23,7 @@ pub(super) struct Others<'a> {
 
 /// Reads and attacks the images: the source of attacks, if there is one; the model in f32; and with the board's type of weights, if
 /// that is another one, which comes last.
-pub(super) fn measure(
-    stop: &AtomicBool,
-    model: AnyWeights,
-    others: Others<'_>,
-    plan: &Plan<'_>,
-) -> Result<Vec<Host>> {
+pub(super) fn measure(stop: &AtomicBool, model: AnyWeights, others: Others<'_>, plan: &Plan<'_>) -> Result<Vec<Host>> {
     let dtype = model.dtype();
     let bar = progress::bar(plan.data.len() as u64, "on the host");
     let measure = |name: &str, model| Host::measure((name.into(), model), plan, stop, &bar);

@@ -75,7 +75,12 @@ impl Boards {
         bar.finish_and_clear();
         if ended.left > 0 {
             let causes = ended.fatal.into_iter().chain(ended.lost).map(|error| error.to_string());
-            bail!("{}: {} of {} images are not measured", causes.collect::<Vec<_>>().join("; "), ended.left, data.len());
+            bail!(
+                "{}: {} of {} images are not measured",
+                causes.collect::<Vec<_>>().join("; "),
+                ended.left,
+                data.len()
+            );
         }
         let done: Vec<_> = done.iter().map(|(index, measured)| (*index, measured)).collect();
         count(&plan, &hosts, &done, unit)

@@ -75,7 +75,8 @@ fn logits_gradient_and_picture_are_the_cores() {
         assert_eq!(floats(&found), model.logits_of_integers(&BYTES, &mut buffer).unwrap());
         let real = BYTES.map(|byte| SCALE * (f32::from(byte) + 128.0));
         let at = (CoreLoss::CrossEntropy, 2);
-        let expected = model.loss_gradient_of_integers(at, &BYTES, &mut gradient, &mut buffer).unwrap().gradient.to_vec();
+        let expected =
+            model.loss_gradient_of_integers(at, &BYTES, &mut gradient, &mut buffer).unwrap().gradient.to_vec();
         assert_eq!(model.loss_gradient(at.0, &real, at.1, &mut buffer).unwrap().gradient, expected);
         let job = Request::Gradient { label: 2, loss: Loss::CrossEntropy };
         let (_, found) = last(model, work, &[put(Encoding::I8, &bytes), job, get(Part::Image, 0, 9)]);
