@@ -13,26 +13,9 @@ use indicatif::ProgressBar;
 use super::error::DeviceError;
 use super::images::Device;
 use super::integers;
+use super::plan::Plan;
 use crate::any_weights::AnyWeights;
-use crate::data::Dataset;
-use crate::evaluation::{Attack, Attacked, Job, logits};
-
-/// Which images, and which attack on them.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan<'a> {
-    /// The images, on the grid of the board's model if that has one.
-    pub data: &'a Dataset,
-    /// The class of each.
-    pub labels: &'a [usize],
-    /// The attack.
-    pub attack: Attack,
-    /// Largest change of a pixel.
-    pub eps: f32,
-    /// Where the pixels of the board's model lie.
-    pub grid: Option<Grid>,
-    /// Whether the board attacks images of integers.
-    pub in_integers: bool,
-}
+use crate::evaluation::{Attacked, Job, logits};
 
 /// A model on the host, and what it made of all images.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use midge_core::attack::{Attack as _, Outcome};
 use midge_core::{Error, Grid, Model};
 use rayon::prelude::*;
 
-use super::evaluation::Plan;
+use super::plan::Plan;
 use crate::evaluation::Attacked;
 use crate::quantised::Int8Weights;
 

@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 
 use super::super::ModelName;
 use crate::any_weights::AnyWeights;
-use crate::device::evaluation::{Host, Plan};
+use crate::device::evaluation::Host;
+use crate::device::plan::Plan;
 use crate::evaluation::classifier::Classifier as _;
 use crate::progress;
 use crate::twin::float_twin;
