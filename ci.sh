@@ -122,12 +122,15 @@ deployed() {
         cargo run --release --bin "$program" -- "$@"
 }
 
-# An emulated board with a model at the end of its line, measured beside the host on digits that midge draws.
+# `midge`, from the firmware's folder.
+host() { cargo run --quiet --release --target host-tuple --manifest-path ../Cargo.toml --package midge-trainer -- "$@"; }
+
+# An emulated board with a model at the end of its line, measured beside the host on digits that midge draws: every class is the
+# host's. MIDGE_RAM builds it as if the board had no more, and without MIDGE_MOMENTUM=no there is memory for every attack.
 on_the_line() {
     local board=$1 model=$2
     shift 2
-    cargo run --quiet --release --target host-tuple --manifest-path ../Cargo.toml --package midge-trainer -- device --emulator "$board" \
-        --model "$model" evaluate --data synthetic --limit 4 --attack fgsm "$@" --check --min-agreement 1
+    host device --emulator "$board" --timeout 120 --model "$model" evaluate --data synthetic "$@" --check --min-agreement 1
 }
 
 # The firmware on emulated boards: the same results as on the host, no panic, no more code, RAM or instructions.
@@ -145,9 +148,18 @@ firmware() (
     cargo run --release --bin minimal -- --flash 24576
     cargo run --release --bin every_attack -- --flash 28672
     cargo run --release --bin demo
-    # A board as an instrument: every class and every adversarial image of a few digits is the host's.
-    on_the_line mps2-an386 plain --eps 0.2
-    on_the_line netduinoplus2 plain-int8 --eps 51q
+    # Boards as instruments. All that serve takes of RAM: 26 kB with MI-FGSM in f32, 20 kB with FGSM in integers.
+    host export --model plain --dtype f32 --out ../target/plain-f32.safetensors
+    on_the_line mps2-an386 plain --limit 4 --attack fgsm --eps 0.2
+    MIDGE_RAM=26K on_the_line mps2-an386 ../target/plain-f32.safetensors --limit 2 --attack mi-fgsm --eps 0.2
+    MIDGE_RAM=20K MIDGE_MOMENTUM=no on_the_line netduinoplus2 plain-int8 --limit 4 --attack fgsm --eps 51q
+    on_the_line mps3-an547 plain-int8 --limit 4 --attack mi-fgsm --eps 51q
+    if command -v npm > /dev/null; then
+        npm ci --silent --no-audit --no-fund --prefix run/pico
+        on_the_line pico plain-int8 --limit 2 --attack fgsm --eps 51q
+    else
+        not_run "the emulated Pico; apt install nodejs npm"
+    fi
     # An emulator takes one core, so two run beside each other.
     cargo run --release --bin selftest &
     cargo run --release --bin bench -- --check ../benches/device.txt
@@ -189,6 +201,12 @@ boards() (
     cargo clippy --release --no-default-features --features pico2 --target thumbv8m.main-none-eabihf --bins -- -D warnings
     cargo build --release --no-default-features --features pico2 --target thumbv8m.main-none-eabihf --bins
     cargo build --release --no-default-features --features nucleo-h743zi --bins
+    # Those that take models of integers only.
+    export MIDGE_MODEL=plain-int8
+    cargo clippy --release --no-default-features --features pico --target thumbv6m-none-eabi --bins -- -D warnings
+    cargo build --release --no-default-features --features pico --target thumbv6m-none-eabi --bins
+    cargo clippy --release --no-default-features --features nrf52840-dk --bins -- -D warnings
+    cargo build --release --no-default-features --features nrf52840-dk --bins
 )
 
 if [ $# -eq 0 ]; then set -- fmt clippy docs no_std licences demo test miri fuzz arm firmware boards; fi

@@ -8,7 +8,7 @@
 
 #define MIDGE_VERSION 1
 #define MIDGE_PLAIN 254 /* most bytes of a frame: version, number, message, checksum */
-#define MIDGE_CHUNK 240 /* most bytes of elements in a message */
+#define MIDGE_CHUNK 236 /* most bytes of elements in a message */
 
 enum { MIDGE_F32, MIDGE_F16, MIDGE_I8 };
 
@@ -46,7 +46,11 @@ static void midge_f32(midge_writer *w, float x) {
   for (int i = 0; i < 4; i++) midge_u8(w, (uint8_t)(bits >> (8 * i)));
 }
 static void midge_text(midge_writer *w, const char *s) {
-  size_t n = strlen(s) < 40 ? strlen(s) : 40;
+  size_t n = strlen(s);
+  if (n > 40) {
+    /* At most 40 bytes, and no character of UTF-8 in part: its later bytes begin with the bits 10. */
+    for (n = 40; n > 0 && (s[n] & 0xc0) == 0x80; n--) {}
+  }
   midge_var(w, n);
   for (size_t i = 0; i < n; i++) midge_u8(w, (uint8_t)s[i]);
 }
@@ -132,7 +136,7 @@ static void midge_info(const midge_board *b, midge_writer *w) {
     midge_f32(w, b->scale);
     midge_var(w, ((uint32_t)b->zero_point << 1) ^ (b->zero_point < 0 ? 0xffffffffu : 0u));
   }
-  midge_u8(w, 0);           /* no gradient, no attack, no camera */
+  midge_u8(w, 0);           /* no gradient, no attack, no camera, and images as the firmware keeps them */
   midge_u8(w, MIDGE_CHUNK); /* bytes of elements in a message */
   midge_var(w, 0);          /* no memory for attacks */
   midge_u8(w, 2);           /* ticks are microseconds */

@@ -14,11 +14,14 @@ const DIGITS: &str = "../host-trainer/assets/digits-images.idx3-ubyte";
 const MODEL: &str = "../host-trainer/assets/plain.safetensors";
 
 /// Cargo feature and linker script of each board.
-const BOARDS: [(&str, &str); 6] = [
+const BOARDS: [(&str, &str); 9] = [
     ("QEMU", "mps2-an386"),
     ("QEMU_AN500", "mps2-an500"),
     ("QEMU_AN505", "mps2-an505"),
+    ("MPS3_AN547", "mps3-an547"),
     ("NETDUINOPLUS2", "netduinoplus2"),
+    ("NRF52840_DK", "nrf52840-dk"),
+    ("PICO", "pico"),
     ("PICO2", "pico2"),
     ("NUCLEO_H743ZI", "nucleo-h743zi"),
 ];
@@ -31,29 +34,61 @@ fn main() {
         panic!("choose one board: --no-default-features --features BOARD, found {} of {BOARDS:?}", chosen.len());
     };
     let script = format!("memory/{board}.x");
-    fs::copy(&script, out.join("memory.x")).unwrap_or_else(|error| panic!("{script}: {error}"));
+    let memory = fs::read_to_string(&script).unwrap_or_else(|error| panic!("{script}: {error}"));
+    fs::write(out.join("memory.x"), with_less_ram(&memory)).expect("OUT_DIR can be written to");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rerun-if-changed={script}");
     for input in [MODEL, DIGITS, "src/selftest_cameras.rs"] {
         println!("cargo::rerun-if-changed={input}");
     }
+    momentum();
     own_model(&out);
-    if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
-        // Names of interrupt handlers; the emulated boards use none, and drivers bring those of the real ones.
+    let is_emulated = env::var_os("CARGO_FEATURE_EMULATED").is_some();
+    if is_emulated || env::var_os("CARGO_FEATURE_NRF52840_DK").is_some() {
+        // Names of interrupt handlers; these boards use none, and drivers bring those of the others.
         fs::write(out.join("device.x"), "").expect("OUT_DIR can be written to");
+    }
+    if is_emulated {
         fs::write(out.join("plain-f32.safetensors"), widen(Path::new(MODEL))).expect("OUT_DIR can be written to");
         fs::write(out.join("pictures.rs"), format!("{:?}", pictures(Path::new(DIGITS))))
             .expect("OUT_DIR can be written to");
     }
 }
 
+/// The memory map with as much RAM as `MIDGE_RAM` says, such as 20K, to see what fits a smaller board.
+fn with_less_ram(memory: &str) -> String {
+    println!("cargo::rerun-if-env-changed=MIDGE_RAM");
+    let Ok(ram) = env::var("MIDGE_RAM") else { return memory.into() };
+    let is_size = ram.strip_suffix('K').is_some_and(|number| number.parse::<u16>().is_ok());
+    assert!(is_size, "MIDGE_RAM is {ram}: expected a number of kilobytes such as 20K");
+    let lines = memory.lines().map(|line| match line.split_once("LENGTH = ") {
+        Some((before, _)) if before.trim_start().starts_with("RAM ") => format!("{before}LENGTH = {ram}\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+/// Whether `serve` has memory for attacks that keep a second image, unless `MIDGE_MOMENTUM` is `no`.
+fn momentum() {
+    println!("cargo::rustc-check-cfg=cfg(no_momentum)");
+    println!("cargo::rerun-if-env-changed=MIDGE_MOMENTUM");
+    match env::var("MIDGE_MOMENTUM").as_deref() {
+        Err(_) | Ok("yes") => {}
+        Ok("no") => println!("cargo::rustc-cfg=no_momentum"),
+        Ok(other) => panic!("MIDGE_MOMENTUM is {other}: expected yes or no"),
+    }
+}
+
+/// Boards whose flash takes none of the bundled models of f16, or that would be slow with it.
+const SMALL: [&str; 4] = ["MPS3_AN547", "NETDUINOPLUS2", "NRF52840_DK", "PICO"];
+
 /// Has `run/embed.rs` write the model that `MIDGE_MODEL` names, and some images, as constants.
 fn own_model(out: &Path) {
     println!("cargo::rustc-check-cfg=cfg(own_model)");
     println!("cargo::rerun-if-env-changed=MIDGE_MODEL");
     let Some(model) = env::var_os("MIDGE_MODEL") else {
-        let is_small = env::var_os("CARGO_FEATURE_NETDUINOPLUS2").is_some();
-        assert!(!is_small, "the bundled models do not fit 1 MB of flash: expected MIDGE_MODEL, such as plain-int8");
+        let is_small = SMALL.iter().any(|board| env::var_os(format!("CARGO_FEATURE_{board}")).is_some());
+        assert!(!is_small, "the bundled models are too large for this board: expected MIDGE_MODEL, such as plain-int8");
         return;
     };
     println!("cargo::rustc-cfg=own_model");

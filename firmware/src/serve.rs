@@ -1,19 +1,25 @@
 //! The board as a host's instrument: it does over a serial line what the host asks for.
 
-use midge_link::service::{About, Board as Desk, Memory, Service};
-use midge_link::{Cost, ElementType, Unit};
+use midge_core::Model;
+use midge_link::service::{About, Board as Desk, Memory, OnBoard, Service, work_len};
+use midge_link::{Cost, ElementType};
 use static_cell::StaticCell;
 
 use crate::board::{self, Board, Line};
-use crate::embedded::{self, CLASSES, NETWORK, PIXELS};
+use crate::embedded::{self, CLASSES, NETWORK, PIXELS, Weights};
 use crate::measure;
+
+type Pixel = <Weights as OnBoard>::Pixel;
+
+/// Elements of the memory for jobs.
+const WORK: usize = work_len(&NETWORK, cfg!(not(no_momentum)));
 
 /// All memory of the jobs, besides the stack.
 struct Buffers {
-    image: [f32; PIXELS],
-    result: [f32; PIXELS],
+    image: [Pixel; PIXELS],
+    result: [Pixel; PIXELS],
     logits: [f32; CLASSES],
-    work: [f32; NETWORK.attack_len()],
+    work: [f32; WORK],
 }
 
 static BUFFERS: StaticCell<Buffers> = StaticCell::new();
@@ -74,25 +80,37 @@ impl Desk for Port {
     }
 }
 
+/// The first model, opened here so that the stack for that is free again afterwards.
+#[inline(never)]
+fn open() -> &'static Model<'static, Weights> {
+    static MODEL: StaticCell<Model<'static, Weights>> = StaticCell::new();
+    MODEL.init_with(|| embedded::model(0).1)
+}
+
 /// Serves the first model for ever.
 pub fn run(board: Board) -> ! {
+    serve(board, open())
+}
+
+/// Not inlined, so that its stack is not there yet while the model is opened.
+#[inline(never)]
+fn serve(board: Board, model: &'static Model<'static, Weights>) -> ! {
     let Buffers { image, result, logits, work } = BUFFERS.init_with(|| Buffers {
-        image: [0.0; PIXELS],
-        result: [0.0; PIXELS],
+        image: [Pixel::default(); PIXELS],
+        result: [Pixel::default(); PIXELS],
         logits: [0.0; CLASSES],
-        work: [0.0; NETWORK.attack_len()],
+        work: [0.0; WORK],
     });
-    let (name, model) = embedded::model(0);
     let about = About {
         board: board::NAME,
-        model: name,
+        model: embedded::name(0),
         fingerprint: embedded::fingerprint(0),
         element: ELEMENT,
-        unit: if cfg!(feature = "emulated") { Unit::Instructions } else { Unit::Cycles },
+        unit: board::UNIT,
     };
     defmt::info!("{} serves {} ({})", about.board, about.model, about.fingerprint);
     let port = Port { line: board.line, elapsed: 0, lap: 0, told: 0 };
-    let mut service = Service::new(port, about, &model, Memory::new(image, result, logits, work));
+    let mut service = Service::new(port, about, model, Memory::new(image, result, logits, work));
     loop {
         service.poll();
     }

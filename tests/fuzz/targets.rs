@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "a fuzz target takes one of these")]
 
+#[path = "device.rs"]
+pub(crate) mod device;
 #[path = "link.rs"]
 pub(crate) mod link;
 
@@ -23,7 +25,7 @@ use midge_trainer::weights::Weights;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub(crate) const TARGETS: [Target; 8] = [
+pub(crate) const TARGETS: [Target; 9] = [
     ("model", model),
     ("header", header),
     ("network", network),
@@ -32,6 +34,7 @@ pub(crate) const TARGETS: [Target; 8] = [
     ("gzip", gzip),
     ("tflite", tflite),
     ("link", link::link),
+    ("device", device::device),
 ];
 
 /// Networks that need more than this are not run, so that no single input takes long.

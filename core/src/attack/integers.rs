@@ -1,6 +1,7 @@
 //! One image of integers, in a byte for each pixel and without the gradient of a whole image: all that a device with little memory needs.
 
 use super::goal::{Goal, Outcome, Prediction};
+use super::one::always;
 use super::step::{Starts, Step, accumulate};
 use crate::error::{Error, check_buffer, check_class, check_len};
 use crate::model::Model;
@@ -17,6 +18,9 @@ pub(super) fn buffer_len(model: &Model<'_, i8>, step: &Step, starts: Option<Star
     }
 }
 
+/// Says before each gradient whether it is still wanted.
+type GoOn<'g> = &'g mut dyn FnMut() -> bool;
+
 /// Takes the changes, and pixels of the gradient in their order: the number of the first, values, and the exponent of their unit.
 type RowSink<'s> = &'s mut dyn FnMut(&mut [i8], usize, &[i32], i32);
 
@@ -29,6 +33,7 @@ struct IntegerWalk<'m, 'w, 'a, 'b> {
     clean: &'a [i8],
     changes: &'a mut [i8],
     buffer: &'b mut [f32],
+    go_on: GoOn<'b>,
     zero_gradient_steps: usize,
     before: Option<Prediction>,
 }
@@ -39,7 +44,7 @@ fn begin<'m, 'w, 'a, 'b>(
     (step, starts): (Step, Option<Starts>),
     (clean, goal): (&'a [i8], Goal),
     adversarial: &'a mut [i8],
-    mut buffer: &'b mut [f32],
+    (mut buffer, go_on): (&'b mut [f32], GoOn<'b>),
 ) -> Result<(&'b mut [f32], IntegerWalk<'m, 'w, 'a, 'b>), Error> {
     step.check_options()?;
     starts.map_or(Ok(()), |starts| starts.check())?;
@@ -52,23 +57,24 @@ fn begin<'m, 'w, 'a, 'b>(
     let kept = take(&mut buffer, needed - network.integers_len());
     adversarial.fill(0);
     let (unit, changes) = (Unit::of(step.eps, model.image_grid()), adversarial);
-    Ok((kept, IntegerWalk { model, step, goal, unit, clean, changes, buffer, zero_gradient_steps: 0, before: None }))
+    let (zero_gradient_steps, before) = (0, None);
+    Ok((kept, IntegerWalk { model, step, goal, unit, clean, changes, buffer, go_on, zero_gradient_steps, before }))
 }
 
-/// Attacks an image.
+/// Attacks an image, until `go_on` says no.
 #[inline(never)]
 pub(super) fn attack(
     model: &Model<'_, i8>,
     (step, starts): (Step, Option<Starts>),
     path: (&[i8], Goal),
     adversarial: &mut [i8],
-    buffer: &mut [f32],
+    (buffer, go_on): (&mut [f32], GoOn<'_>),
 ) -> Result<Outcome, Error> {
-    let (kept, mut walk) = begin(model, (step, starts), path, adversarial, buffer)?;
+    let (kept, mut walk) = begin(model, (step, starts), path, adversarial, (buffer, go_on))?;
     let after = match starts {
-        Some(starts) => walk.walk_from_random_points(starts, kept),
+        Some(starts) => walk.walk_from_random_points(starts, kept)?,
         None => {
-            walk.steps(kept);
+            walk.steps(kept)?;
             walk.look()
         }
     };
@@ -87,8 +93,9 @@ pub(super) fn perturb(
     adversarial: &mut [i8],
     buffer: &mut [f32],
 ) -> Result<bool, Error> {
-    let (kept, mut walk) = begin(model, (step, None), path, adversarial, buffer)?;
-    walk.steps(kept);
+    let mut go_on = always;
+    let (kept, mut walk) = begin(model, (step, None), path, adversarial, (buffer, &mut go_on))?;
+    walk.steps(kept)?;
     walk.settle();
     Ok(walk.zero_gradient_steps == step.steps)
 }
@@ -112,7 +119,7 @@ impl IntegerWalk<'_, '_, '_, '_> {
     }
 
     /// All steps from where the walk stands. `kept` has two images for an attack with momentum.
-    fn steps(&mut self, kept: &mut [f32]) {
+    fn steps(&mut self, kept: &mut [f32]) -> Result<(), Error> {
         // In units of the change.
         let units = (self.step.signed_alpha(self.goal) / self.step.eps * UNITS as f32)
             .clamp(-2.0 * UNITS as f32, 2.0 * UNITS as f32);
@@ -121,11 +128,15 @@ impl IntegerWalk<'_, '_, '_, '_> {
         let units = if rounded == 0 { i32::from(units > 0.0) - i32::from(units < 0.0) } else { rounded };
         kept.fill(0.0);
         for _ in 0..self.step.steps {
+            if !(self.go_on)() {
+                return Err(Error::Stopped);
+            }
             match self.step.decay {
                 Some(decay) => self.step_with_momentum(decay, units, kept),
                 None => self.step_along(units),
             }
         }
+        Ok(())
     }
 
     /// Looks at where the walk stands and goes back; notes what the model makes of the clean image.
@@ -176,7 +187,7 @@ impl IntegerWalk<'_, '_, '_, '_> {
     /// From one random point after the other, until the goal is reached; else the walk ends at the place nearest to it. `kept` has room for
     /// one image if there are several points.
     #[inline(never)]
-    fn walk_from_random_points(&mut self, starts: Starts, kept: &mut [f32]) -> Prediction {
+    fn walk_from_random_points(&mut self, starts: Starts, kept: &mut [f32]) -> Result<Prediction, Error> {
         let nearest = bytemuck::cast_slice_mut::<f32, i8>(kept);
         let mut after = self.look();
         self.before = Some(after);
@@ -187,7 +198,7 @@ impl IntegerWalk<'_, '_, '_, '_> {
             starts.draw_changes(restart, self.changes);
             let (clean, unit) = (self.clean, self.unit);
             self.changes.iter_mut().zip(clean).for_each(|(change, clean)| *change = unit.advance(*clean, *change, 0));
-            self.steps(&mut []);
+            self.steps(&mut [])?;
             let found = self.look();
             if restart == 0 || self.goal.is_reached(found) || self.goal.is_nearer(found, after) {
                 after = found;
@@ -195,6 +206,6 @@ impl IntegerWalk<'_, '_, '_, '_> {
             }
         }
         self.changes.iter_mut().zip(nearest).for_each(|(change, kept)| *change = *kept);
-        after
+        Ok(after)
     }
 }

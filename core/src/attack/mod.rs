@@ -225,6 +225,25 @@ pub trait Attack {
     where
         Self: Attack<Course = Steps>,
     {
+        self.attack_integers_while(model, (image, label), adversarial, buffer, &mut always)
+    }
+
+    /// [`Self::attack_integers`] that asks `go_on` before each gradient and gives up once the answer is no, as
+    /// [`Self::attack_while`] does.
+    ///
+    /// # Errors
+    /// Those of [`Self::attack_integers`], and [`Error::Stopped`].
+    fn attack_integers_while(
+        &self,
+        model: &Model<'_, i8>,
+        (image, label): (&[i8], usize),
+        adversarial: &mut [i8],
+        buffer: &mut [f32],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Outcome, Error>
+    where
+        Self: Attack<Course = Steps>,
+    {
         let goal = match self.target() {
             Some(target) => Goal::Toward(target.class_or_else(model.network().classes(), label, || {
                 Ok(least_likely(model.logits_of_integers(image, buffer)?, label))
@@ -232,7 +251,7 @@ pub trait Attack {
             None => Goal::Away(label),
         };
         let Steps { step, starts } = self.course();
-        integers::attack(model, (step, starts), (image, goal), adversarial, buffer)
+        integers::attack(model, (step, starts), (image, goal), adversarial, (buffer, go_on))
     }
 
     /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results

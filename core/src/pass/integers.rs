@@ -1,10 +1,10 @@
 //! One image of integers: its logits, its class, and the gradient of the loss, which is used as it comes.
 
-use super::infer::Classification;
+use super::infer::{Classification, InputGradient};
 use super::int8;
-use super::int8_backward::{Sink, backward};
+use super::int8_backward::{Sink, backward, backward_to_pixels};
 use super::sources::Int8Image;
-use crate::error::{Error, check_buffer, check_len};
+use crate::error::{Error, check_buffer, check_class, check_len};
 use crate::loss::Loss;
 use crate::model::Model;
 use crate::span::take;
@@ -48,6 +48,48 @@ impl<'a> Model<'a, i8> {
     /// A wrong length.
     pub fn classify_integers<'b>(&self, image: &[i8], buffer: &'b mut [f32]) -> Result<Classification<'b>, Error> {
         Ok(Classification::of(self.logits_of_integers(image, buffer)?))
+    }
+
+    /// [`Self::loss_gradient`] of the integers of an image, as they are: with respect to the real numbers that they stand for. The
+    /// gradient is written to `gradient`, and the buffer has [`Network::integers_len`](crate::Network::integers_len) elements.
+    ///
+    /// ```
+    /// # use midge_core::{Int8Tensors, Layer, Model, Network, Shape, loss::Loss};
+    /// # const NETWORK: Network =
+    /// #     Network::new(Shape::hwc(1, 2, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]).int8();
+    /// # let tensors = Int8Tensors {
+    /// #     weights: &[1, 0, 0, 1],
+    /// #     bias: &[0, 0],
+    /// #     multipliers: &[[1 << 30, 1]; 2],
+    /// #     range: &[0, 0, 0, -128, 127],
+    /// #     scales: &[0.25, 0.25],
+    /// # };
+    /// # let model = Model::from_int8_tensors(&NETWORK, &[tensors])?;
+    /// // The logits are the pixels.
+    /// let (mut gradient, mut buffer) = ([0.0; 2], [0.0; NETWORK.integers_len()]);
+    /// let found = model.loss_gradient_of_integers((Loss::Margin, 0), &[5, 2], &mut gradient, &mut buffer)?;
+    /// assert_eq!((found.loss, found.gradient), (-0.75, &mut [-1.0, 1.0][..]));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A wrong length, and a class that there is not.
+    pub fn loss_gradient_of_integers<'b>(
+        &self,
+        (loss, class): (Loss, usize),
+        image: &[i8],
+        gradient: &'b mut [f32],
+        buffer: &'b mut [f32],
+    ) -> Result<InputGradient<'b>, Error> {
+        let network = self.network();
+        check_len("image", network.input().len(), image.len())?;
+        check_len("gradient", image.len(), gradient.len())?;
+        check_class(class, network.classes())?;
+        check_buffer(network.integers_len(), buffer.len())?;
+        let Observation { logits, masks, work, .. } = self.observe(Int8Image::Integers(image), buffer);
+        let fill = &|target: &mut [f32]| loss.gradient(logits, class, target);
+        backward_to_pixels(self, fill, masks, gradient, work);
+        Ok(InputGradient { loss: loss.value(logits, class), logits, gradient })
     }
 
     /// The logits of an image; all lengths were checked.

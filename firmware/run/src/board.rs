@@ -8,8 +8,8 @@ use object::{Object, ObjectSymbol};
 pub(crate) enum Place {
     /// Emulated.
     Qemu { cpu: &'static str },
-    /// On the desk.
-    Probe { chip: &'static str },
+    /// On the desk: the name for a probe, and the family of files for the board's USB drive, if it has one.
+    Desk { chip: &'static str, uf2: Option<u32> },
 }
 
 /// A board.
@@ -20,13 +20,16 @@ pub(crate) struct Board {
     pub place: Place,
 }
 
-const BOARDS: [Board; 6] = [
+const BOARDS: [Board; 9] = [
     Board { name: "mps2-an386", place: Place::Qemu { cpu: "cortex-m4" } },
     Board { name: "mps2-an500", place: Place::Qemu { cpu: "cortex-m7" } },
     Board { name: "mps2-an505", place: Place::Qemu { cpu: "cortex-m33" } },
+    Board { name: "mps3-an547", place: Place::Qemu { cpu: "cortex-m55" } },
     Board { name: "netduinoplus2", place: Place::Qemu { cpu: "cortex-m4" } },
-    Board { name: "pico2", place: Place::Probe { chip: "RP235x" } },
-    Board { name: "nucleo-h743zi", place: Place::Probe { chip: "STM32H743ZITx" } },
+    Board { name: "pico", place: Place::Desk { chip: "RP2040", uf2: Some(0xe48b_ff56) } },
+    Board { name: "pico2", place: Place::Desk { chip: "RP235x", uf2: Some(0xe48b_ff59) } },
+    Board { name: "nrf52840-dk", place: Place::Desk { chip: "nRF52840_xxAA", uf2: None } },
+    Board { name: "nucleo-h743zi", place: Place::Desk { chip: "STM32H743ZITx", uf2: None } },
 ];
 
 /// A program names its board by a symbol with this prefix.

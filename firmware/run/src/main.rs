@@ -7,13 +7,14 @@ mod log;
 mod results;
 mod screen;
 mod size;
+mod uf2;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
 use board::{Board, Place};
@@ -27,6 +28,8 @@ Usage: midge-run ELF [OPTIONS]; with cargo: cargo run --release --bin PROGRAM --
   --record FILE         write the benchmark's results to this file
   --check FILE          fail if the benchmark's results are worse than those in this file
   --flash BYTES         print what the program takes of flash besides its model instead of running it; fail if it is more
+  --size                print what the program takes of flash and RAM, without the stack, instead of running it
+  --uf2 FILE            write the program for a board with a USB drive to this file instead of running it
   --serial LINE         connect the serial line of the emulated board to this, as QEMU's -serial takes it [default: none]
   --time-limit SECONDS  end a program that runs longer in the emulator [default: 1200]
 ";
@@ -39,6 +42,8 @@ struct Arguments {
     record: Option<PathBuf>,
     check: Option<PathBuf>,
     flash: Option<u64>,
+    size: bool,
+    uf2: Option<PathBuf>,
     serial: OsString,
     time_limit: Duration,
 }
@@ -48,13 +53,16 @@ impl Arguments {
     fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Option<Self>> {
         let mut parser = lexopt::Parser::from_args(words);
         let (mut elf, mut screens, mut record, mut check) = (None, None, None, None);
-        let (mut flash, mut serial, mut time_limit) = (None, "none".into(), Duration::from_secs(1200));
+        let (mut flash, mut size, mut uf2) = (None, false, None);
+        let (mut serial, mut time_limit) = ("none".into(), Duration::from_secs(1200));
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("screens") => screens = Some(parser.value()?.into()),
                 Long("record") => record = Some(parser.value()?.into()),
                 Long("check") => check = Some(parser.value()?.into()),
                 Long("flash") => flash = Some(parser.value()?.parse()?),
+                Long("size") => size = true,
+                Long("uf2") => uf2 = Some(parser.value()?.into()),
                 Long("serial") => serial = parser.value()?,
                 Long("time-limit") => time_limit = Duration::from_secs(parser.value()?.parse()?),
                 Short('h') | Long("help") => return Ok(None),
@@ -63,7 +71,7 @@ impl Arguments {
             }
         }
         let elf = elf.context("expected a program; --help lists the options")?;
-        Ok(Some(Self { elf, screens, record, check, flash, serial, time_limit }))
+        Ok(Some(Self { elf, screens, record, check, flash, size, uf2, serial, time_limit }))
     }
 }
 
@@ -88,7 +96,18 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         size::check(&elf, most).with_context(|| name.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
+    if arguments.size {
+        size::print(&elf).with_context(|| name.to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let board = Board::of(&elf).with_context(|| format!("{name}: not a program of midge's firmware"))?;
+    if let Some(path) = &arguments.uf2 {
+        let Place::Desk { uf2: Some(family), .. } = board.place else {
+            bail!("--uf2: the board {} has no USB drive", board.name)
+        };
+        uf2::save(path, &elf, family)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match board.place {
         Place::Qemu { cpu } => {
             let Arguments { elf: program, screens, serial, time_limit, .. } = arguments;
@@ -104,7 +123,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             }
             Ok(code)
         }
-        Place::Probe { chip } => emulator::flash(&arguments.elf, chip),
+        Place::Desk { chip, .. } => emulator::flash(&arguments.elf, chip),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What Arm's CMSDK brings to the MPS2 boards: a timer, and a UART with one byte of buffer in each direction.
 
 /// A timer that counts down from its reload value with 32 bits, `HZ` times a second: SysTick has only 24.
+#[cfg(not(feature = "mps3-an547"))] // which has none
 pub(super) struct Timer<const ADDRESS: usize, const HZ: u32>;
 
+#[cfg(not(feature = "mps3-an547"))]
 impl<const ADDRESS: usize, const HZ: u32> Timer<ADDRESS, HZ> {
     const CONTROL: *mut u32 = ADDRESS as *mut u32;
     const VALUE: *mut u32 = (ADDRESS + 4) as *mut u32;

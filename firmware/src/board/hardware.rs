@@ -1,10 +1,11 @@
-//! What all real boards share: the log over RTT, time in clock cycles, and how programs end.
+//! What all real boards share: the log over RTT, how to wait, and how programs end.
 
-use cortex_m::peripheral::{DCB, DWT};
+use cortex_m::peripheral::DCB;
 use defmt_rtt as _;
 use embedded_hal::delay::DelayNs;
 
-use super::{Button, CLOCK, Line, Screen};
+use super::counter::{self, ticks};
+use super::{Button, Line, Screen};
 
 /// What a program finds on the board.
 pub struct Board {
@@ -24,48 +25,32 @@ impl Board {
 /// Whether programs that show something go on for ever.
 pub const ENDLESS: bool = true;
 
-/// What [`ticks`] counts.
-pub const TICK: &str = "cycles";
-
-/// Starts the cycle counter; before the first [`ticks`].
-pub(super) fn start_counter(dcb: &mut DCB, dwt: &mut DWT) {
-    dcb.enable_trace();
-    // Cortex-M7 locks it; elsewhere this does nothing.
-    DWT::unlock();
-    dwt.enable_cycle_counter();
-}
-
-/// The counter's state, for [`ticks_since`].
-pub fn ticks() -> u32 {
-    DWT::cycle_count()
-}
-
-/// Clock cycles since [`ticks`]; the counter wraps after 2^32, some 10 to 28 seconds.
+/// Ticks since [`ticks`]; the counter wraps after 2^32, 10 seconds or more.
 pub fn ticks_since(start: u32) -> u64 {
     ticks_between(start, ticks())
 }
 
-/// Clock cycles between two states of the counter.
+/// Ticks between two states of the counter.
 pub fn ticks_between(start: u32, end: u32) -> u64 {
     u64::from(end.wrapping_sub(start))
 }
 
 /// Ticks of half a second.
-pub const HALF_A_SECOND: u64 = CLOCK as u64 / 2;
+pub const HALF_A_SECOND: u64 = counter::HZ as u64 / 2;
 
 /// Leaves on the display what is there.
 pub fn show_for(milliseconds: u32) {
     Wait.delay_ms(milliseconds);
 }
 
-/// Waits by counting cycles.
+/// Waits by counting ticks.
 pub(super) struct Wait;
 
 impl DelayNs for Wait {
     fn delay_ns(&mut self, nanoseconds: u32) {
-        let cycles = u64::from(nanoseconds) * u64::from(CLOCK) / 1_000_000_000;
+        let wanted = (u64::from(nanoseconds) * u64::from(counter::HZ)).div_ceil(1_000_000_000);
         let start = ticks();
-        while ticks_since(start) < cycles {}
+        while ticks_since(start) < wanted {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! One board, chosen by cargo feature; build.rs refuses none or several.
 
-#[cfg(any(feature = "qemu", feature = "qemu-an500", feature = "qemu-an505"))]
+#[cfg(any(feature = "qemu", feature = "qemu-an500", feature = "qemu-an505", feature = "mps3-an547"))]
 mod cmsdk;
 #[cfg(feature = "emulated")]
 mod emulated_screen;
@@ -10,24 +10,40 @@ mod interrupts;
 mod qemu;
 #[cfg(feature = "emulated")]
 pub use qemu::*;
+#[cfg(feature = "mps3-an547")]
+mod sse300;
 #[cfg(feature = "netduinoplus2")]
 mod stm32f405;
 
 #[cfg(feature = "hardware")]
 mod button;
-#[cfg(feature = "hardware")]
+#[cfg(feature = "display")]
 mod display;
 #[cfg(feature = "hardware")]
 mod hardware;
 #[cfg(feature = "hardware")]
 pub use hardware::*;
 
-#[cfg(feature = "pico2")]
-mod pico2;
-#[cfg(feature = "pico2")]
-pub use pico2::*;
+#[cfg(all(feature = "hardware", not(feature = "pico")))]
+#[path = "cycles.rs"]
+mod counter;
+#[cfg(feature = "pico")]
+#[path = "microseconds.rs"]
+mod counter;
+#[cfg(feature = "hardware")]
+pub use counter::{TICK, UNIT, ticks};
+
+#[cfg(any(feature = "pico", feature = "pico2"))]
+mod pico;
+#[cfg(any(feature = "pico", feature = "pico2"))]
+pub use pico::*;
 
 #[cfg(feature = "nucleo-h743zi")]
 mod nucleo_h743zi;
 #[cfg(feature = "nucleo-h743zi")]
 pub use nucleo_h743zi::*;
+
+#[cfg(feature = "nrf52840-dk")]
+mod nrf52840_dk;
+#[cfg(feature = "nrf52840-dk")]
+pub use nrf52840_dk::*;

@@ -24,7 +24,7 @@ use embedded_hal_nb::nb;
 use embedded_hal_nb::serial::{Read, Write};
 
 use super::display::{Control, Display, SPI_HZ};
-use super::{Board, button, display, hardware};
+use super::{Board, button, counter, display};
 
 /// Tells the runner which board to flash.
 #[used]
@@ -107,7 +107,7 @@ pub fn init() -> Board {
     let Some(mut core) = cortex_m::Peripherals::take() else { panic!("the board was started twice") };
     core.SCB.enable_icache();
     core.SCB.enable_dcache(&mut core.CPUID);
-    hardware::start_counter(&mut core.DCB, &mut core.DWT);
+    counter::start();
 
     let mut config = spi::Config::default();
     config.frequency = Hertz(SPI_HZ);

@@ -51,6 +51,19 @@ mod machine {
     #[unsafe(no_mangle)]
     static MIDGE_BOARD_mps2_an505: u8 = 0;
 }
+#[cfg(feature = "mps3-an547")]
+mod machine {
+    use crate::board::{cmsdk, sse300};
+
+    pub(super) type Timer = sse300::Timer;
+    /// The serial line to a host.
+    pub type Line = cmsdk::Uart<0x5930_3000>;
+    /// The board's name.
+    pub const NAME: &str = "mps3-an547";
+    #[used]
+    #[unsafe(no_mangle)]
+    static MIDGE_BOARD_mps3_an547: u8 = 0;
+}
 #[cfg(feature = "netduinoplus2")]
 mod machine {
     pub(super) use crate::board::stm32f405::Timer;
@@ -65,6 +78,8 @@ mod machine {
 
 /// What [`ticks`] counts.
 pub const TICK: &str = "instructions";
+/// The same for the host.
+pub const UNIT: midge_link::Unit = midge_link::Unit::Instructions;
 
 /// What a program finds on the board.
 pub struct Board {

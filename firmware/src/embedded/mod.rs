@@ -22,8 +22,14 @@ pub const CLASSES: usize = NETWORK.classes();
 
 /// Model `index` of [`MODELS`] with its name.
 pub fn model(index: usize) -> (&'static str, Model<'static, Weights>) {
-    let (name, network, file) = FILES[index];
-    (name, open(network, file))
+    let (_, network, file) = FILES[index];
+    (name(index), open(network, file))
+}
+
+/// The name of model `index`.
+pub fn name(index: usize) -> &'static str {
+    let (name, ..) = FILES[index];
+    name
 }
 
 fn open<T: Element>(network: &'static Network, bytes: &'static [u8]) -> Model<'static, T> {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
+use super::device::Boards;
 use super::eps::{self, Eps};
 use super::{DataArguments, Expected, ModelName, print_json};
 use crate::any_weights::AnyWeights;
@@ -28,6 +29,10 @@ pub(crate) struct Arguments {
     /// integers stand for]
     #[arg(long, value_name = "MODEL")]
     twin: Option<ModelName>,
+    /// Put a board that runs one of the models beside the host, on the same images: a port as midge device takes it; given several
+    /// times, the boards share the images
+    #[arg(long, value_name = "PORT")]
+    device: Vec<String>,
     /// Folder to write: index.html, every plot as SVG and PNG, the images as PNG; a report that is there is replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -73,6 +78,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let subjects = candidates.into_iter().map(|candidate| arguments.subject(candidate, &input));
     let subjects = subjects.collect::<Result<Vec<_>>>()?;
     let folder = Folder::open(&arguments.out)?;
+    // A board that is not there is no reason to wait for the figures.
+    let mut boards = if arguments.device.is_empty() { None } else { Some(Boards::open(&arguments.device)?) };
+    let board = boards.as_mut().map(|boards| boards.measure(&subjects, robust_eps)).transpose().context("--device")?;
     let &Arguments { steps, restarts, queries, .. } = arguments;
     let data = &subjects.first().context("--model")?.data;
     let settings = Settings {
@@ -90,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let models = measure::all(&subjects, &settings)?;
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let gradients = gradients::compare(&subjects)?;
-    let report = Report { version: env!("CARGO_PKG_VERSION"), date, settings, models, gradients };
+    let report = Report { version: env!("CARGO_PKG_VERSION"), date, settings, models, gradients, board };
     let page = page::layout(&report)?;
     let path = folder.write(&page.html, &page.files)?;
     if arguments.json {

@@ -135,6 +135,8 @@ pub struct Client {
     info: Option<DeviceInfo>,
     /// How long short requests take on this line: the longest of late, which is slowly forgotten.
     late: Option<Duration>,
+    /// How often the line was opened again: who is at its end then may have been given something else.
+    reopened: usize,
 }
 
 impl Client {
@@ -147,7 +149,7 @@ impl Client {
         let sequence =
             std::process::id() as u16 ^ std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u16);
         let (decoder, pending) = (Decoder::new(), Vec::new());
-        let mut client = Self { line, decoder, pending, sequence, patience, stop, info: None, late: None };
+        let mut client = Self { line, decoder, pending, sequence, patience, stop, info: None, late: None, reopened: 0 };
         client.ask(&Request::Cancel, |response| (response == Response::Cancelled).then_some(()))?;
         client.info = Some(client.who()?);
         Ok(client)
@@ -166,6 +168,11 @@ impl Client {
         self.info.as_ref().expect("asked when the line was opened")
     }
 
+    /// How often the line was opened again.
+    pub(super) fn reopened(&self) -> usize {
+        self.reopened
+    }
+
     fn who(&mut self) -> Result<DeviceInfo, DeviceError> {
         let info = self.ask(&Request::Info, |response| match response {
             Response::Info(info) => Some(DeviceInfo::of(&info)),
@@ -175,6 +182,9 @@ impl Client {
     }
 
     /// Asks until there is an answer.
+    ///
+    /// # Panics
+    /// If a request has more than [`CHUNK`](midge_link::CHUNK) bytes of elements.
     ///
     /// # Errors
     /// A fault of line or board, or silence.
@@ -189,6 +199,9 @@ impl Client {
 
     /// [`Self::ask`], but gives up without an answer after so many tries.
     ///
+    /// # Panics
+    /// As [`Self::ask`].
+    ///
     /// # Errors
     /// Those of [`Self::ask`].
     pub fn try_to_ask<R>(
@@ -200,8 +213,8 @@ impl Client {
         self.sequence = self.sequence.wrapping_add(1);
         let sequence = self.sequence;
         let (mut message, mut frame) = ([0; MESSAGE], [0; FRAME]);
-        let message = write(request, &mut message).unwrap_or(&[]);
-        let frame = encode(sequence, message, &mut frame).unwrap_or(&[]).to_vec();
+        let frame = write(request, &mut message).and_then(|message| encode(sequence, message, &mut frame));
+        let frame = frame.expect("elements of a request are at most CHUNK").to_vec();
         let mut wait = self.first_wait(request, frame.len());
         let mut deadline = Instant::now() + self.patience;
         for number in 0..tries {
@@ -294,6 +307,7 @@ impl Client {
     fn reopen(&mut self, source: io::Error, deadline: Instant) -> Result<(), DeviceError> {
         self.pending.clear();
         self.decoder = Decoder::new();
+        self.reopened += 1;
         // An end that closes every line at once is not asked without a pause.
         std::thread::sleep(SLICE);
         while let Err(error) = self.line.reopen() {
@@ -326,8 +340,9 @@ impl Drop for Client {
     /// Nobody will hear what the board is still doing.
     fn drop(&mut self) {
         let (mut message, mut frame) = ([0; 8], [0; 18]);
-        let cancel = write(&Request::Cancel, &mut message).unwrap_or(&[]);
-        let _ = self.line.write(encode(self.sequence.wrapping_add(1), cancel, &mut frame).unwrap_or(&[]));
+        let cancel = write(&Request::Cancel, &mut message);
+        let cancel = cancel.and_then(|cancel| encode(self.sequence.wrapping_add(1), cancel, &mut frame));
+        let _ = self.line.write(cancel.expect("a request of one byte"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Boards in QEMU, with a program that is built for them here.
+//! Emulated boards, with a program that is built for them here.
 
 use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream};
@@ -11,12 +11,12 @@ use anyhow::{Context, Result, bail, ensure};
 use super::line::{Line, Tcp};
 use crate::output::{Verbosity, verbosity};
 
-/// A board that QEMU emulates.
+/// A board that is emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Board {
-    /// QEMU's name of it.
+    /// QEMU's name of it, or the firmware's feature.
     pub name: &'static str,
-    cpu: &'static str,
+    machine: Machine,
     /// The firmware's feature.
     feature: &'static str,
     target: &'static str,
@@ -24,20 +24,41 @@ pub struct Board {
     model: Option<&'static str>,
 }
 
-const fn board(name: &'static str, cpu: &'static str, feature: &'static str, target: &'static str) -> Board {
-    Board { name, cpu, feature, target, model: None }
+/// What emulates a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Machine {
+    /// QEMU, with this processor.
+    Qemu(&'static str),
+    /// The program `firmware/run/pico/board.mjs`.
+    Node,
 }
 
+const M4: (Machine, &str) = (Machine::Qemu("cortex-m4"), "thumbv7em-none-eabihf");
+const M7: (Machine, &str) = (Machine::Qemu("cortex-m7"), "thumbv7em-none-eabihf");
+const M33: (Machine, &str) = (Machine::Qemu("cortex-m33"), "thumbv8m.main-none-eabihf");
+const M55: (Machine, &str) = (Machine::Qemu("cortex-m55"), "thumbv8m.main-none-eabihf");
+const PICO: (Machine, &str) = (Machine::Node, "thumbv6m-none-eabi");
+
+const fn board(
+    name: &'static str,
+    feature: &'static str,
+    (machine, target): (Machine, &'static str),
+    model: Option<&'static str>,
+) -> Board {
+    Board { name, machine, feature, target, model }
+}
+
+/// What a board gets that has no room for the bundled models of f16, or no floating-point unit.
+const SMALL: Option<&str> = Some("plain-int8");
+
 /// The boards; the first is the default.
-pub const BOARDS: [Board; 4] = [
-    board("mps2-an386", "cortex-m4", "qemu", "thumbv7em-none-eabihf"),
-    board("mps2-an500", "cortex-m7", "qemu-an500", "thumbv7em-none-eabihf"),
-    board("mps2-an505", "cortex-m33", "qemu-an505", "thumbv8m.main-none-eabihf"),
-    // 1 MB of flash.
-    Board {
-        model: Some("plain-int8"),
-        ..board("netduinoplus2", "cortex-m4", "netduinoplus2", "thumbv7em-none-eabihf")
-    },
+pub const BOARDS: [Board; 6] = [
+    board("mps2-an386", "qemu", M4, None),
+    board("mps2-an500", "qemu-an500", M7, None),
+    board("mps2-an505", "qemu-an505", M33, None),
+    board("mps3-an547", "mps3-an547", M55, SMALL),
+    board("netduinoplus2", "netduinoplus2", M4, SMALL),
+    board("pico", "pico", PICO, SMALL),
 ];
 
 /// The model that the firmware has where nobody names one.
@@ -45,8 +66,11 @@ const FIRMWARES_OWN: &str = "plain";
 
 /// The emulator, and the package that it is in.
 const QEMU: &str = "qemu-system-arm";
+/// What runs the other one, and its folder in the firmware's.
+const NODE: &str = "node";
+const PICO_FOLDER: &str = "run/pico";
 
-/// How long QEMU may take to start.
+/// How long an emulator may take to start.
 const START: Duration = Duration::from_secs(30);
 
 impl Board {
@@ -67,18 +91,24 @@ impl Board {
     pub fn build(self, model: &Path) -> Result<PathBuf> {
         let folder = firmware()?;
         // Before minutes of work. (Behind the shell of `watched` nobody would see that it is missing.)
-        let probe = Command::new(QEMU).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
-        probe.with_context(|| format!("{QEMU} does not start; is the package {QEMU} installed?"))?;
+        self.machine.check(&folder)?;
         // It has no work here, and says so in its own way.
         let probe = Command::new("flip-link").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         probe.context("flip-link does not start, which links midge's firmware; cargo install flip-link")?;
         note!("building midge's firmware for {}", self.name);
         let target = folder.join("target");
+        let built = target.join(self.target).join("release").join("serve");
         let mut command = Command::new("cargo");
-        command.args(["build", "--release", "--bin", "serve", "--no-default-features", "--features", self.feature]);
+        // A file for the board's USB drive is written by the firmware's runner.
+        command.arg(if self.machine == Machine::Node { "run" } else { "build" });
+        command.args(["--release", "--bin", "serve", "--no-default-features", "--features", self.feature]);
         command.args(["--target", self.target, "--target-dir"]).arg(&target).current_dir(&folder);
         if verbosity() != Verbosity::Verbose {
             command.arg("--quiet");
+        }
+        let uf2 = built.with_extension("uf2");
+        if self.machine == Machine::Node {
+            command.args(["--", "--uf2"]).arg(&uf2);
         }
         // The firmware has a toolchain and options of its own.
         for name in
@@ -96,27 +126,60 @@ impl Board {
         command.env_remove("MIDGE_DATA");
         let status = command.stdout(Stdio::null()).status().context("cargo does not start")?;
         ensure!(status.success(), "{}: the firmware cannot be built for this model", folder.display());
-        Ok(target.join(self.target).join("release").join("serve"))
+        Ok(if self.machine == Machine::Node { uf2 } else { built })
     }
 
     /// Starts a program on the board and waits for its line.
     ///
     /// # Errors
-    /// If QEMU does not start.
+    /// If the emulator does not start.
     pub fn start(self, program: &Path) -> Result<Emulator> {
         let listener = TcpListener::bind("127.0.0.1:0").context("no port for the emulator's line")?;
-        let line = format!("tcp:{}", listener.local_addr()?);
+        let address = listener.local_addr()?.to_string();
         let folder = tempfile::tempdir().context("no temporary folder")?;
-        let mut command = watched(QEMU);
-        command.args(["-machine", self.name, "-cpu", self.cpu, "-nographic", "-monitor", "none", "-serial", &line]);
-        // One nanosecond for each instruction: timers count them.
-        command.args(["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel"]);
-        command.arg(program).current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut command = match self.machine {
+            Machine::Qemu(cpu) => {
+                let mut command = watched(QEMU);
+                command.args(["-machine", self.name, "-cpu", cpu, "-nographic", "-monitor", "none"]);
+                // One nanosecond for each instruction: timers count them.
+                command.args(["-icount", "shift=0", "-semihosting-config", "enable=on,target=native"]);
+                command.args(["-serial", &format!("tcp:{address}"), "-kernel"]).arg(program);
+                command
+            }
+            Machine::Node => {
+                let mut command = watched(NODE);
+                command.arg(firmware()?.join(PICO_FOLDER).join("board.mjs")).arg(program).arg(&address);
+                command
+            }
+        };
+        command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::null());
         let child = command.spawn().context("the shell that watches the emulator does not start")?;
         let mut process = Process { child, _folder: folder };
         let stream = process.accept(&listener)?;
         let line = Tcp::connected(format!("emulator {}", self.name), stream)?;
         Ok(Emulator { line, _process: process })
+    }
+}
+
+impl Machine {
+    /// Whether the emulator is there.
+    fn check(self, firmware: &Path) -> Result<()> {
+        let starts = |program| {
+            Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status().map(drop)
+        };
+        match self {
+            Self::Qemu(_) => {
+                starts(QEMU).with_context(|| format!("{QEMU} does not start; is the package {QEMU} installed?"))
+            }
+            Self::Node => {
+                starts(NODE)
+                    .context("node does not start, which emulates this board; is the package nodejs installed?")?;
+                let folder = firmware.join(PICO_FOLDER);
+                let is_there = folder.join("node_modules/rp2040js").is_dir();
+                ensure!(is_there, "{}: expected the package rp2040js; npm ci installs it there", folder.display());
+                Ok(())
+            }
+        }
     }
 }
 
@@ -147,14 +210,14 @@ fn watched(program: &str) -> Command {
     Command::new(program)
 }
 
-/// QEMU, which ends with this value.
+/// An emulator, which ends with this value.
 struct Process {
     child: Child,
     _folder: tempfile::TempDir,
 }
 
 impl Process {
-    /// Waits for QEMU to open the line.
+    /// Waits for the emulator to open the line.
     fn accept(&mut self, listener: &TcpListener) -> Result<TcpStream> {
         listener.set_nonblocking(true)?;
         let deadline = Instant::now() + START;
@@ -168,17 +231,17 @@ impl Process {
                 Err(error) => return Err(error).context("the emulator's line"),
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("{QEMU} ended ({status})");
+                bail!("the emulator ended ({status})");
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        bail!("{QEMU} did not open the board's line within {} seconds", START.as_secs())
+        bail!("the emulator did not open the board's line within {} seconds", START.as_secs())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The end of its standard input ends the shell, and with it QEMU.
+        // The end of its standard input ends the shell, and with it the emulator.
         drop(self.child.stdin.take());
         if cfg!(not(unix)) {
             let _ = self.child.kill();
@@ -187,7 +250,7 @@ impl Drop for Process {
     }
 }
 
-/// A board in QEMU.
+/// A board in an emulator.
 pub struct Emulator {
     line: Tcp,
     _process: Process,

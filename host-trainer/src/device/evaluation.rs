@@ -12,24 +12,10 @@ use indicatif::ProgressBar;
 
 use super::error::DeviceError;
 use super::images::Device;
+use super::integers;
+use super::plan::Plan;
 use crate::any_weights::AnyWeights;
-use crate::data::Dataset;
-use crate::evaluation::{Attack, Attacked, Job, logits};
-
-/// Which images, and which attack on them.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan<'a> {
-    /// The images, on the grid of the board's model if that has one.
-    pub data: &'a Dataset,
-    /// The class of each.
-    pub labels: &'a [usize],
-    /// The attack.
-    pub attack: Attack,
-    /// Largest change of a pixel.
-    pub eps: f32,
-    /// Where the pixels of the board's model lie.
-    pub grid: Option<Grid>,
-}
+use crate::evaluation::{Attacked, Job, logits};
 
 /// A model on the host, and what it made of all images.
 #[derive(Debug, Clone)]
@@ -57,10 +43,15 @@ impl Host {
         stop: &std::sync::atomic::AtomicBool,
         progress: &ProgressBar,
     ) -> Result<Self> {
-        let &Plan { data, labels, attack, eps, grid } = plan;
+        let &Plan { data, labels, attack, eps, grid, in_integers } = plan;
         let logits = logits(&model, data.len(), |i| data.image(i), &ProgressBar::hidden())?;
-        let job = Job { model: &model, data, labels, attack, eps };
-        let attacked = job.run(stop, progress)?.context("stopped")?;
+        let attacked = match &model {
+            AnyWeights::Int8(weights) if in_integers && weights.input().grid == grid => {
+                integers::attack(weights, plan, stop, progress)?
+            }
+            _ => Job { model: &model, data, labels, attack, eps }.run(stop, progress)?,
+        };
+        let attacked = attacked.context("stopped")?;
         let settle = |(i, attacked): (usize, &Attacked)| settled(grid, (&attacked.adversarial, data.image(i)), eps);
         let shown = attacked.iter().enumerate().map(settle).collect();
         Ok(Self { name, model, logits, attacked, shown })

@@ -3,8 +3,9 @@
 //! ```text
 //! port.rs       what a user calls a port              line.rs, serial.rs, emulator.rs   lines: TCP, serial, QEMU
 //! client.rs     one request, asked until it is answered      images.rs   images, jobs and results over many requests
-//! farm.rs       images shared out among several boards
-//! evaluation.rs the same images on host and board    table.rs   what came of it, counted
+//! farm.rs       images shared out among several boards      plan.rs   which images, and which attack
+//! evaluation.rs the same images on host and board    integers.rs   the host's attack for a board of integers
+//! table.rs      what came of it, counted
 //! ```
 //! `midge_link` holds frames and messages, and the board's side.
 
@@ -14,7 +15,9 @@ mod error;
 pub mod evaluation;
 pub mod farm;
 pub mod images;
+mod integers;
 pub mod line;
+pub mod plan;
 pub mod port;
 #[cfg(unix)]
 mod serial;

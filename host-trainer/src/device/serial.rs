@@ -1,7 +1,7 @@
 //! Serial lines of Unix: 115,200 baud, 8 bits, no parity, as they come.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -49,6 +49,11 @@ fn open(path: &Path) -> io::Result<File> {
     // Without the flag, opening a modem's line would wait for a carrier.
     let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits() as i32;
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    // Two programs would each read a part of what arrives. (Other programs for serial lines ask for this lock, too.)
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::new(ErrorKind::ResourceBusy, "another program has it open"),
+        TryLockError::Error(error) => error,
+    })?;
     let mut termios = tcgetattr(&file)?;
     termios.make_raw();
     termios.control_modes |= ControlModes::CLOCAL | ControlModes::CREAD;
@@ -90,6 +95,8 @@ impl Line for Serial {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
+        // Its own lock would be in the way.
+        let _ = self.file.unlock();
         self.file = open(&self.path)?;
         Ok(())
     }

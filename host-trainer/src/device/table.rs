@@ -6,7 +6,8 @@ use midge_core::loss::argmax;
 use midge_link::{Cost, Unit};
 use serde::Serialize;
 
-use super::evaluation::{Host, Measured, Plan};
+use super::evaluation::{Host, Measured};
+use super::plan::Plan;
 use crate::data::Dataset;
 use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::{Share, read};

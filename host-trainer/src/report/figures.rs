@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::board::OnBoard;
 use super::card::Card;
 use super::costs::Cost;
 use super::gradients::Gradients;
@@ -25,6 +26,9 @@ pub struct Report {
     /// Of two models, one of them of integers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradients: Option<Gradients>,
+    /// Of a board that runs one of the models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub board: Option<OnBoard>,
 }
 
 /// The figures of one model.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use midge_trainer::any_weights::AnyWeights;
 use midge_trainer::training::initialise;
 use midge_trainer::weights::{DType, Weights};
 use safetensors::SafeTensors;
@@ -193,6 +194,81 @@ fn the_images_of_a_board_that_dies_go_to_the_other() {
 }
 
 #[test]
+fn the_attacks_of_another_model_are_tried_on_the_board() {
+    let (folder, weights) = folder();
+    let folder = folder.path();
+    let other = initialise(NETWORK.parse().unwrap(), 6);
+    other.save(&folder.join("other.safetensors"), DType::F32).unwrap();
+    let stub = Stub::start(&weights, Fate::default());
+    let report = figures(folder, &[&stub.port()], &["--source", "other.safetensors", "--out", "r.safetensors"]);
+    let readers = &report["readers"];
+    assert_eq!((&report["source"], &readers[0]["name"]), (&"other.safetensors".into(), &"source".into()));
+    // What the source makes is read by the board as by the host, and worth less than its own attack.
+    assert_eq!((&readers[1]["robust"][0], &readers[1]["right"]), (&readers[2]["robust"][0], &readers[2]["right"]));
+    let count = |maker: usize| readers[2]["robust"][maker]["count"].as_u64().unwrap();
+    assert!(count(0) > count(2), "{report}");
+    let attack = ["attack", "--model", "other.safetensors", "--json", "--data", "data.safetensors"];
+    let host = json(folder, &[&attack[..], &["--attack", "mi-fgsm", "--eps", "0.1", "--steps", "4"]].concat());
+    assert_eq!(readers[0]["robust"][0]["count"], host["results"][0]["robust_correct"]);
+    // Neither the results of another source nor those of none.
+    for more in [&["--source", "m.safetensors"][..], &[]] {
+        let more = [more, &["--out", "r.safetensors", "--resume"]].concat();
+        let message = error(folder, &evaluate(&[&stub.port()], &more));
+        assert!(message.contains("not what --resume can go on with"), "{message}");
+    }
+    write_small(folder);
+    let message = error(folder, &evaluate(&[&stub.port()], &["--source", "small.safetensors"]));
+    assert!(message.contains("--source small.safetensors: it takes other images"), "{message}");
+}
+
+/// A model of other images.
+fn write_small(folder: &Path) {
+    let small = initialise("input(2,2,1) flatten dense(units=3)".parse().unwrap(), 5);
+    small.save(&folder.join("small.safetensors"), DType::F32).unwrap();
+}
+
+/// The board keeps bytes, and the host makes the same attack on them.
+#[test]
+fn a_board_of_integers_attacks_as_the_host_does() {
+    let (folder, _) = folder();
+    let folder = folder.path();
+    let quantise = ["export", "--model", "m.safetensors", "--dtype", "i8", "--calibrate", "data.safetensors"];
+    ok(folder, &[&quantise[..], &["--out", "q.safetensors"]].concat());
+    let model = AnyWeights::load(&folder.join("q.safetensors")).unwrap();
+    let stub = Stub::with(&model, Fate::default());
+    let words = ["--model", "q.safetensors", "--timeout", "8", "evaluate", "--data", "data.safetensors", "--json"];
+    for attack in [&["--attack", "mi-fgsm"][..], &["--attack", "pgd", "--restarts", "2", "--steps", "3"]] {
+        let report = json(folder, &[&["device", &stub.port()], &words[..], attack, &["--eps", "9q"]].concat());
+        let closest = &report["agreement"][1];
+        assert_eq!((&closest["name"], &closest["logits"]), (&"host i8".into(), &0.0.into()));
+        for what in ["clean", "all", "adversarial"] {
+            assert_eq!(closest[what]["count"], IMAGES, "{what}: {report}");
+        }
+    }
+    assert!(ok(folder, &["device", &stub.port(), "info"]).contains("integers"));
+}
+
+#[test]
+fn a_report_puts_the_board_beside_the_host() {
+    let (folder, weights) = folder();
+    let folder = folder.path();
+    let stub = Stub::start(&weights, Fate::default());
+    let report = ["report", "--model", "m.safetensors", "--data", "data.safetensors", "--limit", "6", "--steps", "2"];
+    let eps = ["--restarts", "1", "--eps", "0.1", "--robust-eps", "0.1", "--out", "r", "--json"];
+    let made = json(folder, &[&report[..], &eps, &["--device", &stub.port()]].concat());
+    let attacks = made["board"]["attacks"].as_array().unwrap();
+    assert_eq!((attacks.len(), &attacks[1]["attack"]), (2, &"MI-FGSM-10".into()));
+    for attack in attacks {
+        let table = &attack["table"];
+        assert_eq!((&table["samples"], &table["agreement"][0]["all"]["count"]), (&6.into(), &6.into()));
+    }
+    let page = fs::read_to_string(folder.join("r/index.html")).unwrap();
+    assert!(page.contains("<section id=\"board\"") && page.contains("On the board stub"));
+    let message = error(folder, &[&report[..], &eps, &["--device", "no-such-line"]].concat());
+    assert!(message.contains("no-such-line: cannot be opened"), "{message}");
+}
+
+#[test]
 fn a_gate_has_an_exit_status() {
     let (folder, weights) = folder();
     let folder = folder.path();
@@ -221,6 +297,10 @@ fn who_is_not_there_is_named() {
     }
     let message = error(folder, &["device", "info"]);
     assert!(message.contains("no board: expected a port"), "{message}");
+    fs::create_dir(folder.join("dev")).unwrap();
+    fs::write(folder.join("dev/line"), "").unwrap();
+    let message = error(folder, &evaluate(&["dev/line", "dev/../dev/line"], &[]));
+    assert!(message.contains("dev/../dev/line: it is the same port as dev/line"), "{message}");
     let output = command(folder, &["device", "--emulator", "mps2-an999", "info"]).output().unwrap();
     assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("mps2-an505"));
     ok(folder, &["device", "list"]);

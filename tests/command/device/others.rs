@@ -10,7 +10,7 @@ use midge_trainer::weights::{DType, Weights};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::super::json;
+use super::super::{error, json};
 use super::cases::write_images;
 use super::proxy::{self, Faults};
 
@@ -81,7 +81,13 @@ fn a_serial_line_takes_every_byte_as_it_is() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/command/device/stub.py");
     let model = folder.path().join("m.safetensors");
     match Other::start(Command::new("python3").arg(script).arg(model).arg("--terminal")) {
-        Some(other) => check(folder.path(), std::slice::from_ref(&other.1)),
+        Some(other) => {
+            check(folder.path(), std::slice::from_ref(&other.1));
+            let held = fs::File::open(&other.1).unwrap();
+            held.lock().unwrap();
+            let message = error(folder.path(), &["device", &other.1, "info"]);
+            assert!(message.contains("another program has it open"), "{message}");
+        }
         None => println!("NOT RUN: the serial line, because there is no python3"),
     }
 }
@@ -108,5 +114,9 @@ fn a_board_in_c_speaks_the_protocol() {
         Ok(status) => assert!(status.success(), "docs/midge_link.h does not compile"),
         Err(_) => return println!("NOT RUN: the board in C, because there is no cc"),
     }
-    check(folder.path(), &Other::start(&mut Command::new(program)).unwrap().ports());
+    let other = Other::start(&mut Command::new(program)).unwrap();
+    check(folder.path(), &other.ports());
+    // The letter behind it begins with byte 40, and would be cut.
+    let info = json(folder.path(), &["device", &other.ports()[0], "info", "--json"]);
+    assert_eq!(info["model"], "a dense layer whose name has many bytes");
 }

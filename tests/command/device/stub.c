@@ -29,7 +29,7 @@ static void send_bytes(const uint8_t *bytes, uint16_t count) {
 static uint32_t now(void) { return 0; }
 
 int main(void) {
-  static midge_board board = {.board = "c", .model = "dense", .fingerprint = "", .element = MIDGE_F32,
+  static midge_board board = {.board = "c", .model = "a dense layer whose name has many bytes\xc3\xa9", .fingerprint = "", .element = MIDGE_F32,
                               .shape = {INPUTS, 1, 1}, .classes = CLASSES, .low = 0, .high = 1, .put = put, .run = run,
                               .logit = logit, .send = send_bytes, .micros = now};
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

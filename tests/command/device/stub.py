@@ -186,4 +186,8 @@ listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 board = Board(sys.argv[1])
 while True:
-    serve(listener.accept()[0], board)
+    try:
+        serve(listener.accept()[0], board)
+    except ConnectionError:
+        # A host that left before it had heard all.
+        pass

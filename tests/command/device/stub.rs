@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use midge_core::Model;
-use midge_link::service::{About, Board, Memory, Service};
+use midge_link::service::{About, Board, Memory, OnBoard, Service, work_len};
 use midge_link::{Cost, ElementType, Unit};
 use midge_trainer::any_weights::AnyWeights;
 use midge_trainer::weights::Weights;
@@ -83,6 +83,11 @@ impl Board for &mut Line {
 impl Stub {
     /// Starts a board that runs the model.
     pub(super) fn start(weights: &Weights, fate: Fate) -> Self {
+        Self::with(&AnyWeights::Float(weights.clone()), fate)
+    }
+
+    /// [`Self::start`] of any model.
+    pub(super) fn with(weights: &AnyWeights, fate: Fate) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let jobs = Arc::new(AtomicUsize::new(0));
@@ -117,19 +122,27 @@ impl Stub {
 }
 
 /// Serves until death.
-fn live(weights: &Weights, mut line: Line) {
-    let tensors: Vec<&[f32]> = weights.tensors.iter().map(|tensor| &**tensor).collect();
-    let model = Model::<f32>::from_tensors(&weights.network, &tensors).unwrap();
-    let fingerprint = AnyWeights::Float(weights.clone()).checksum().unwrap();
-    let about =
-        About { board: "stub", model: "m", fingerprint: &fingerprint, element: ElementType::F32, unit: Unit::Cycles };
-    let (pixels, classes) = (weights.network.input().len(), weights.network.classes());
+fn live(weights: &AnyWeights, line: Line) {
+    let fingerprint = weights.checksum().unwrap();
+    let about = |element| About { board: "stub", model: "m", fingerprint: &fingerprint, element, unit: Unit::Cycles };
+    match weights {
+        AnyWeights::Float(weights) => {
+            let tensors: Vec<&[f32]> = weights.tensors.iter().map(|tensor| &**tensor).collect();
+            let model = Model::<f32>::from_tensors(&weights.network, &tensors).unwrap();
+            serve(&model, about(ElementType::F32), line);
+        }
+        AnyWeights::Int8(weights) => serve(&weights.model().unwrap(), about(ElementType::I8), line),
+    }
+}
+
+fn serve<T: OnBoard>(model: &Model<'_, T>, about: About<'_>, mut line: Line) {
+    let (pixels, classes) = (model.network().input().len(), model.network().classes());
     loop {
-        let (mut image, mut result, mut logits) = (vec![0.0; pixels], vec![0.0; pixels], vec![0.0; classes]);
-        let mut work = vec![0.0; weights.network.attack_len()];
+        let [mut image, mut result] = [(); 2].map(|()| vec![T::Pixel::default(); pixels]);
+        let (mut logits, mut work) = (vec![0.0; classes], vec![0.0; work_len(model.network(), true)]);
         let memory = Memory::new(&mut image, &mut result, &mut logits, &mut work);
         let served = catch_unwind(AssertUnwindSafe(|| {
-            let mut service = Service::new(&mut line, about, &model, memory);
+            let mut service = Service::new(&mut line, about, model, memory);
             loop {
                 if !service.poll() {
                     thread::sleep(Duration::from_micros(100));

@@ -40,6 +40,9 @@ pub enum Ability {
     Attack = 2,
     /// [`Request::Camera`](crate::Request::Camera).
     Camera = 4,
+    /// Keeps images as integers of the grid, to which it rounds what is put, and attacks them as
+    /// [`attack_integers`](midge_core::attack::Attack::attack_integers) does.
+    Integers = 8,
 }
 
 /// The type of a model's weights.

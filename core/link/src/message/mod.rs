@@ -18,8 +18,9 @@ pub use done::{Cost, Done, Prediction};
 pub use fault::{Fault, Refusal};
 pub use info::{Ability, ElementType, Grid, Info, Unit};
 
-/// Most bytes of an image, a gradient or logits in one message.
-pub const CHUNK: usize = MESSAGE - 7;
+/// Most bytes of an image, a gradient or logits in one message, wherever in the image they are: the longest is a [`Request::Put`] with
+/// its number and encoding, an offset of 5 bytes and a length of 2.
+pub const CHUNK: usize = MESSAGE - 9;
 
 /// What a host asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -132,6 +133,25 @@ impl Encoding {
         match self {
             Self::F32 => 4,
             Self::U8 | Self::I8 => 1,
+        }
+    }
+
+    /// The element that some bytes stand for; NaN if they are not [`Self::bytes`], or integers of no grid.
+    ///
+    /// ```
+    /// use midge_link::{Encoding, Grid};
+    ///
+    /// let grid = Grid { scale: 0.5, zero_point: 3 };
+    /// assert_eq!(Encoding::I8.value(Some(grid), &[0x80]), -65.5);
+    /// assert_eq!(Encoding::U8.value(None, &[51]), 0.2);
+    /// assert_eq!(Encoding::F32.value(None, &1.5_f32.to_le_bytes()), 1.5);
+    /// ```
+    pub fn value(self, grid: Option<Grid>, bytes: &[u8]) -> f32 {
+        match (self, bytes, grid) {
+            (Self::F32, [a, b, c, d], _) => f32::from_le_bytes([*a, *b, *c, *d]),
+            (Self::U8, [byte], _) => f32::from(*byte) / 255.0,
+            (Self::I8, [byte], Some(grid)) => midge_core::Grid::from(grid).value(i8::from_le_bytes([*byte])),
+            _ => f32::NAN,
         }
     }
 }

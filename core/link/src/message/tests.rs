@@ -148,9 +148,10 @@ fn what_a_board_says_of_itself_is_these_bytes() {
 fn the_longest_messages_fit() {
     let bytes = [0; CHUNK];
     let mut message = [0; MESSAGE];
-    let put = Request::Put { encoding: Encoding::F32, offset: 1 << 20, bytes: &bytes };
-    assert!(write(&put, &mut message).is_some());
-    assert!(write(&Response::Elements { offset: 1 << 20, bytes: &bytes }, &mut message).is_some());
+    // Of the last element of the largest image that can be said.
+    let put = Request::Put { encoding: Encoding::F32, offset: u32::MAX, bytes: &bytes };
+    assert_eq!(write(&put, &mut message).map(<[u8]>::len), Some(MESSAGE));
+    assert!(write(&Response::Elements { offset: u32::MAX, bytes: &bytes }, &mut message).is_some());
     let name = "a name of fourty bytes, as long as it is";
     let grid = Some(Grid { scale: 0.1, zero_point: i32::MIN });
     let info = Info {
@@ -163,7 +164,7 @@ fn the_longest_messages_fit() {
         range: [0.0, 1.0],
         grid,
         abilities: 7,
-        chunk: 240,
+        chunk: CHUNK as u8,
         memory: u32::MAX,
         unit: Unit::Cycles,
     };

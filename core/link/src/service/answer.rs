@@ -29,12 +29,18 @@ impl Answer {
     /// Sends an answer and keeps it.
     #[inline(never)]
     pub(super) fn give(&mut self, board: &mut impl Board, to: Id, response: &Response<'_>) {
-        let mut message = [0; MESSAGE];
-        let message = write(response, &mut message).unwrap_or(&[]);
-        self.len = encode(to.0, message, &mut self.frame).map_or(0, <[u8]>::len);
+        self.len = framed(to.0, response, &mut [0; MESSAGE], &mut self.frame);
         self.to = Some(to);
         self.repeat(board);
     }
+}
+
+/// Writes the frame of a response and returns its length. One without room is a mistake of who calls, and is not sent.
+#[inline(always)]
+fn framed(sequence: u16, response: &Response<'_>, message: &mut [u8], frame: &mut [u8]) -> usize {
+    let written = write(response, message).and_then(|message| encode(sequence, message, frame));
+    debug_assert!(written.is_some(), "no room for an answer");
+    written.map_or(0, <[u8]>::len)
 }
 
 /// Most bytes of a message that is sent beside the answers.
@@ -43,7 +49,7 @@ const SHORT: usize = 14;
 /// Sends what is no answer to keep: progress, faults of the line.
 #[inline(never)]
 pub(super) fn send_short(board: &mut impl Board, sequence: u16, response: &Response<'_>) {
-    let (mut message, mut frame) = ([0; SHORT], [0; SHORT + FRAME - MESSAGE]);
-    let message = write(response, &mut message).unwrap_or(&[]);
-    board.write(encode(sequence, message, &mut frame).unwrap_or(&[]));
+    let mut frame = [0; SHORT + FRAME - MESSAGE];
+    let len = framed(sequence, response, &mut [0; SHORT], &mut frame);
+    board.write(frame.get(..len).unwrap_or(&[]));
 }

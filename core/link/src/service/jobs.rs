@@ -1,9 +1,10 @@
 //! The jobs: what takes long enough to be measured.
 
-use midge_core::attack::{AnyAttack, Attack as _, Outcome, Prediction as CorePrediction};
-use midge_core::{Element, Error, Model};
+use midge_core::attack::{AnyAttack, Outcome, Prediction as CorePrediction};
+use midge_core::{Error, Model};
 
-use super::memory::Memory;
+use super::memory::{Left, Memory, Place};
+use super::pixels::{OnBoard, Pixel as _, enough};
 use crate::attack::{Attack, Loss};
 use crate::message::{Camera, Done, Fault, Prediction, saturated};
 
@@ -29,33 +30,39 @@ impl Job {
 
     /// Does it; an attack asks `go_on` before each gradient. Not inlined: its stack is what is measured.
     #[inline(never)]
-    pub(super) fn run<T: Element>(
+    pub(super) fn run<T: OnBoard>(
         &self,
         model: &Model<'_, T>,
-        memory: &mut Memory<'_>,
+        memory: &mut Memory<'_, T::Pixel>,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Done, Fault> {
         memory.whole_image()?;
-        memory.leave([false; 2]);
-        let (done, left) = match self {
-            Self::Classify => (classify(model, memory)?, [true, false]),
-            Self::Logits => (logits(model, memory)?, [true, false]),
-            Self::Gradient(label, loss) => (gradient(model, memory, *label, *loss)?, [true, true]),
-            Self::Attack(attack, label) => (perturb(model, memory, (attack, *label), go_on)?, [false, true]),
-            Self::Camera(camera, seed) => (photograph(model, memory, (camera, *seed))?, [false, true]),
+        memory.leave(Left::default());
+        let (done, logits, image) = match self {
+            Self::Classify => (classify(model, memory)?, true, None),
+            Self::Logits => (logits(model, memory)?, true, None),
+            Self::Gradient(label, loss) => {
+                let loss = T::gradient(model, ((*loss).into(), usize::from(*label)), memory)?;
+                let place = if T::Pixel::HOLDS_GRADIENT { Place::Result } else { Place::Work };
+                (Done::Gradient { loss }, true, Some(place))
+            }
+            Self::Attack(attack, label) => {
+                (perturb(model, memory, (attack, *label), go_on)?, false, Some(Place::Result))
+            }
+            Self::Camera(camera, seed) => (photograph(model, memory, (camera, *seed))?, false, Some(Place::Result)),
         };
-        memory.leave(left);
+        memory.leave(Left { logits, image });
         Ok(done)
     }
 }
 
-fn logits<T: Element>(model: &Model<'_, T>, memory: &mut Memory<'_>) -> Result<Done, Error> {
-    let logits = model.logits(memory.image, memory.work)?;
+fn logits<T: OnBoard>(model: &Model<'_, T>, memory: &mut Memory<'_, T::Pixel>) -> Result<Done, Error> {
+    let logits = T::logits(model, memory.image, memory.work)?;
     copy(memory.logits, logits);
     Ok(Done::Logits)
 }
 
-fn classify<T: Element>(model: &Model<'_, T>, memory: &mut Memory<'_>) -> Result<Done, Error> {
+fn classify<T: OnBoard>(model: &Model<'_, T>, memory: &mut Memory<'_, T::Pixel>) -> Result<Done, Error> {
     logits(model, memory)?;
     let classes = memory.work.get_mut(..memory.logits.len()).unwrap_or(&mut []);
     copy(classes, memory.logits);
@@ -64,26 +71,15 @@ fn classify<T: Element>(model: &Model<'_, T>, memory: &mut Memory<'_>) -> Result
     Ok(Done::Class { class: short(class), confidence: classes.get(class).copied().unwrap_or(0.0) })
 }
 
-fn gradient<T: Element>(model: &Model<'_, T>, memory: &mut Memory<'_>, label: u16, loss: Loss) -> Result<Done, Error> {
-    let found = model.loss_gradient(loss.into(), memory.image, usize::from(label), memory.work)?;
-    copy(memory.logits, found.logits);
-    copy(memory.result, found.gradient);
-    Ok(Done::Gradient { loss: found.loss })
-}
-
-fn perturb<T: Element>(
+fn perturb<T: OnBoard>(
     model: &Model<'_, T>,
-    memory: &mut Memory<'_>,
+    memory: &mut Memory<'_, T::Pixel>,
     (attack, label): (&Attack, u16),
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Done, Fault> {
     let attack = AnyAttack::from(*attack);
-    let most = memory.work.len();
-    if attack.buffer_len(model) > most {
-        return Err(Fault::TooLarge { most: saturated(most) });
-    }
-    let path = (&*memory.image, usize::from(label));
-    let outcome = attack.attack_while(model, path, memory.result, memory.work, go_on)?;
+    enough(T::attack_len(&attack, model), memory.work.len())?;
+    let outcome = T::attack(&attack, model, usize::from(label), memory, go_on)?;
     let Outcome { before, after, zero_gradient_steps, largest_change, target } = outcome;
     Ok(Done::Attack {
         before: prediction(before),
@@ -94,18 +90,14 @@ fn perturb<T: Element>(
     })
 }
 
-fn photograph<T: Element>(
+fn photograph<T: OnBoard>(
     model: &Model<'_, T>,
-    memory: &mut Memory<'_>,
+    memory: &mut Memory<'_, T::Pixel>,
     (camera, seed): (&Camera, u64),
 ) -> Result<Done, Fault> {
-    let (shape, camera) = (model.network().input(), midge_core::camera::Camera::from(*camera));
+    let camera = midge_core::camera::Camera::from(*camera);
     camera.check()?;
-    let most = memory.work.len();
-    if camera.buffer_len(shape) > most {
-        return Err(Fault::TooLarge { most: saturated(most) });
-    }
-    camera.apply(shape, memory.image, seed, memory.result, memory.work)?;
+    T::photograph(model, (&camera, seed), memory)?;
     Ok(Done::Picture)
 }
 
@@ -117,6 +109,6 @@ fn short(n: usize) -> u16 {
     u16::try_from(n).unwrap_or(u16::MAX)
 }
 
-fn copy(to: &mut [f32], from: &[f32]) {
+pub(super) fn copy(to: &mut [f32], from: &[f32]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }

@@ -4,7 +4,7 @@
 //! board.read -> Decoder --frame--> the same request as the last?  -- yes --> its answer again      (answer.rs)
 //!                                       | no
 //!                        put, get, info: answered at once            (memory.rs)
-//!                        a job: measured; between two gradients the line is looked at  (jobs.rs, watch.rs)
+//!                        a job: measured; between two gradients the line is looked at  (jobs.rs, pixels.rs, watch.rs)
 //! ```
 //! Answers are a function of the request and of what earlier requests left in memory; the last answer is kept, so a host that did
 //! not hear it may ask again.
@@ -12,17 +12,18 @@
 mod answer;
 mod jobs;
 mod memory;
+mod pixels;
 mod watch;
 
-use midge_core::Element;
 use midge_core::Model;
 
 use self::answer::{Answer, send_short};
 use self::jobs::Job;
-pub use self::memory::Memory;
+pub use self::memory::{Memory, work_len};
+pub use self::pixels::{OnBoard, Pixel};
 use self::watch::Watch;
 use crate::frame::{Damage, Decoder, FRAME, Frame, VERSION};
-use crate::message::{Ability, CHUNK, Cost, ElementType, Fault, Info, Request, Response, Unit, read, saturated};
+use crate::message::{CHUNK, Cost, ElementType, Fault, Info, Request, Response, Unit, read, saturated};
 
 /// What the service needs of a board.
 pub trait Board {
@@ -55,13 +56,13 @@ pub struct About<'a> {
 }
 
 /// The service of one model on one board.
-pub struct Service<'a, 'w, T: Element, B: Board> {
+pub struct Service<'a, 'w, T: OnBoard, B: Board> {
     board: B,
     decoder: Decoder,
     answer: Answer,
     about: About<'a>,
     model: &'a Model<'w, T>,
-    memory: Memory<'a>,
+    memory: Memory<'a, T::Pixel>,
 }
 
 /// Which request: its number and its frame's checksum. The same number with other content is another request.
@@ -73,9 +74,9 @@ struct Ordered {
     job: Job,
 }
 
-impl<'a, 'w, T: Element, B: Board> Service<'a, 'w, T, B> {
+impl<'a, 'w, T: OnBoard, B: Board> Service<'a, 'w, T, B> {
     /// A service that has told the line that it has started.
-    pub fn new(mut board: B, about: About<'a>, model: &'a Model<'w, T>, memory: Memory<'a>) -> Self {
+    pub fn new(mut board: B, about: About<'a>, model: &'a Model<'w, T>, memory: Memory<'a, T::Pixel>) -> Self {
         send_short(&mut board, 0, &Response::Started);
         Self { board, decoder: Decoder::new(), answer: Answer::new(), about, model, memory }
     }
@@ -114,10 +115,10 @@ impl<'a, 'w, T: Element, B: Board> Service<'a, 'w, T, B> {
             Err(fault) => Response::Fault(fault),
             Ok(Request::Info) => Response::Info(info(about, model, memory)),
             Ok(Request::Put { encoding, offset, bytes }) => memory
-                .store(model.grid(), encoding, offset, bytes)
+                .store(model, encoding, offset, bytes)
                 .map_or_else(Response::Fault, |filled| Response::Stored { filled }),
             Ok(Request::Get { part, encoding, offset, count }) => {
-                let elements = memory.elements(model.grid(), (part, encoding), (offset, count), &mut bytes);
+                let elements = memory.elements(model, (part, encoding), (offset, count), &mut bytes);
                 elements.map_or_else(Response::Fault, |bytes| Response::Elements { offset, bytes })
             }
             Ok(Request::Cancel) => Response::Cancelled,
@@ -153,7 +154,7 @@ fn understand<'f>(frame: &Frame<'f>) -> Result<Request<'f>, Fault> {
     read(frame.message).ok_or(Fault::Unknown)
 }
 
-fn info<'a, T: Element>(about: &About<'a>, model: &Model<'_, T>, memory: &Memory<'_>) -> Info<'a> {
+fn info<'a, T: OnBoard>(about: &About<'a>, model: &Model<'_, T>, memory: &Memory<'_, T::Pixel>) -> Info<'a> {
     let shape = model.network().input();
     let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
     Info {
@@ -165,9 +166,7 @@ fn info<'a, T: Element>(about: &About<'a>, model: &Model<'_, T>, memory: &Memory
         classes: short(model.network().classes()),
         range: model.range(),
         grid: model.grid().map(Into::into),
-        abilities: [Ability::Gradient, Ability::Attack, Ability::Camera]
-            .into_iter()
-            .fold(0, |all, one| all | one as u8),
+        abilities: T::abilities(model, memory),
         chunk: CHUNK as u8,
         memory: saturated(memory.work.len()),
         unit: about.unit,

@@ -49,12 +49,23 @@ impl Board for &mut Desk {
     }
 }
 
-/// Has a fresh service answer all bytes; each answer with its number, but for that it started.
+/// Has a fresh service answer all bytes; each answer with its number.
 fn answers_to(desk: &mut Desk, bytes: &[u8], work: usize, see: &mut dyn FnMut(u16, Response<'_>)) {
     let tensors: [&[f32]; 1] = [&WEIGHTS];
-    let model = Model::<f32>::from_tensors(&NETWORK, &tensors).unwrap();
-    let (mut image, mut result, mut logits) = ([0.0; 4], [0.0; 4], [0.0; 3]);
-    let mut buffer = std::vec![0.0; work];
+    answers_of(&Model::<f32>::from_tensors(&NETWORK, &tensors).unwrap(), desk, bytes, work, see);
+}
+
+/// [`answers_to`] of any model.
+fn answers_of<T: OnBoard>(
+    model: &Model<'_, T>,
+    desk: &mut Desk,
+    bytes: &[u8],
+    work: usize,
+    see: &mut dyn FnMut(u16, Response<'_>),
+) {
+    let (pixels, classes) = (model.network().input().len(), model.network().classes());
+    let [mut image, mut result] = [(); 2].map(|()| std::vec![T::Pixel::default(); pixels]);
+    let (mut logits, mut buffer) = (std::vec![0.0; classes], std::vec![0.0; work]);
     let about = About {
         board: "desk",
         model: "three classes",
@@ -64,7 +75,7 @@ fn answers_to(desk: &mut Desk, bytes: &[u8], work: usize, see: &mut dyn FnMut(u1
     };
     desk.arrived.extend(bytes);
     let memory = Memory::new(&mut image, &mut result, &mut logits, &mut buffer);
-    let mut service = Service::new(&mut *desk, about, &model, memory);
+    let mut service = Service::new(&mut *desk, about, model, memory);
     while service.poll() {}
     let mut decoder = Decoder::new();
     for byte in &desk.sent {
@@ -198,7 +209,7 @@ fn between_gradients_the_line_is_heard() {
 
 #[test]
 fn what_cannot_be_done_is_said() {
-    let image = bytes_of(&[0.5, 0.5, 0.5, 2.0]);
+    let (image, bad) = (bytes_of(&IMAGE), bytes_of(&[0.5, 0.5, 0.5, 2.0]));
     let put = |offset, bytes| Request::Put { encoding: Encoding::F32, offset, bytes };
     let unknown = encode(9, &[200], &mut [0; FRAME]).unwrap().to_vec();
     let fault = |requests: &[Request<'_>]| {
@@ -213,11 +224,18 @@ fn what_cannot_be_done_is_said() {
         (&[put(0, &image), put(u32::MAX, &image[..8])], "Gap { filled: 4 }"),
         (&[put(0, &image[..5])], "Unknown"),
         (&[Request::Put { encoding: Encoding::I8, offset: 0, bytes: &[1] }], "Unknown"),
-        (&[put(0, &image), Request::Logits], "Refused(Pixel { index: 3, value: 2.0 })"),
+        (&[put(0, &image), put(2, &bad[8..])], "Refused(Pixel { index: 3, value: 2.0 })"),
+        // Nothing of such an image is kept.
+        (&[put(0, &bad), Request::Logits], "NoImage { filled: 0 }"),
         (&[get(Part::Logits, 0, 1)], "NoResult"),
         // What an earlier image left is not the result of a job that was refused.
         (
-            &[put(0, &bytes_of(&IMAGE)), Request::Logits, put(0, &image), Request::Logits, get(Part::Logits, 0, 1)],
+            &[
+                put(0, &image),
+                Request::Logits,
+                Request::Gradient { label: 3, loss: Loss::Margin },
+                get(Part::Logits, 0, 1),
+            ],
             "NoResult",
         ),
     ] {
@@ -286,6 +304,8 @@ fn a_board_says_who_it_is() {
     }
     assert_eq!(name(&"\u{e9}".repeat(30)), "\u{e9}".repeat(20));
 }
+
+mod integers;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use midge_link::Ability;
 use serde::Serialize;
 
 use super::super::attack_arguments::{AttackArguments, Selected, describe, select};
@@ -12,17 +13,17 @@ use super::super::eps::{self, Eps};
 use super::super::exit::CheckFailed;
 use super::super::{ModelName, json, percent, print_json};
 use super::evaluate_file::{self, Identity};
+use super::hosts::{self, Others};
 use super::session::{ImageArguments, Session};
-use crate::any_weights::AnyWeights;
 use crate::device::Device;
-use crate::device::evaluation::{Host, Measured, Plan, measure};
+use crate::device::evaluation::{Host, Measured, measure};
 use crate::device::farm::{Ended, share};
+use crate::device::plan::Plan;
 use crate::device::table::{Table, count};
 use crate::evaluation::Share;
 use crate::evaluation::classifier::Classifier as _;
 use crate::files::check_writable;
 use crate::progress;
-use crate::twin::float_twin;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -36,6 +37,9 @@ pub(super) struct Arguments {
     /// The model in f32, to compare with [default: the real numbers that the board's weights stand for]
     #[arg(long, value_name = "MODEL")]
     reference: Option<ModelName>,
+    /// Try the attacks on this model, too, on the board: whether they transfer from a model that somebody else has
+    #[arg(long, value_name = "MODEL")]
+    source: Option<ModelName>,
     /// Write all results as safetensors, what is finished too if the work ends early
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -84,6 +88,8 @@ struct Report<'a> {
     data: &'a str,
     seed: u64,
     left_out: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
     #[serde(flatten)]
     table: Table,
     lost: Vec<String>,
@@ -103,8 +109,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let all = arguments.images.load(&input)?.labelled()?;
     let labels: Vec<usize> = (0..all.len()).map(|i| all.label(i)).collect();
     let Selected { data, labels } = select(attack, input.classes, &all, &labels)?;
-    let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid };
-    let hosts = arguments.hosts(session, model, &plan)?;
+    let in_integers = info.can(Ability::Integers);
+    let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid, in_integers };
+    let others = Others { source: arguments.source.as_ref(), reference: arguments.reference.as_ref() };
+    let hosts = hosts::measure(&session.stop, model, others, &plan)?;
     let identity = Identity::new(&plan, &info, &hosts, describe(attack))?;
     let mut work = Work { session, arguments, plan, hosts: &hosts, identity, done: BTreeMap::new() };
     let ended = work.run(devices)?;
@@ -120,6 +128,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             data: &data.name,
             seed,
             left_out: all.len() - data.len(),
+            source: arguments.source.as_ref().map(ModelName::shown),
             table: count(&plan, &hosts, &done, info.unit)?,
             lost: ended.lost.iter().map(ToString::to_string).collect(),
         };
@@ -198,36 +207,6 @@ impl Work<'_> {
 }
 
 impl Arguments {
-    /// The hosts: in f32, and with the board's type of weights, if that is another one.
-    fn hosts(&self, session: &Session<'_>, model: AnyWeights, plan: &Plan<'_>) -> Result<Vec<Host>> {
-        let dtype = model.dtype();
-        let reference = match (&self.reference, &model) {
-            (Some(name), _) => {
-                let reference = name.load_classifier()?;
-                let is_fit = reference.input().has_shape_of(&model.input());
-                ensure!(is_fit, "--reference {}: it takes other images than the board's model", name.shown());
-                Some(reference.taking_pixels_of(&model.input()))
-            }
-            (None, AnyWeights::Int8(weights)) => Some(AnyWeights::Float(float_twin(weights)?)),
-            // The same weights in f32, which holds every f16.
-            (None, AnyWeights::Float(_)) if dtype != "f32" => Some(model.clone()),
-            (None, AnyWeights::Float(_)) => None,
-        };
-        let bar = progress::bar(plan.data.len() as u64, "on the host");
-        let measure = |name: String, model| Host::measure((name, model), plan, &session.stop, &bar);
-        let mut hosts = Vec::new();
-        if let Some(reference) = reference {
-            hosts.push(measure("host f32".into(), reference)?);
-        }
-        let name = format!("host {dtype}");
-        match hosts.first().filter(|reference| reference.model.has_tensors_of(&model)) {
-            Some(same) => hosts.push(Host { name, ..same.clone() }),
-            None => hosts.push(measure(name, model)?),
-        }
-        bar.finish_and_clear();
-        Ok(hosts)
-    }
-
     fn show(&self, report: &Report<'_>, eps: &str) -> Result<()> {
         if self.json {
             return print_json(json::DEVICE_EVALUATE, report);
@@ -284,6 +263,9 @@ fn print(report: &Report<'_>, eps: &str) {
     println!("{attack}  eps {eps}  {data}, {} images  seed {seed}", table.samples);
     if report.left_out > 0 {
         println!("{} images left out: the target is their own class", report.left_out);
+    }
+    if let Some(source) = report.source {
+        println!("source of attacks: {source}");
     }
     println!();
     line("", table.readers.iter().map(|reader| reader.name.clone()));

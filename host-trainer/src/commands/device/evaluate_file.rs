@@ -10,7 +10,8 @@ use safetensors::tensor::Dtype;
 
 use super::super::tensor_file::{self, Values};
 use crate::device::DeviceInfo;
-use crate::device::evaluation::{Host, Measured, Own, Plan};
+use crate::device::evaluation::{Host, Measured, Own};
+use crate::device::plan::Plan;
 use crate::evaluation::classifier::Classifier as _;
 use crate::{foreign, tensors};
 

@@ -2,6 +2,8 @@
 
 mod evaluate;
 mod evaluate_file;
+mod hosts;
+mod report;
 mod session;
 mod show;
 
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub(super) use report::Boards;
 use session::{BoardArguments, Session};
 
 #[derive(Debug, clap::Args)]

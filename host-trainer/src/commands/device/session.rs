@@ -23,18 +23,28 @@ pub(super) struct BoardArguments {
     /// Where the board is: a serial line such as /dev/ttyACM0, or tcp:HOST:PORT; evaluate shares images out among several
     #[arg(value_name = "PORT")]
     ports: Vec<String>,
-    /// Build the firmware, start QEMU with it, and end it again: mps2-an386 (Cortex-M4F), mps2-an500 (M7), mps2-an505 (M33), or
-    /// netduinoplus2 (M4F with 1 MB of flash)
+    /// Build the firmware, start an emulator with it, and end it again: mps2-an386 (Cortex-M4F), mps2-an500 (M7), mps2-an505 (M33),
+    /// mps3-an547 (M55), netduinoplus2 (M4F with 1 MB of flash), or pico (M0+)
     #[arg(long, value_name = "BOARD", num_args = 0..=1, default_missing_value = "mps2-an386", value_parser = board)]
     emulator: Option<Board>,
     /// The model that is on the board: a file of midge's or a .tflite file, or the name of a bundled model [default: the bundled
-    /// one that the board says; in the emulator plain, or plain-int8 on netduinoplus2]
+    /// one that the board says; in the emulator plain, or plain-int8 on boards that are too small for that]
     #[arg(long, value_name = "MODEL", global = true)]
     model: Option<ModelName>,
     /// Silence after which a board is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, global = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE, global = true, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(super) timeout: u64,
 }
+
+impl BoardArguments {
+    /// Boards at some ports, with the default patience.
+    pub(super) fn at(ports: &[String]) -> Self {
+        Self { ports: ports.to_vec(), emulator: None, model: None, timeout: PATIENCE }
+    }
+}
+
+/// Seconds.
+const PATIENCE: u64 = 20;
 
 fn board(name: &str) -> Result<Board, String> {
     let names = BOARDS.map(|board| board.name);
@@ -77,6 +87,7 @@ impl Session<'_> {
             "no board: expected a port such as /dev/ttyACM0 or tcp:HOST:PORT, or --emulator; midge device list shows the ports \
              that there are"
         );
+        check_different(ports)?;
         for name in ports {
             lines.push(port::open(name).with_context(|| format!("{name}: cannot be opened"))?);
         }
@@ -138,6 +149,17 @@ impl Session<'_> {
         ensure!(ours.has_shape_of(board), "{}: the board takes other images than the model: {on_board}", named.shown());
         Ok(model)
     }
+}
+
+/// Whether no two ports are the same, by whatever names.
+fn check_different(ports: &[String]) -> Result<()> {
+    let place = |port: &String| std::fs::canonicalize(port).unwrap_or_else(|_| port.into());
+    for (number, port) in ports.iter().enumerate() {
+        if let Some(same) = ports[..number].iter().find(|other| place(other) == place(port)) {
+            bail!("{port}: it is the same port as {same}; expected each board once");
+        }
+    }
+    Ok(())
 }
 
 /// What `MIDGE_MODEL` is to name for a model.

@@ -102,7 +102,12 @@ pub(super) fn info(session: &Session<'_>, arguments: &InfoOptions) -> Result<()>
 
 impl<'a> About<'a> {
     fn of(port: String, info: &'a DeviceInfo) -> Self {
-        let abilities = [("gradient", Ability::Gradient), ("attack", Ability::Attack), ("camera", Ability::Camera)];
+        let abilities = [
+            ("gradient", Ability::Gradient),
+            ("attack", Ability::Attack),
+            ("camera", Ability::Camera),
+            ("integers", Ability::Integers),
+        ];
         let grid = info.input.grid;
         Self {
             port,

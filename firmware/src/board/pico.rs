@@ -1,6 +1,7 @@
-//! Raspberry Pi Pico 2 with a display that is plugged onto it, Waveshare's Pico-LCD-2, or wired in the same way:
+//! Raspberry Pi Pico and Pico 2, whose pins are the same, with a display that is plugged onto it, Waveshare's Pico-LCD-2, or wired in
+//! the same way:
 //!
-//! | display | Pico 2 | | display or button | Pico 2 |
+//! | display | Pico | | display or button | Pico 2 |
 //! |---|---|---|---|---|
 //! | CLK | GP10 | | RST | GP12 |
 //! | DIN | GP11 | | BL | GP13 |
@@ -15,18 +16,33 @@ use embassy_rp::spi::{Blocking, Config, Spi};
 use embassy_rp::{clocks, pac};
 
 use super::display::{Control, Display, SPI_HZ};
-use super::{Board, button, display, hardware};
+use super::{Board, button, counter, display};
 
-/// Tells the runner which board to flash.
-#[used]
-#[unsafe(no_mangle)]
-static MIDGE_BOARD_pico2: u8 = 0;
-
-/// Clock of the processor, in Hz: the most that the RP2350 is specified for.
-pub const CLOCK: u32 = 150_000_000;
-
-/// The board's name.
-pub const NAME: &str = "pico2";
+/// RP2040, two Cortex-M0+ of which one is used.
+#[cfg(feature = "pico")]
+mod chip {
+    /// Clock of the processor, in Hz: what every RP2040 is specified for at the voltage with which it starts.
+    pub const CLOCK: u32 = 125_000_000;
+    /// The board's name.
+    pub const NAME: &str = "pico";
+    /// Tells the runner which board to flash.
+    #[used]
+    #[unsafe(no_mangle)]
+    static MIDGE_BOARD_pico: u8 = 0;
+}
+/// RP2350, two Cortex-M33 of which one is used.
+#[cfg(feature = "pico2")]
+mod chip {
+    /// Clock of the processor, in Hz: the most that the RP2350 is specified for.
+    pub const CLOCK: u32 = 150_000_000;
+    /// The board's name.
+    pub const NAME: &str = "pico2";
+    /// Tells the runner which board to flash.
+    #[used]
+    #[unsafe(no_mangle)]
+    static MIDGE_BOARD_pico2: u8 = 0;
+}
+pub use chip::{CLOCK, NAME};
 
 /// The serial line to a host: UART 0, 115,200 baud, 8 bits, no parity.
 ///
@@ -44,6 +60,7 @@ impl Line {
         for pin in [0, 1] {
             pac::IO_BANK0.gpio(pin).ctrl().write(|control| control.set_funcsel(IS_UART));
             pac::PADS_BANK0.gpio(pin).write(|pad| {
+                #[cfg(feature = "pico2")]
                 pad.set_iso(false);
                 pad.set_ie(true);
             });
@@ -106,11 +123,10 @@ impl button::Pin for Key {
 
 /// Starts the clock, the display and the button; once, at the start.
 pub fn init() -> Board {
-    // This also sets the clock: 150 MHz from the crystal.
+    // This also sets the clock, from the crystal.
     let pins = embassy_rp::init(embassy_rp::config::Config::default());
     assert_eq!(clocks::clk_sys_freq(), CLOCK);
-    let Some(mut core) = cortex_m::Peripherals::take() else { panic!("the board was started twice") };
-    hardware::start_counter(&mut core.DCB, &mut core.DWT);
+    counter::start();
 
     let mut config = Config::default();
     config.frequency = SPI_HZ;
