@@ -16,7 +16,7 @@ use crate::kernels::int8::gradient::{
     Alive, Factors, OpenRows, Room, Sums, TERMS, Term, Terms, Way, contribute, contribute_to_all, normalise,
 };
 use crate::model::Model;
-use crate::network::plan::{GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
+use crate::network::plan::{Direction, GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
 use crate::span::{span, span_mut, take};
 
 /// Bits of the largest of the logits' gradients.
@@ -138,13 +138,16 @@ impl Backward<'_, '_, '_> {
 
     /// Notes where the rows and the bits of each stage are.
     fn prepare(&mut self) {
-        let (mut rows, mut masks) = (0, 0);
+        let mut masks = 0;
         for (index, state) in self.states.iter_mut().enumerate() {
             let Some(stage) = self.plan.spatial(index) else { return };
             let shift = Factors::largest(self.model.quantised(index).multipliers);
-            *state = [0, rows as u32, masks as u32, shift as u32];
-            rows += stage.int8_gradient_len();
+            // Rows that are used at once all lie at the start.
+            *state = [0, 0, masks as u32, shift as u32];
             masks += stage.mask_len();
+        }
+        for (state, start) in self.states.iter_mut().rev().zip(self.plan.starts(Direction::Backward)) {
+            state[ROWS] = start as u32;
         }
     }
 
@@ -171,7 +174,7 @@ impl Backward<'_, '_, '_> {
         while let Some(stage) = self.plan.spatial(index) {
             let row = self.made(index);
             let missing = self.plan.readers(index).find(|(reader, is_skip)| {
-                let needed = self.plan.spatial(*reader).map_or(0, |reader| reader.last_reader_row(row, *is_skip));
+                let needed = self.plan.spatial(*reader).map_or(0, |reader| reader.gradient_rows_before(row, *is_skip));
                 self.made(*reader) <= needed
             });
             if let Some((reader, _)) = missing {

@@ -11,7 +11,7 @@ use super::arithmetic::Arithmetic;
 use super::sources::NewRow;
 use crate::kernels::conv::Window;
 use crate::model::Weights;
-use crate::network::plan::{Operation, Spatial, Stages};
+use crate::network::plan::{Direction, Operation, Spatial, Stages};
 use crate::span::{CACHE_LINE, rest, rest_mut, span, span_mut, split_mut};
 
 /// Of each stage, where its rows start and how far they lie apart.
@@ -71,7 +71,7 @@ impl Keep {
             let stages = || (0..plan.spatial_count()).filter_map(|index| plan.spatial(index));
             if self == Self::Window && plan.is_int8() {
                 // Those of integers may take turns.
-                for (stage, start) in stages().zip(plan.row_starts()) {
+                for (stage, start) in stages().zip(plan.starts(Direction::Forward)) {
                     T::push(&mut places, [start as u32, stage.padded_row_step() as u32]);
                 }
                 return places;

@@ -16,6 +16,7 @@
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
 use super::int8::{Int8Backward, rows_len};
+use super::maps::Direction;
 use super::spatial::{Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;
@@ -91,7 +92,10 @@ impl Lengths {
             i += 1;
         }
         if is_int8 {
-            lengths.forward_rows = words(rows_len(stages, spatial), true);
+            lengths.forward_rows = words(rows_len(stages, spatial, Direction::Forward), true);
+            lengths.int8_backward = Int8Backward::of(input, stages, (count, spatial));
+            lengths.backward_rows =
+                rows_len(stages, spatial, Direction::Backward).saturating_add(lengths.int8_backward.shared);
             if spatial == 0 {
                 // The image's bytes.
                 lengths.tail = words(input.len(), true);
@@ -102,7 +106,6 @@ impl Lengths {
         lengths.inference = forward.saturating_add(lengths.classes);
         // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
         let beside_rows = if is_int8 {
-            lengths.int8_backward = Int8Backward::of(input, stages, (count, spatial));
             lengths.int8_backward.len()
         } else if spatial == count {
             lengths.classes
@@ -120,9 +123,7 @@ impl Lengths {
 
     const fn add_spatial(&mut self, stage: &Spatial, is_int8: bool) {
         self.forward_rows = self.forward_rows.saturating_add(stage.all_rows_len());
-        let gradients =
-            if is_int8 { stage.int8_gradient_len() } else { stage.gradient_slots() * stage.output().row_len() };
-        self.backward_rows = self.backward_rows.saturating_add(gradients);
+        self.backward_rows = self.backward_rows.saturating_add(stage.gradient_slots() * stage.output().row_len());
         if is_int8 {
             self.scratch = max(self.scratch, stage.int8_scratch_len());
         }
