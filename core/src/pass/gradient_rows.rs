@@ -22,9 +22,10 @@ pub(super) const MASKS: usize = 2;
 /// The power of two next to its largest multiplier.
 pub(super) const SHIFT: usize = 3;
 
-/// The bits of output row `row` of a stage.
+/// The bits of output row `row` of a stage, packed as they are: only those of a pooling or a ReLU by itself are read one by one, and no
+/// such are packed.
 pub(super) fn masks_of_row<'s>(masks: &'s [u32], state: State, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
-    let len = stage.mask_row_len();
+    let len = stage.packed_row_len();
     RowMasks { stage, words: span(masks, state[MASKS] as usize + row * len, len) }
 }
 

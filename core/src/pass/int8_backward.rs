@@ -108,8 +108,8 @@ impl Backward<'_, '_, '_> {
         for index in (first..count).rev() {
             let Some(stage) = self.plan.dense(index) else { return };
             let layer = self.model.quantised(index);
-            let range = self.plan.mask_range(index);
-            let alive = Alive { words: span(self.masks, range.start, range.len()), step: range.len() };
+            let words = span(self.masks, self.plan.packed_start(index), stage.mask_len());
+            let alive = Alive { words, step: words.len(), columns: 1 };
             let factors = Factors::of(layer.multipliers, Factors::largest(layer.multipliers));
             let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
             self.flat_exponent = normalise(sums, len, alive, Some(factors), span_mut(self.flat, 0, len));
@@ -144,7 +144,7 @@ impl Backward<'_, '_, '_> {
             let shift = Factors::largest(self.model.quantised(index).multipliers);
             // Rows that are used at once all lie at the start.
             *state = [0, 0, masks as u32, shift as u32];
-            masks += stage.mask_len();
+            masks += stage.packed_len();
         }
         for (state, start) in self.states.iter_mut().rev().zip(self.plan.starts(Direction::Backward)) {
             state[ROWS] = start as u32;
@@ -237,8 +237,7 @@ impl Backward<'_, '_, '_> {
         let len = stage.output().row_len();
         let layer = self.model.quantised(index);
         let masks = masks_of_row(self.masks, self.state(index), stage, row);
-        let alive =
-            if stage.relu { Alive { words: masks.words, step: stage.planes() * stage.words() } } else { Alive::ALL };
+        let alive = if stage.relu { Alive::of(&masks) } else { Alive::ALL };
         let multipliers = if stage.weight_len() > 0 { layer.multipliers } else { &[] };
         let shift = self.state(index)[SHIFT] as i32;
         let factors = (!multipliers.is_empty()).then_some(Factors::of(multipliers, shift));

@@ -31,6 +31,8 @@ pub(crate) struct Lengths {
     pub classes: usize,
     /// Words of ReLU and winner bits.
     pub masks: usize,
+    /// The same, packed.
+    pub packed_masks: usize,
     /// Input rows of all spatial stages, and rows of the maps that they add.
     pub forward_rows: usize,
     /// Rows of the output gradients of all spatial stages.
@@ -63,6 +65,7 @@ impl Lengths {
     pub(super) const NONE: Self = Self {
         classes: 0,
         masks: 0,
+        packed_masks: 0,
         forward_rows: 0,
         backward_rows: 0,
         tail: 0,
@@ -85,6 +88,7 @@ impl Lengths {
         while i < count && i < stages.len() {
             // A sum that does not fit saturates, and `fit` refuses it.
             lengths.masks = lengths.masks.saturating_add(stages[i].mask_len());
+            lengths.packed_masks = lengths.packed_masks.saturating_add(stages[i].packed_len());
             match &stages[i] {
                 Stage::Spatial(s) => lengths.add_spatial(s, is_int8),
                 Stage::Dense(d) => lengths.add_dense(d.units, i - spatial, i + 1 == count, is_int8),
@@ -115,8 +119,8 @@ impl Lengths {
         lengths.backward = lengths.backward_rows.saturating_add(beside_rows);
         let backward = lengths.backward.saturating_add(input.len());
         // Forward and backward never overlap in time, so they share their space.
-        let beside = lengths.masks.saturating_add(lengths.classes);
-        lengths.gradient = beside.saturating_add(max(forward, backward));
+        lengths.gradient = lengths.masks.saturating_add(lengths.classes).saturating_add(max(forward, backward));
+        let beside = lengths.packed_masks.saturating_add(lengths.classes);
         lengths.integers = beside.saturating_add(max(forward, lengths.backward));
         lengths
     }

@@ -45,7 +45,7 @@ impl Kernel for PackedForward<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         if !S::HAS_INT8 {
-            return by_rows(self.0);
+            return by_rows(self.0, false);
         }
         let Forward { layout, model, count, image, parts } = self.0;
         let plan = model.network().plan();
@@ -60,7 +60,8 @@ impl Kernel for PackedForward<'_, '_, '_> {
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let (rows, tail) = (bytemuck::cast_slice_mut(parts.rows), bytemuck::cast_slice_mut(parts.tail));
             let (image, keep, scratch) = (image(sample).into(), Keep::Window, &mut [][..]);
-            let spatial = ForwardRows { model, image, keep, places, rows, masks: &mut *masks, tail, scratch };
+            let spatial =
+                ForwardRows { model, image, keep, places, rows, masks: &mut *masks, packs: false, tail, scratch };
             spatial.run(simd, span_mut(bytes, sample * features, features));
             note_live(plan, masks, reach_mut(live, sample * features, features));
         }

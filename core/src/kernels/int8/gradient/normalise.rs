@@ -4,6 +4,7 @@
 #[cfg(cortex_m_dsp)]
 use super::super::cortex_m;
 use super::contribution::{Sums, VALUE_BITS, high_product, shift_right};
+use crate::kernels::masks::RowMasks;
 use crate::network::plan::WORD_BITS;
 #[cfg(cortex_m_dsp)]
 use crate::span::{reach, split, split_mut};
@@ -27,20 +28,35 @@ impl<'a> Factors<'a> {
     }
 }
 
-/// Which channels of each column are alive: a bit for each, in `step` words a column; all if there are no words.
+/// Which channels of each column are alive: a bit for each, in `step` words a column, or in a word for several columns; all if there are
+/// no words.
 #[derive(Clone, Copy)]
 pub(crate) struct Alive<'a> {
     pub words: &'a [u32],
     pub step: usize,
+    /// Columns that share a word.
+    pub columns: usize,
 }
 
 impl Alive<'_> {
     /// All of them.
-    pub(crate) const ALL: Self = Self { words: &[], step: 0 };
+    pub(crate) const ALL: Self = Self { words: &[], step: 0, columns: 1 };
 
+    /// The packed bits of a row of a stage with a ReLU.
+    pub(crate) fn of<'a>(masks: &RowMasks<'a>) -> Alive<'a> {
+        let stage = masks.stage;
+        Alive { words: masks.words, step: stage.planes() * stage.words(), columns: stage.columns_of_word() }
+    }
+
+    /// Bits of the channels `32 * word ..` of a column of `channels`.
     #[inline(always)]
-    fn word(&self, column: usize, word: usize) -> u32 {
-        if self.words.is_empty() { u32::MAX } else { self.words.get(column * self.step + word).copied().unwrap_or(0) }
+    fn word(&self, column: usize, word: usize, channels: usize) -> u32 {
+        let (place, bit) = match self.columns {
+            _ if self.words.is_empty() => return u32::MAX,
+            0 | 1 => (column * self.step + word, 0),
+            columns => (column / columns, column % columns * channels),
+        };
+        self.words.get(place).copied().unwrap_or(0) >> (bit % WORD_BITS)
     }
 }
 
@@ -57,7 +73,7 @@ pub(crate) fn normalise(
     let mut bits = 0;
     for (column, sums) in sums.values.chunks_mut(channels.max(1)).enumerate() {
         for (word, sums) in sums.chunks_mut(WORD_BITS).enumerate() {
-            bits |= scale(sums, alive.word(column, word), factors, word * WORD_BITS);
+            bits |= scale(sums, alive.word(column, word, channels), factors, word * WORD_BITS);
         }
     }
     // A high product has the unit of twice its factors'.
@@ -164,7 +180,7 @@ mod tests {
         let factors = Factors::of(&multipliers, Factors::largest(&multipliers));
         let mut sums = [1 << 20, 1 << 20, 1 << 20, 1 << 21, 0, 1 << 25];
         let mut row = [0; 6];
-        let alive = Alive { words: &[0b111, 9, 0b011, 9], step: 2 };
+        let alive = Alive { words: &[0b111, 9, 0b011, 9], step: 2, columns: 1 };
         let exponent =
             normalise(&mut Sums { values: &mut sums, exponent: 3 }, 3, alive, Some(factors), &mut row).unwrap();
         let found = row.map(|value| libm::ldexp(f64::from(value), exponent));
