@@ -90,7 +90,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let start = self.keep.start::<T>((plan, self.places), index) - base;
         let window = &self.keep.window_of::<T>(self.places, rest(rows, start), (index, stage), row);
         let own = reach(rows, own.start - base, own.len());
-        let masks = row_masks(plan, (self.masks, T::IS_INT8 && self.packs), (index, stage), row);
+        let masks = row_masks::<T>((plan, self.places), (self.masks, self.packs), (index, stage), row);
         T::make(
             simd,
             self.model,

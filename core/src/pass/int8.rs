@@ -9,7 +9,7 @@ use crate::kernels::int8::dense::Int8Accumulate;
 #[cfg(feature = "std")]
 use crate::kernels::int8::packed::PackedAccumulate;
 use crate::model::Model;
-use crate::network::plan::{DenseStage, WORD_BITS};
+use crate::network::plan::{DenseStage, PLACE, WORD_BITS};
 use crate::span::{reach_mut, span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 
@@ -75,6 +75,7 @@ impl Kernel for Int8Forward<'_, '_, '_> {
         let mut input: &mut [i8] = bytemuck::cast_slice_mut(take(&mut work, lengths.hidden[1]));
         let all_sums: &mut [i32] = bytemuck::cast_slice_mut(take(&mut work, lengths.sums));
         let scratch = bytemuck::cast_slice_mut(take(&mut work, lengths.scratch));
+        let places = take(&mut work, PLACE * first);
         let tail = bytemuck::cast_slice_mut(work);
         // No bits are kept where there is no place for them.
         let spatial_masks_len = if packs { plan.packed_start(first) } else { plan.mask_range(first).start };
@@ -82,7 +83,7 @@ impl Kernel for Int8Forward<'_, '_, '_> {
         let (spatial_masks, mut dense_masks) = split_mut(masks, spatial_masks_len);
         let grid = model.logit_grid();
         let logit = &|byte: i8| grid.value(byte);
-        let places = &Keep::Window.places::<i8>(plan);
+        let places = Keep::int8_places(plan, packs, bytemuck::cast_slice_mut(places));
         let mut spatial = Some(ForwardRows {
             model,
             image,

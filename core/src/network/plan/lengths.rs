@@ -15,7 +15,7 @@
 //! ```
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
-use super::int8::{Int8Backward, rows_len};
+use super::int8::{Int8Backward, PLACE, rows_len};
 use super::maps::Direction;
 use super::spatial::{Spatial, max};
 use super::stage::Stage;
@@ -106,7 +106,8 @@ impl Lengths {
             }
         }
         let dense = lengths.hidden[0] + lengths.hidden[1] + lengths.sums + lengths.scratch;
-        let forward = lengths.forward_rows.saturating_add(lengths.tail + dense);
+        let places = if is_int8 { PLACE * spatial } else { 0 };
+        let forward = lengths.forward_rows.saturating_add(lengths.tail + dense + places);
         lengths.inference = forward.saturating_add(lengths.classes);
         // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
         let beside_rows = if is_int8 {

@@ -11,7 +11,7 @@ use super::kernels::{self, Backward, Forward};
 use super::samples::by_rows;
 use crate::kernels::int8::packed::{PackedDense, Target};
 use crate::kernels::masks::RowMasks;
-use crate::network::plan::{Stages, WORD_BITS};
+use crate::network::plan::{MAX_STAGES, PLACE, Stages, WORD_BITS};
 use crate::pass::keep::Keep;
 use crate::pass::rows::{ForwardRows, Sink};
 use crate::span::{reach_mut, rest, span, span_mut, take};
@@ -55,7 +55,8 @@ impl Kernel for PackedForward<'_, '_, '_> {
             place => (place, parts.features),
         };
         let bytes: &mut [i8] = bytemuck::cast_slice_mut(bytes);
-        let places = &Keep::Window.places::<i8>(plan);
+        let mut places = [0; PLACE * MAX_STAGES];
+        let places = Keep::int8_places(plan, false, &mut places);
         for sample in 0..count {
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let (rows, tail) = (bytemuck::cast_slice_mut(parts.rows), bytemuck::cast_slice_mut(parts.tail));
