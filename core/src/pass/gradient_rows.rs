@@ -19,8 +19,10 @@ pub(super) const MADE: usize = 0;
 pub(super) const ROWS: usize = 1;
 /// Where its bits start.
 pub(super) const MASKS: usize = 2;
-/// The power of two next to its largest multiplier.
+/// The power of two above its largest slope.
 pub(super) const SHIFT: usize = 3;
+/// What the sums of its next row are likely to be shifted by.
+pub(super) const NEXT: usize = 4;
 
 /// The bits of output row `row` of a stage, packed as they are: only those of a pooling or a ReLU by itself are read one by one, and no
 /// such are packed.

@@ -11,9 +11,10 @@
 //! work: | where each stage stands | rows of all stages, each with its exponent behind it | rows of the image | flat | sums | terms |
 //! ```
 
-use super::gradient_rows::{ALL_ZERO, MADE, ROWS, Rows, SHIFT, State, masks_of_row};
+use super::gradient_rows::{ALL_ZERO, MADE, NEXT, ROWS, Rows, SHIFT, State, masks_of_row};
 use crate::kernels::int8::gradient::{
-    Alive, Factors, OpenRows, Room, Sums, TERMS, Term, Terms, Way, contribute, contribute_to_all, normalise,
+    Alive, FIRST_SHIFT, Factors, OpenRows, Room, Sums, TERMS, Term, Terms, Way, contribute, contribute_to_all,
+    normalise,
 };
 use crate::model::Model;
 use crate::network::plan::{Direction, GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
@@ -102,8 +103,8 @@ impl Backward<'_, '_, '_> {
         let mut len = self.plan.lengths().classes;
         let mut exponent = integers_of(span_mut(self.sums, 0, len));
         if first == count {
-            let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
-            self.flat_exponent = normalise(sums, len, Alive::ALL, None, self.flat);
+            let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
+            self.flat_exponent = normalise(sums, len, Alive::ALL, None, &mut { FIRST_SHIFT }, self.flat);
         }
         for index in (first..count).rev() {
             let Some(stage) = self.plan.dense(index) else { return };
@@ -111,8 +112,9 @@ impl Backward<'_, '_, '_> {
             let words = span(self.masks, self.plan.packed_start(index), stage.mask_len());
             let alive = Alive { words, step: words.len(), columns: 1 };
             let factors = Factors::of(layer.multipliers, Factors::largest(layer.multipliers));
-            let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
-            self.flat_exponent = normalise(sums, len, alive, Some(factors), span_mut(self.flat, 0, len));
+            let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
+            let flat = span_mut(self.flat, 0, len);
+            self.flat_exponent = normalise(sums, len, alive, Some(factors), &mut { FIRST_SHIFT }, flat);
             if index > first {
                 len = stage.inputs;
                 exponent = self.dense_gradient(index, 0, len);
@@ -143,7 +145,7 @@ impl Backward<'_, '_, '_> {
             let Some(stage) = self.plan.spatial(index) else { return };
             let shift = Factors::largest(self.model.quantised(index).multipliers);
             // Rows that are used at once all lie at the start.
-            *state = [0, 0, masks as u32, shift as u32];
+            *state = [0, 0, masks as u32, shift as u32, FIRST_SHIFT as u32];
             masks += stage.packed_len();
         }
         for (state, start) in self.states.iter_mut().rev().zip(self.plan.starts(Direction::Backward)) {
@@ -239,13 +241,16 @@ impl Backward<'_, '_, '_> {
         let masks = masks_of_row(self.masks, self.state(index), stage, row);
         let alive = if stage.relu { Alive::of(&masks) } else { Alive::ALL };
         let multipliers = if stage.weight_len() > 0 { layer.multipliers } else { &[] };
-        let shift = self.state(index)[SHIFT] as i32;
+        let (shift, mut next) = (self.state(index)[SHIFT] as i32, self.state(index)[NEXT] as i32);
         let factors = (!multipliers.is_empty()).then_some(Factors::of(multipliers, shift));
-        let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
+        let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
         let target = span_mut(self.rows, place, stage.int8_gradient_row_len());
         let Some((last, values)) = target.split_last_mut() else { return };
         let values = span_mut(bytemuck::cast_slice_mut(values), 0, len);
-        let exponent = normalise(sums, stage.output().channels, alive, factors, values);
+        let exponent = normalise(sums, stage.output().channels, alive, factors, &mut next, values);
+        if let Some(state) = self.states.get_mut(index) {
+            state[NEXT] = next as u32;
+        }
         *last = exponent.map_or(ALL_ZERO, |exponent| exponent as u32);
     }
 

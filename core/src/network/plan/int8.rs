@@ -66,7 +66,7 @@ impl Spatial {
 /// Words that say where the rows and the bits of a stage lie.
 pub(crate) const PLACE: usize = 3;
 /// Words that say where a stage stands on the way back.
-pub(crate) const GRADIENT_STATE: usize = 4;
+pub(crate) const GRADIENT_STATE: usize = 5;
 /// Words of the list of weights that are multiplied together: two for each of 64.
 pub(crate) const GRADIENT_TERMS: usize = 2 * 64;
 
