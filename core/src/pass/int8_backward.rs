@@ -11,10 +11,9 @@
 //! work: | where each stage stands | rows of all stages, each with its exponent behind it | rows of the image | flat | sums | terms |
 //! ```
 
-use super::gradient_rows::{ALL_ZERO, MADE, NEXT, ROWS, Rows, SHIFT, State, masks_of_row};
+use super::gradient_rows::{ALL_ZERO, LIKELY, MADE, ROWS, Rows, SHIFT, State, exponent_of, masks_of_row};
 use crate::kernels::int8::gradient::{
-    Alive, FIRST_SHIFT, Factors, OpenRows, Room, Sums, TERMS, Term, Terms, Way, contribute, contribute_to_all,
-    normalise,
+    Alive, Factors, OpenRows, Room, Sums, TERMS, Term, Terms, Way, contribute, contribute_to_all, normalise,
 };
 use crate::model::Model;
 use crate::network::plan::{Direction, GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
@@ -104,7 +103,7 @@ impl Backward<'_, '_, '_> {
         let mut exponent = integers_of(span_mut(self.sums, 0, len));
         if first == count {
             let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
-            self.flat_exponent = normalise(sums, len, Alive::ALL, None, &mut { FIRST_SHIFT }, self.flat);
+            self.flat_exponent = normalise(sums, len, Alive::ALL, None, &mut None, self.flat);
         }
         for index in (first..count).rev() {
             let Some(stage) = self.plan.dense(index) else { return };
@@ -114,7 +113,7 @@ impl Backward<'_, '_, '_> {
             let factors = Factors::of(layer.multipliers, Factors::largest(layer.multipliers));
             let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
             let flat = span_mut(self.flat, 0, len);
-            self.flat_exponent = normalise(sums, len, alive, Some(factors), &mut { FIRST_SHIFT }, flat);
+            self.flat_exponent = normalise(sums, len, alive, Some(factors), &mut None, flat);
             if index > first {
                 len = stage.inputs;
                 exponent = self.dense_gradient(index, 0, len);
@@ -145,7 +144,7 @@ impl Backward<'_, '_, '_> {
             let Some(stage) = self.plan.spatial(index) else { return };
             let shift = Factors::largest(self.model.quantised(index).multipliers);
             // Rows that are used at once all lie at the start.
-            *state = [0, 0, masks as u32, shift as u32, FIRST_SHIFT as u32];
+            *state = [0, 0, masks as u32, shift as u32, ALL_ZERO];
             masks += stage.packed_len();
         }
         for (state, start) in self.states.iter_mut().rev().zip(self.plan.starts(Direction::Backward)) {
@@ -241,15 +240,15 @@ impl Backward<'_, '_, '_> {
         let masks = masks_of_row(self.masks, self.state(index), stage, row);
         let alive = if stage.relu { Alive::of(&masks) } else { Alive::ALL };
         let multipliers = if stage.weight_len() > 0 { layer.multipliers } else { &[] };
-        let (shift, mut next) = (self.state(index)[SHIFT] as i32, self.state(index)[NEXT] as i32);
+        let (shift, mut likely) = (self.state(index)[SHIFT] as i32, exponent_of(self.state(index)[LIKELY]));
         let factors = (!multipliers.is_empty()).then_some(Factors::of(multipliers, shift));
         let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
         let target = span_mut(self.rows, place, stage.int8_gradient_row_len());
         let Some((last, values)) = target.split_last_mut() else { return };
         let values = span_mut(bytemuck::cast_slice_mut(values), 0, len);
-        let exponent = normalise(sums, stage.output().channels, alive, factors, &mut next, values);
+        let exponent = normalise(sums, stage.output().channels, alive, factors, &mut likely, values);
         if let Some(state) = self.states.get_mut(index) {
-            state[NEXT] = next as u32;
+            state[LIKELY] = likely.map_or(ALL_ZERO, |exponent| exponent as u32);
         }
         *last = exponent.map_or(ALL_ZERO, |exponent| exponent as u32);
     }

@@ -28,7 +28,7 @@ use crate::network::plan::Operation;
 
 use contribution::Contribution;
 pub(crate) use contribution::{Gradients, OutputGradients, Sums, Way};
-pub(crate) use normalise::{Alive, FIRST_SHIFT, Factors, normalise};
+pub(crate) use normalise::{Alive, Factors, normalise};
 pub(crate) use open_rows::OpenRows;
 pub(crate) use room::Room;
 pub(crate) use terms::{TERMS, Term, Terms};

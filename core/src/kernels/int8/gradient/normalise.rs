@@ -64,41 +64,42 @@ impl Alive<'_> {
 const LEAST_BITS: i32 = VALUE_BITS as i32 - 2;
 
 /// By how much the first row's sums are shifted, before it is known better.
-pub(crate) const FIRST_SHIFT: i32 = 10;
+const FIRST_SHIFT: i32 = 10;
+/// By how much sums can be shifted.
+const MOST_SHIFT: i32 = 40;
 
 /// Makes a row of sums, `[column][channel]`, values of 16 bits, and returns their exponent. With factors the sums of each channel are
-/// multiplied with its own. `shift` is what the sums are likely to be shifted by to the right, and becomes that of the next row: rows are
-/// as large as their neighbours.
+/// multiplied with its own. `likely` is the exponent that was right for the row before, if any, and becomes that for the next one: rows
+/// are as large as their neighbours.
 #[inline(never)]
 pub(crate) fn normalise(
     sums: &Sums<'_>,
     channels: usize,
     alive: Alive<'_>,
     factors: Option<Factors<'_>>,
-    shift: &mut i32,
+    likely: &mut Option<i32>,
     target: &mut [i16],
 ) -> Option<i32> {
     // A high product has the unit of twice its factors'.
     let unit = sums.exponent + factors.map_or(0, |factors| factors.largest + 1);
-    // One is right at first, most of the time, and three are always enough.
+    let mut shift = likely.map_or(FIRST_SHIFT, |exponent| (exponent - unit).clamp(-(VALUE_BITS as i32), MOST_SHIFT));
+    // The first one is right, most of the time, and a few are always enough.
     for _ in 0..8 {
-        let bits = row_of_values(sums.values, channels, alive, (factors, *shift), target);
+        let bits = row_of_values(sums.values, channels, alive, (factors, shift), target);
         let missing = VALUE_BITS as i32 - (u32::BITS - bits.leading_zeros()) as i32;
         if bits == 0 {
-            if *shift <= 0 {
+            if shift <= 0 {
                 break;
             }
-            *shift = (*shift - VALUE_BITS as i32).max(0);
+            shift = (shift - VALUE_BITS as i32).max(0);
         } else if (0..=VALUE_BITS as i32 - LEAST_BITS).contains(&missing) {
-            let own = *shift;
             // The next one may be twice as large, or half.
-            *shift += 1 - missing;
-            return Some(unit + own);
+            *likely = Some(unit + shift + 1 - missing);
+            return Some(unit + shift);
         } else {
-            *shift -= missing;
+            shift -= missing;
         }
     }
-    *shift = FIRST_SHIFT;
     target.fill(0);
     None
 }
@@ -193,9 +194,9 @@ mod tests {
             [i32::MAX - (1 << 25), 1 << 16, -1],
         ] {
             for shift in [-9, 0, 1, 2, 10, 16, 40] {
-                let (mut row, mut next) = ([i16::MAX; 3], shift);
+                let mut row = [i16::MAX; 3];
                 let values = &Sums { values: &mut sums.clone(), exponent: 0 };
-                let found = normalise(values, 3, Alive::ALL, None, &mut next, &mut row);
+                let found = normalise(values, 3, Alive::ALL, None, &mut Some(shift), &mut row);
                 let Some(exponent) = found else {
                     assert_eq!((sums, row), ([0; 3], [0; 3]), "{shift}");
                     continue;
@@ -219,7 +220,7 @@ mod tests {
         let mut row = [0; 6];
         let alive = Alive { words: &[0b111, 9, 0b011, 9], step: 2, columns: 1 };
         let exponent =
-            normalise(&Sums { values: &mut sums, exponent: 3 }, 3, alive, Some(factors), &mut 10, &mut row).unwrap();
+            normalise(&Sums { values: &mut sums, exponent: 3 }, 3, alive, Some(factors), &mut None, &mut row).unwrap();
         let found = row.map(|value| libm::ldexp(f64::from(value), exponent));
         assert_eq!(found, [4194304.0, 524288.0, 4194304.0, 8388608.0, 0.0, 0.0]);
     }
