@@ -64,7 +64,7 @@ impl Rows<'_, '_, '_> {
         &self,
         index: usize,
         row: usize,
-        mut visit: impl FnMut(&Int8Layer<'_>, &OutputGradients<'_>, Way),
+        visit: &mut dyn FnMut(&Int8Layer<'_>, &OutputGradients<'_>, Way),
     ) {
         for (reader, is_skip) in self.plan.readers(index) {
             let Some(stage) = self.plan.spatial(reader) else { return };

@@ -223,10 +223,10 @@ impl Backward<'_, '_, '_> {
         values.fill(0);
         let rows = Rows { model: self.model, plan: self.plan, masks: self.masks, states: self.states, rows: self.rows };
         let mut room = Room::default();
-        rows.for_each_reader(index, row, |layer, output, way| room = room.with(layer, output, way));
+        rows.for_each_reader(index, row, &mut |layer, output, way| room = room.with(layer, output, way));
         let Some(exponent) = room.exponent() else { return 0 };
         let mut sums = Sums { values, exponent };
-        rows.for_each_reader(index, row, |layer, output, way| {
+        rows.for_each_reader(index, row, &mut |layer, output, way| {
             contribute(layer, output, (row, way), &mut sums, self.terms);
         });
         exponent
