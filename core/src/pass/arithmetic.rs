@@ -237,7 +237,9 @@ impl Arithmetic for i8 {
             }
         }
     }
-    #[inline(always)]
+    // On a device, where two walks call it, its code is there once.
+    #[cfg_attr(feature = "std", inline(always))]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn make<S: Simd>(
         simd: S,
         model: &Model<'_, Self>,

@@ -76,7 +76,7 @@ macro_rules! passes {
 
 impl Passes for i8 {
     fn forward(model: &Model<'_, Self>, image: &[f32], logits: &mut [f32], masks: &mut [u32], work: &mut [f32]) {
-        int8::forward(model, image.into(), logits, masks, work);
+        int8::forward(model, image.into(), logits, (masks, true), work);
     }
 
     fn backward(

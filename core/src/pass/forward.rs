@@ -69,6 +69,7 @@ impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
         let (spatial_masks, mut dense_masks) = split_mut(masks, spatial_masks_len);
         let places = &Keep::Window.places::<T>(plan);
         let mut spatial = Some(ForwardRows {
+            packs: false,
             model,
             image: image.into(),
             keep: Keep::Window,

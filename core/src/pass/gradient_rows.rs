@@ -10,6 +10,11 @@ use crate::span::span;
 /// The exponent that stands behind a row in which all is 0.
 pub(super) const ALL_ZERO: u32 = i32::MIN as u32;
 
+/// What is noted, if anything.
+pub(super) fn exponent_of(word: u32) -> Option<i32> {
+    (word != ALL_ZERO).then_some(word as i32)
+}
+
 /// Where a stage stands.
 pub(super) type State = [u32; GRADIENT_STATE];
 
@@ -19,12 +24,15 @@ pub(super) const MADE: usize = 0;
 pub(super) const ROWS: usize = 1;
 /// Where its bits start.
 pub(super) const MASKS: usize = 2;
-/// The power of two next to its largest multiplier.
+/// The power of two above its largest slope.
 pub(super) const SHIFT: usize = 3;
+/// The exponent that its next row is likely to have.
+pub(super) const LIKELY: usize = 4;
 
-/// The bits of output row `row` of a stage.
+/// The bits of output row `row` of a stage, packed as they are: only those of a pooling or a ReLU by itself are read one by one, and no
+/// such are packed.
 pub(super) fn masks_of_row<'s>(masks: &'s [u32], state: State, stage: &'s Spatial, row: usize) -> RowMasks<'s> {
-    let len = stage.mask_row_len();
+    let len = stage.packed_row_len();
     RowMasks { stage, words: span(masks, state[MASKS] as usize + row * len, len) }
 }
 
@@ -44,7 +52,7 @@ impl Rows<'_, '_, '_> {
         let len = stage.int8_gradient_row_len();
         let place = state[ROWS] as usize + row % stage.gradient_slots().max(1) * len;
         let (values, exponent) = span(self.rows, place, len).split_at_checked(len - 1).unwrap_or_default();
-        let exponent = exponent.first().filter(|exponent| **exponent != ALL_ZERO).map(|exponent| *exponent as i32);
+        let exponent = exponent.first().and_then(|exponent| exponent_of(*exponent));
         let values = span(bytemuck::cast_slice(values), 0, stage.output().row_len());
         let masks = masks_of_row(self.masks, state, stage, row);
         OutputGradients { row, gradients: Gradients { values, exponent }, masks }
@@ -56,7 +64,7 @@ impl Rows<'_, '_, '_> {
         &self,
         index: usize,
         row: usize,
-        mut visit: impl FnMut(&Int8Layer<'_>, &OutputGradients<'_>, Way),
+        visit: &mut dyn FnMut(&Int8Layer<'_>, &OutputGradients<'_>, Way),
     ) {
         for (reader, is_skip) in self.plan.readers(index) {
             let Some(stage) = self.plan.spatial(reader) else { return };

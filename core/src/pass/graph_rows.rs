@@ -90,15 +90,18 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let start = self.keep.start::<T>((plan, self.places), index) - base;
         let window = &self.keep.window_of::<T>(self.places, rest(rows, start), (index, stage), row);
         let own = reach(rows, own.start - base, own.len());
-        let masks = row_masks(plan, self.masks, index, stage, row);
+        let masks = row_masks::<T>((plan, self.places), (self.masks, self.packs), (index, stage), row);
         T::make(
             simd,
             self.model,
             (index, stage),
             Sources { window, own, first: 0, scratch: &mut *self.scratch },
             out,
-            masks,
+            &mut *masks,
         );
+        if T::IS_INT8 && self.packs {
+            stage.pack(masks);
+        }
     }
 
     /// Adds padded input row `row` of an average to its sums.

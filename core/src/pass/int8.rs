@@ -9,7 +9,7 @@ use crate::kernels::int8::dense::Int8Accumulate;
 #[cfg(feature = "std")]
 use crate::kernels::int8::packed::PackedAccumulate;
 use crate::model::Model;
-use crate::network::plan::{DenseStage, WORD_BITS};
+use crate::network::plan::{DenseStage, PLACE, WORD_BITS};
 use crate::span::{reach_mut, span, span_mut, split_mut, take};
 use crate::vector::{Kernel, Simd};
 
@@ -17,17 +17,19 @@ struct Int8Forward<'m, 'a, 'b> {
     model: &'a Model<'m, i8>,
     image: Int8Image<'a>,
     logits: &'b mut [f32],
-    masks: &'b mut [u32],
+    /// Bits, and whether they are packed.
+    masks: (&'b mut [u32], bool),
     work: &'b mut [f32],
 }
 
-/// Runs the network; the logits are real numbers. The arguments are those of [`forward`](super::forward::forward).
+/// Runs the network; the logits are real numbers. The arguments are those of [`forward`](super::forward::forward), and whether bits are
+/// packed, as the way back of integers reads them.
 #[inline(never)]
 pub(super) fn forward(
     model: &Model<'_, i8>,
     image: Int8Image<'_>,
     logits: &mut [f32],
-    masks: &mut [u32],
+    masks: (&mut [u32], bool),
     work: &mut [f32],
 ) {
     model.level().run(Int8Forward { model, image, logits, masks, work });
@@ -64,7 +66,7 @@ impl Kernel for Int8Forward<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { model, image, logits, masks, mut work } = self;
+        let Self { model, image, logits, masks: (masks, packs), mut work } = self;
         let plan = model.network().plan();
         let (first, count, lengths) = (plan.spatial_count(), plan.count(), plan.lengths());
         let rows = bytemuck::cast_slice_mut(take(&mut work, lengths.forward_rows));
@@ -73,15 +75,26 @@ impl Kernel for Int8Forward<'_, '_, '_> {
         let mut input: &mut [i8] = bytemuck::cast_slice_mut(take(&mut work, lengths.hidden[1]));
         let all_sums: &mut [i32] = bytemuck::cast_slice_mut(take(&mut work, lengths.sums));
         let scratch = bytemuck::cast_slice_mut(take(&mut work, lengths.scratch));
+        let places = take(&mut work, PLACE * first);
         let tail = bytemuck::cast_slice_mut(work);
         // No bits are kept where there is no place for them.
-        let spatial_masks_len = plan.mask_range(first).start.min(masks.len());
+        let spatial_masks_len = if packs { plan.packed_start(first) } else { plan.mask_range(first).start };
+        let spatial_masks_len = spatial_masks_len.min(masks.len());
         let (spatial_masks, mut dense_masks) = split_mut(masks, spatial_masks_len);
         let grid = model.logit_grid();
         let logit = &|byte: i8| grid.value(byte);
-        let places = &Keep::Window.places::<i8>(plan);
-        let mut spatial =
-            Some(ForwardRows { model, image, keep: Keep::Window, places, rows, masks: spatial_masks, tail, scratch });
+        let places = Keep::int8_places(plan, packs, bytemuck::cast_slice_mut(places));
+        let mut spatial = Some(ForwardRows {
+            model,
+            image,
+            keep: Keep::Window,
+            places,
+            rows,
+            masks: spatial_masks,
+            packs,
+            tail,
+            scratch,
+        });
         let mut index = first;
         loop {
             let dense = plan.dense(index).map(|stage| (*stage, dense_layer(model, index)));

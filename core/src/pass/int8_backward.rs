@@ -11,12 +11,12 @@
 //! work: | where each stage stands | rows of all stages, each with its exponent behind it | rows of the image | flat | sums | terms |
 //! ```
 
-use super::gradient_rows::{ALL_ZERO, MADE, ROWS, Rows, SHIFT, State, masks_of_row};
+use super::gradient_rows::{ALL_ZERO, LIKELY, MADE, ROWS, Rows, SHIFT, State, exponent_of, masks_of_row};
 use crate::kernels::int8::gradient::{
     Alive, Factors, OpenRows, Room, Sums, TERMS, Term, Terms, Way, contribute, contribute_to_all, normalise,
 };
 use crate::model::Model;
-use crate::network::plan::{GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
+use crate::network::plan::{Direction, GRADIENT_TERMS, MAX_STAGES, Spatial, Stages};
 use crate::span::{span, span_mut, take};
 
 /// Bits of the largest of the logits' gradients.
@@ -102,17 +102,18 @@ impl Backward<'_, '_, '_> {
         let mut len = self.plan.lengths().classes;
         let mut exponent = integers_of(span_mut(self.sums, 0, len));
         if first == count {
-            let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
-            self.flat_exponent = normalise(sums, len, Alive::ALL, None, self.flat);
+            let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
+            self.flat_exponent = normalise(sums, len, Alive::ALL, None, &mut None, self.flat);
         }
         for index in (first..count).rev() {
             let Some(stage) = self.plan.dense(index) else { return };
             let layer = self.model.quantised(index);
-            let range = self.plan.mask_range(index);
-            let alive = Alive { words: span(self.masks, range.start, range.len()), step: range.len() };
+            let words = span(self.masks, self.plan.packed_start(index), stage.mask_len());
+            let alive = Alive { words, step: words.len(), columns: 1 };
             let factors = Factors::of(layer.multipliers, Factors::largest(layer.multipliers));
-            let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
-            self.flat_exponent = normalise(sums, len, alive, Some(factors), span_mut(self.flat, 0, len));
+            let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
+            let flat = span_mut(self.flat, 0, len);
+            self.flat_exponent = normalise(sums, len, alive, Some(factors), &mut None, flat);
             if index > first {
                 len = stage.inputs;
                 exponent = self.dense_gradient(index, 0, len);
@@ -138,13 +139,16 @@ impl Backward<'_, '_, '_> {
 
     /// Notes where the rows and the bits of each stage are.
     fn prepare(&mut self) {
-        let (mut rows, mut masks) = (0, 0);
+        let mut masks = 0;
         for (index, state) in self.states.iter_mut().enumerate() {
             let Some(stage) = self.plan.spatial(index) else { return };
             let shift = Factors::largest(self.model.quantised(index).multipliers);
-            *state = [0, rows as u32, masks as u32, shift as u32];
-            rows += stage.int8_gradient_len();
-            masks += stage.mask_len();
+            // Rows that are used at once all lie at the start.
+            *state = [0, 0, masks as u32, shift as u32, ALL_ZERO];
+            masks += stage.packed_len();
+        }
+        for (state, start) in self.states.iter_mut().rev().zip(self.plan.starts(Direction::Backward)) {
+            state[ROWS] = start as u32;
         }
     }
 
@@ -171,7 +175,7 @@ impl Backward<'_, '_, '_> {
         while let Some(stage) = self.plan.spatial(index) {
             let row = self.made(index);
             let missing = self.plan.readers(index).find(|(reader, is_skip)| {
-                let needed = self.plan.spatial(*reader).map_or(0, |reader| reader.last_reader_row(row, *is_skip));
+                let needed = self.plan.spatial(*reader).map_or(0, |reader| reader.gradient_rows_before(row, *is_skip));
                 self.made(*reader) <= needed
             });
             if let Some((reader, _)) = missing {
@@ -219,10 +223,10 @@ impl Backward<'_, '_, '_> {
         values.fill(0);
         let rows = Rows { model: self.model, plan: self.plan, masks: self.masks, states: self.states, rows: self.rows };
         let mut room = Room::default();
-        rows.for_each_reader(index, row, |layer, output, way| room = room.with(layer, output, way));
+        rows.for_each_reader(index, row, &mut |layer, output, way| room = room.with(layer, output, way));
         let Some(exponent) = room.exponent() else { return 0 };
         let mut sums = Sums { values, exponent };
-        rows.for_each_reader(index, row, |layer, output, way| {
+        rows.for_each_reader(index, row, &mut |layer, output, way| {
             contribute(layer, output, (row, way), &mut sums, self.terms);
         });
         exponent
@@ -234,16 +238,18 @@ impl Backward<'_, '_, '_> {
         let len = stage.output().row_len();
         let layer = self.model.quantised(index);
         let masks = masks_of_row(self.masks, self.state(index), stage, row);
-        let alive =
-            if stage.relu { Alive { words: masks.words, step: stage.planes() * stage.words() } } else { Alive::ALL };
+        let alive = if stage.relu { Alive::of(&masks) } else { Alive::ALL };
         let multipliers = if stage.weight_len() > 0 { layer.multipliers } else { &[] };
-        let shift = self.state(index)[SHIFT] as i32;
+        let (shift, mut likely) = (self.state(index)[SHIFT] as i32, exponent_of(self.state(index)[LIKELY]));
         let factors = (!multipliers.is_empty()).then_some(Factors::of(multipliers, shift));
-        let sums = &mut Sums { values: span_mut(self.sums, 0, len), exponent };
+        let sums = &Sums { values: span_mut(self.sums, 0, len), exponent };
         let target = span_mut(self.rows, place, stage.int8_gradient_row_len());
         let Some((last, values)) = target.split_last_mut() else { return };
         let values = span_mut(bytemuck::cast_slice_mut(values), 0, len);
-        let exponent = normalise(sums, stage.output().channels, alive, factors, values);
+        let exponent = normalise(sums, stage.output().channels, alive, factors, &mut likely, values);
+        if let Some(state) = self.states.get_mut(index) {
+            state[LIKELY] = likely.map_or(ALL_ZERO, |exponent| exponent as u32);
+        }
         *last = exponent.map_or(ALL_ZERO, |exponent| exponent as u32);
     }
 

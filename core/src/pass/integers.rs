@@ -96,7 +96,7 @@ impl<'a> Model<'a, i8> {
     pub(crate) fn logits_of<'b>(&self, image: Int8Image<'_>, buffer: &'b mut [f32]) -> &'b mut [f32] {
         let mut work = buffer;
         let logits = take(&mut work, self.network().classes());
-        int8::forward(self, image, logits, &mut [], work);
+        int8::forward(self, image, logits, (&mut [], true), work);
         logits
     }
 
@@ -105,8 +105,8 @@ impl<'a> Model<'a, i8> {
     pub(crate) fn observe<'s, 'b>(&'s self, image: Int8Image<'_>, buffer: &'b mut [f32]) -> Observation<'s, 'a, 'b> {
         let mut work = buffer;
         let logits = take(&mut work, self.network().classes());
-        let masks = bytemuck::cast_slice_mut(take(&mut work, self.network().plan().lengths().masks));
-        int8::forward(self, image, logits, masks, work);
+        let masks = bytemuck::cast_slice_mut(take(&mut work, self.network().plan().lengths().packed_masks));
+        int8::forward(self, image, logits, (masks, true), work);
         Observation { model: self, logits, masks, work }
     }
 }

@@ -10,16 +10,15 @@ use core::ops::Range;
 use super::arithmetic::Arithmetic;
 use super::sources::NewRow;
 use crate::kernels::conv::Window;
-use crate::model::Weights;
-use crate::network::plan::{Operation, Spatial, Stages};
+use crate::network::plan::{Direction, Operation, PLACE, Spatial, Stages};
 use crate::span::{CACHE_LINE, rest, rest_mut, span, span_mut, split_mut};
 
-/// Of each stage, where its rows start and how far they lie apart.
-pub(crate) type Places<T> = <T as Weights>::PerStage<[u32; 2]>;
+/// Of a stage, where its rows start, how far they lie apart, and where its bits start.
+pub(crate) type Place = [u32; PLACE];
 
-/// Element `index`.
+/// That of stage `index`.
 #[inline(always)]
-fn place(places: &[[u32; 2]], index: usize) -> [u32; 2] {
+pub(super) fn place(places: &[Place], index: usize) -> Place {
     debug_assert!(index < places.len(), "stage {index} of {}", places.len());
     places.get(index).copied().unwrap_or_default()
 }
@@ -65,35 +64,40 @@ impl Keep {
     /// Where the rows of each stage start, and how far they lie apart: noted once for a graph, whose stages are many. In a chain
     /// both are counted when they are asked for.
     #[inline(always)]
-    pub(crate) fn places<T: Arithmetic>(self, plan: &Stages) -> Places<T> {
-        let mut places = Places::<T>::default();
+    pub(crate) fn places<T: Arithmetic>(self, plan: &Stages) -> T::PerStage<Place> {
+        let mut places = T::PerStage::<Place>::default();
         if T::GRAPHS {
-            let stages = || (0..plan.spatial_count()).filter_map(|index| plan.spatial(index));
-            if self == Self::Window && plan.is_int8() {
-                // Those of integers may take turns.
-                for (stage, start) in stages().zip(plan.row_starts()) {
-                    T::push(&mut places, [start as u32, stage.padded_row_step() as u32]);
-                }
-                return places;
-            }
-            let mut start = 0;
-            for stage in stages() {
-                T::push(&mut places, [start, stage.padded_row_step() as u32]);
+            let (mut start, mut bits) = (0, 0);
+            for stage in (0..plan.spatial_count()).filter_map(|index| plan.spatial(index)) {
+                T::push(&mut places, [start, stage.padded_row_step() as u32, bits]);
                 start += self.stage_len::<T>(stage) as u32;
+                bits += stage.mask_len() as u32;
             }
+        }
+        places
+    }
+
+    /// Those of integers under a window, which may take turns, in `memory`; their bits may be packed.
+    #[inline(never)]
+    pub(crate) fn int8_places<'b>(plan: &Stages, packs: bool, memory: &'b mut [u32]) -> &'b [Place] {
+        let (places, mut bits) = (memory.as_chunks_mut().0, 0);
+        for (index, (place, start)) in places.iter_mut().zip(plan.starts(Direction::Forward)).enumerate() {
+            let Some(stage) = plan.spatial(index) else { return &[] };
+            *place = [start as u32, stage.padded_row_step() as u32, bits];
+            bits += if packs { stage.packed_len() } else { stage.mask_len() } as u32;
         }
         places
     }
 
     /// Where the rows of a stage start.
     #[inline(always)]
-    pub(super) fn start<T: Arithmetic>(self, (plan, places): (&Stages, &Places<T>), index: usize) -> usize {
+    pub(super) fn start<T: Arithmetic>(self, (plan, places): (&Stages, &[Place]), index: usize) -> usize {
         if T::GRAPHS { place(places, index)[0] as usize } else { self.offset::<T>(plan, index) }
     }
 
     /// How far they lie apart.
     #[inline(always)]
-    fn step<T: Arithmetic>(self, places: &Places<T>, (index, stage): (usize, &Spatial)) -> usize {
+    fn step<T: Arithmetic>(self, places: &[Place], (index, stage): (usize, &Spatial)) -> usize {
         if T::GRAPHS { place(places, index)[1] as usize } else { stage.padded_row_step() }
     }
 
@@ -106,7 +110,7 @@ impl Keep {
     /// Where row `row` of the output's size lies that stage `index` keeps: one that it adds, or sums.
     pub(super) fn own_row<T: Arithmetic>(
         self,
-        (plan, places): (&Stages, &Places<T>),
+        (plan, places): (&Stages, &[Place]),
         (index, stage): (usize, &Spatial),
         row: usize,
     ) -> Range<usize> {
@@ -119,7 +123,7 @@ impl Keep {
     #[inline(never)]
     pub(crate) fn window<'b, T: Arithmetic>(
         self,
-        (plan, places): (&Stages, &Places<T>),
+        (plan, places): (&Stages, &[Place]),
         rows: &'b [T::Value],
         (index, stage): (usize, &'b Spatial),
         row: usize,
@@ -131,7 +135,7 @@ impl Keep {
     #[inline(always)]
     pub(super) fn window_of<'b, T: Arithmetic>(
         self,
-        places: &Places<T>,
+        places: &[Place],
         rows: &'b [T::Value],
         (index, stage): (usize, &'b Spatial),
         row: usize,
@@ -151,7 +155,7 @@ impl Keep {
     /// Where the content of padded input row `row` of stage `index` lies.
     pub(super) fn content<T: Arithmetic>(
         self,
-        (plan, places): (&Stages, &Places<T>),
+        (plan, places): (&Stages, &[Place]),
         (index, stage): (usize, &Spatial),
         row: usize,
     ) -> Range<usize> {
@@ -165,7 +169,7 @@ impl Keep {
     #[inline(never)]
     pub(super) fn next_row<'b, T: Arithmetic>(
         self,
-        (plan, places): (&Stages, &Places<T>),
+        (plan, places): (&Stages, &[Place]),
         rows: &'b mut [T::Value],
         (index, stage): (usize, &'b Spatial),
         row: usize,

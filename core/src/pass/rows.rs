@@ -19,7 +19,7 @@
 //! `keep.rs` says where the rows lie; `graph_rows.rs` has what only graphs need.
 
 use super::arithmetic::Arithmetic;
-use super::keep::{Keep, Places};
+use super::keep::{Keep, Place, place};
 use super::progress::Progress;
 use super::sources::Sources;
 use crate::model::Model;
@@ -33,11 +33,13 @@ pub(crate) struct ForwardRows<'m, 'a, 'b, T: Arithmetic> {
     pub image: T::Image<'a>,
     pub keep: Keep,
     /// Where those rows lie, as [`Keep::places`] counts it.
-    pub places: &'a Places<T>,
+    pub places: &'a [Place],
     /// Input rows of all spatial stages.
     pub rows: &'b mut [T::Value],
     /// Bits of all stages, or empty to keep none.
     pub masks: &'b mut [u32],
+    /// Whether those of integers are packed.
+    pub packs: bool,
     /// Takes some columns (at least one) of the last stage's output row at a time.
     pub tail: &'b mut [T::Value],
     /// What a convolution of integers unpacks at a time; empty for others.
@@ -146,7 +148,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         let index = target.0 - 1;
         let (rows, mut new) = self.keep.next_row::<T>((plan, self.places), self.rows, target, target_row);
         let window = &self.keep.window::<T>((plan, self.places), rows, (index, stage), row);
-        let masks = row_masks(plan, self.masks, index, stage, row);
+        let masks = row_masks::<T>((plan, self.places), (self.masks, self.packs), (index, stage), row);
         let out = new.content(T::zero(self.model, target.0));
         T::make(
             simd,
@@ -171,7 +173,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     ) {
         let plan = self.model.network().plan();
         let window = &self.keep.window::<T>((plan, self.places), self.rows, (index, stage), row);
-        let masks = row_masks(plan, self.masks, index, stage, row);
+        let masks = row_masks::<T>((plan, self.places), (self.masks, self.packs), (index, stage), row);
         let (channels, width) = (stage.output().channels, stage.output().width);
         let piece = (self.tail.len() / channels.max(1)).max(1).min(width);
         let mask_len = stage.planes() * stage.words();
@@ -179,7 +181,7 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
         while first < width {
             let count = piece.min(width - first);
             let out = span_mut(self.tail, 0, count * channels);
-            let masks = reach_mut(masks, first * mask_len, count * mask_len);
+            let bits = reach_mut(masks, first * mask_len, count * mask_len);
             let mut own = &[][..];
             if T::GRAPHS {
                 let place = self.keep.own_row::<T>((plan, self.places), (index, stage), row);
@@ -191,10 +193,13 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
                 (index, stage),
                 Sources { window, own, first, scratch: &mut *self.scratch },
                 out,
-                masks,
+                bits,
             );
             sink.accept(simd, (row * width + first) * channels, span(self.tail, 0, count * channels));
             first += count;
+        }
+        if T::IS_INT8 && self.packs {
+            stage.pack(masks);
         }
         if T::GRAPHS {
             self.clear_sums((index, stage), row);
@@ -202,16 +207,17 @@ impl<T: Arithmetic> ForwardRows<'_, '_, '_, T> {
     }
 }
 
-/// The bits of output row `row` of stage `index`, or nothing if none are kept.
+/// The bits of output row `row` of stage `index`, or nothing if none are kept. They are not packed yet.
 #[inline(never)]
-pub(super) fn row_masks<'b>(
-    plan: &Stages,
-    masks: &'b mut [u32],
-    index: usize,
-    stage: &Spatial,
+pub(super) fn row_masks<'b, T: Arithmetic>(
+    (plan, places): (&Stages, &[Place]),
+    (masks, packs): (&'b mut [u32], bool),
+    (index, stage): (usize, &Spatial),
     row: usize,
 ) -> &'b mut [u32] {
-    let start = plan.mask_range(index).start + row * stage.mask_row_len();
+    let start = if T::GRAPHS { place(places, index)[2] as usize } else { plan.mask_range(index).start };
+    let row_len = if T::IS_INT8 && packs { stage.packed_row_len() } else { stage.mask_row_len() };
+    let start = start + row * row_len;
     reach_mut(masks, start, stage.mask_row_len())
 }
 

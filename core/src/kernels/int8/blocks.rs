@@ -147,20 +147,21 @@ impl Row<'_, '_> {
     /// The places of one window that lie on the convolution's map, and for each the row (times 2) and the column in the window.
     fn places(&self, column: usize) -> (Block, [usize; POSITIONS]) {
         let (stage, q) = (self.stage, self.first + column);
-        let inside = |at: usize, pad: u8, size: usize| at >= usize::from(pad) && at < size + usize::from(pad);
-        let rows = [0, 1].map(|wy| inside(self.window.row * 2 + wy, stage.pool_pad.0, stage.conv_height()));
-        let columns = [0, 1].map(|wx| inside(q * 2 + wx, stage.pool_pad.1, stage.conv_width()));
-        let (wy, wx) = (usize::from(!rows[0]), usize::from(!columns[0]));
-        let (count, slots) = match (rows, columns) {
-            ([true, true], [true, true]) => (4, [0, 1, 2, 3]),
-            ([true, true], _) => (2, [wx, 2 + wx, 0, 0]),
-            (_, [true, true]) => (2, [2 * wy, 2 * wy + 1, 0, 0]),
-            _ => (1, [2 * wy + wx, 0, 0, 0]),
-        };
+        let (rows, columns) = (
+            ends(self.window.row, stage.pool_pad.0, stage.conv_height()),
+            ends(q, stage.pool_pad.1, stage.conv_width()),
+        );
+        let (mut slots, mut count) = ([0; POSITIONS], 0);
+        for wy in rows.0..rows.1 {
+            for wx in columns.0..columns.1 {
+                slots.iter_mut().skip(count).take(1).for_each(|slot| *slot = 2 * wy + wx);
+                count += 1;
+            }
+        }
         let step = stage.column_stride() * stage.input().channels;
         let start = q * stage.column_step() * stage.input().channels;
         let place = |slot: usize| (slot / 2 * stage.row_stride(), start + slot % 2 * step);
-        let second = if count == 4 { slots[2] } else { slots[1] };
+        let second = if count == POSITIONS { slots[2] } else { slots[1] };
         (Block { count, lines: [place(slots[0]), place(second)], step }, slots)
     }
 
@@ -222,6 +223,12 @@ impl Row<'_, '_> {
             add_dots(span_mut(self.sums, 0, block.count * len), &self.patch, weights, height * run);
         }
     }
+}
+
+/// Where window number `index` begins and ends to lie on a map of `size`, `pad` before its first element.
+fn ends(index: usize, pad: u8, size: usize) -> (usize, usize) {
+    let pad = usize::from(pad);
+    (pad.saturating_sub(2 * index).min(1), (size + pad).saturating_sub(2 * index).min(2))
 }
 
 /// Copies the `len` elements before `start` to there.

@@ -7,7 +7,9 @@
 use super::Int8Layer;
 use crate::kernels::conv::Window;
 use crate::network::plan::{Operation, Spatial, WORD_BITS};
-use crate::span::{rest, span, span_mut};
+#[cfg(feature = "std")]
+use crate::span::span;
+use crate::span::{rest, span_mut};
 
 /// Forward: output columns `first ..` of one row, as many as `out` (`[columns][o]`) takes. `masks` takes their bits
 /// (`[columns][planes][words]`); if it is empty, none are kept.
@@ -95,37 +97,38 @@ fn pooled(
 /// The sum of one filter at one position: window rows from `row` on, elements from `start` on.
 #[inline(always)]
 fn sum(stage: &Spatial, layer: &Int8Layer<'_>, (window, row, start): (&Window<'_, i8>, usize, usize), o: usize) -> i32 {
-    let (run, zero) = (stage.run_len(), layer.range.input as i16);
-    match stage.operation {
-        Operation::Conv => {
-            let weights = span(layer.weights, o * stage.kernel_height() * run, stage.kernel_height() * run);
-            let rows = weights.chunks_exact(run.max(1)).enumerate();
-            let sums = rows.map(|(ky, weights)| {
-                let x = span(window.input_row(row + ky).values, start, run);
-                dot(x, zero, weights)
-            });
-            sums.fold(layer.bias(o), i32::wrapping_add)
-        }
+    let (channels, filters) = (stage.input().channels, stage.output().channels);
+    // Elements of a row of the kernel, how far they and their weights lie apart, and where both begin.
+    let (len, steps, begins) = match stage.operation {
+        Operation::Conv => (stage.run_len(), (1, 1), (0, o * stage.kernel_height() * stage.run_len())),
         Operation::Depthwise => {
-            let (channels, filters) = (stage.input().channels, stage.output().channels);
             let channel = if channels == filters { o } else { 0 };
-            let mut sum = layer.bias(o);
-            for ky in 0..stage.kernel_height() {
-                let x = rest(window.input_row(row + ky).values, start + channel);
-                let weights = rest(layer.weights, ky * stage.kernel_width() * filters + o);
-                for (x, w) in x
-                    .iter()
-                    .step_by(channels.max(1))
-                    .zip(weights.iter().step_by(filters.max(1)))
-                    .take(stage.kernel_width())
-                {
-                    sum = sum.wrapping_add(i32::from(i16::from(*x) - zero) * i32::from(*w));
-                }
-            }
-            sum
+            (stage.kernel_width(), (channels, filters), (channel, o))
         }
-        _ => window.input_row(row).values.get(start + o).map_or(0, |x| i32::from(*x)) - layer.range.output,
+        _ => {
+            let x = window.input_row(row).values.get(start + o);
+            return x.map_or(0, |x| i32::from(*x)) - layer.range.output;
+        }
+    };
+    let mut sum = layer.bias(o);
+    for ky in 0..stage.kernel_height() {
+        let x = rest(window.input_row(row + ky).values, start + begins.0);
+        let weights = rest(layer.weights, begins.1 + ky * len * steps.1);
+        sum = sum.wrapping_add(strided_dot((x, steps.0), layer.range.input as i16, (weights, steps.1), len));
     }
+    sum
+}
+
+/// [`dot`] of `len` elements and weights, with others between them.
+#[inline(always)]
+fn strided_dot((x, x_step): (&[i8], usize), zero: i16, (weights, step): (&[i8], usize), len: usize) -> i32 {
+    #[cfg(feature = "std")]
+    if x_step == 1 && step == 1 {
+        return dot(span(x, 0, len), zero, span(weights, 0, len));
+    }
+    let pairs = x.iter().step_by(x_step.max(1)).zip(weights.iter().step_by(step.max(1))).take(len);
+    let products = pairs.map(|(x, w)| i32::from(i16::from(*x) - zero) * i32::from(*w));
+    products.fold(0, i32::wrapping_add)
 }
 
 /// `sum of (x - zero) * w`. (Products of 16 bits, of which processors with vectors add pairs.)

@@ -1,6 +1,7 @@
 //! What a spatial stage of integers keeps, in bytes and words.
 
-use super::spatial::{Operation, Spatial, WAITS, max};
+use super::maps::Direction;
+use super::spatial::{Operation, Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;
 
@@ -12,12 +13,6 @@ pub(crate) const FILTERS: usize = 64;
 const UNPACKED: usize = 192;
 
 impl Spatial {
-    /// Whether it waits for its whole input.
-    #[inline(always)]
-    pub(super) const fn waits(&self) -> bool {
-        self.layer & WAITS != 0
-    }
-
     /// Bytes of all rows that it keeps, which have no bits beside them.
     pub(super) const fn int8_rows_len(&self) -> usize {
         self.values_len(self.input_slots()).saturating_add(self.skip_slots() * self.int8_own_row_len())
@@ -34,7 +29,7 @@ impl Spatial {
         self.output().row_len().div_ceil(2) + 1
     }
 
-    /// Words of all rows of its output's gradient that it keeps.
+    /// Words of all rows of its output's gradient that it keeps; none if its only row lies where others' do.
     pub(crate) const fn int8_gradient_len(&self) -> usize {
         self.gradient_slots().saturating_mul(self.int8_gradient_row_len())
     }
@@ -68,8 +63,10 @@ impl Spatial {
     }
 }
 
+/// Words that say where the rows and the bits of a stage lie.
+pub(crate) const PLACE: usize = 3;
 /// Words that say where a stage stands on the way back.
-pub(crate) const GRADIENT_STATE: usize = 4;
+pub(crate) const GRADIENT_STATE: usize = 5;
 /// Words of the list of weights that are multiplied together: two for each of 64.
 pub(crate) const GRADIENT_TERMS: usize = 2 * 64;
 
@@ -78,6 +75,8 @@ pub(crate) const GRADIENT_TERMS: usize = 2 * 64;
 pub(crate) struct Int8Backward {
     /// Where each stage stands.
     pub states: usize,
+    /// The row of which each stage that uses its row at once takes a part.
+    pub shared: usize,
     /// Rows of the image to which rows of the first stage contribute, and exponents of as many of those as overlap.
     pub image_rows: usize,
     /// The gradient of a dense layer's outputs, two values a word.
@@ -87,7 +86,7 @@ pub(crate) struct Int8Backward {
 }
 
 impl Int8Backward {
-    pub(super) const NONE: Self = Self { states: 0, image_rows: 0, flat: 0, sums: 0 };
+    pub(super) const NONE: Self = Self { states: 0, shared: 0, image_rows: 0, flat: 0, sums: 0 };
 
     /// Counts them for the first `count` of `stages`, of which the first `spatial` are spatial, on images of shape `input`.
     pub(super) const fn of(input: Shape, stages: &[Stage], (count, spatial): (usize, usize)) -> Self {
@@ -101,6 +100,9 @@ impl Int8Backward {
                     if i == 0 {
                         let overlap = stage.row_extent().div_ceil(stage.row_step());
                         lengths.image_rows = stage.row_extent().saturating_mul(stage.padded_row_len()) + overlap;
+                    }
+                    if stage.gradient_slots() == 0 {
+                        lengths.shared = max(lengths.shared, stage.int8_gradient_row_len());
                     }
                     flat = stage.output().len();
                     lengths.sums = max(lengths.sums, stage.output().row_len());
@@ -124,18 +126,18 @@ impl Int8Backward {
     }
 }
 
-/// Bytes of all rows and maps of the first `count` of `stages` that are there at the same time.
-pub(super) const fn rows_len(stages: &[Stage], count: usize) -> usize {
-    let (mut largest, mut segment, mut i) = (0, 0, 0);
-    while i < count && i < stages.len() {
-        if let Stage::Spatial(stage) = &stages[i] {
-            segment += stage.int8_rows_len() as u64;
+/// All rows and maps of the first `count` of `stages` that are there at the same time: bytes, or words on the way back.
+pub(super) const fn rows_len(stages: &[Stage], count: usize, direction: Direction) -> usize {
+    let (mut largest, mut segment, mut number) = (0, 0, 0);
+    while number < count && number < stages.len() {
+        if let Stage::Spatial(stage) = &stages[direction.stage(number, count)] {
+            segment += stage.kept(direction) as u64;
             largest = if largest > segment { largest } else { segment };
-            if stage.waits() {
-                segment = stage.int8_rows_len() as u64;
+            if stage.waits(direction) {
+                segment = stage.kept(direction) as u64;
             }
         }
-        i += 1;
+        number += 1;
     }
-    largest as usize
+    if largest < usize::MAX as u64 { largest as usize } else { usize::MAX }
 }

@@ -15,7 +15,8 @@
 //! ```
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
-use super::int8::{Int8Backward, rows_len};
+use super::int8::{Int8Backward, PLACE, rows_len};
+use super::maps::Direction;
 use super::spatial::{Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;
@@ -30,6 +31,8 @@ pub(crate) struct Lengths {
     pub classes: usize,
     /// Words of ReLU and winner bits.
     pub masks: usize,
+    /// The same, packed.
+    pub packed_masks: usize,
     /// Input rows of all spatial stages, and rows of the maps that they add.
     pub forward_rows: usize,
     /// Rows of the output gradients of all spatial stages.
@@ -62,6 +65,7 @@ impl Lengths {
     pub(super) const NONE: Self = Self {
         classes: 0,
         masks: 0,
+        packed_masks: 0,
         forward_rows: 0,
         backward_rows: 0,
         tail: 0,
@@ -84,6 +88,7 @@ impl Lengths {
         while i < count && i < stages.len() {
             // A sum that does not fit saturates, and `fit` refuses it.
             lengths.masks = lengths.masks.saturating_add(stages[i].mask_len());
+            lengths.packed_masks = lengths.packed_masks.saturating_add(stages[i].packed_len());
             match &stages[i] {
                 Stage::Spatial(s) => lengths.add_spatial(s, is_int8),
                 Stage::Dense(d) => lengths.add_dense(d.units, i - spatial, i + 1 == count, is_int8),
@@ -91,18 +96,21 @@ impl Lengths {
             i += 1;
         }
         if is_int8 {
-            lengths.forward_rows = words(rows_len(stages, spatial), true);
+            lengths.forward_rows = words(rows_len(stages, spatial, Direction::Forward), true);
+            lengths.int8_backward = Int8Backward::of(input, stages, (count, spatial));
+            lengths.backward_rows =
+                rows_len(stages, spatial, Direction::Backward).saturating_add(lengths.int8_backward.shared);
             if spatial == 0 {
                 // The image's bytes.
                 lengths.tail = words(input.len(), true);
             }
         }
         let dense = lengths.hidden[0] + lengths.hidden[1] + lengths.sums + lengths.scratch;
-        let forward = lengths.forward_rows.saturating_add(lengths.tail + dense);
+        let places = if is_int8 { PLACE * spatial } else { 0 };
+        let forward = lengths.forward_rows.saturating_add(lengths.tail + dense + places);
         lengths.inference = forward.saturating_add(lengths.classes);
         // Gradients of the dense stages' outputs, or of the logits where there is no dense stage.
         let beside_rows = if is_int8 {
-            lengths.int8_backward = Int8Backward::of(input, stages, (count, spatial));
             lengths.int8_backward.len()
         } else if spatial == count {
             lengths.classes
@@ -112,17 +120,15 @@ impl Lengths {
         lengths.backward = lengths.backward_rows.saturating_add(beside_rows);
         let backward = lengths.backward.saturating_add(input.len());
         // Forward and backward never overlap in time, so they share their space.
-        let beside = lengths.masks.saturating_add(lengths.classes);
-        lengths.gradient = beside.saturating_add(max(forward, backward));
+        lengths.gradient = lengths.masks.saturating_add(lengths.classes).saturating_add(max(forward, backward));
+        let beside = lengths.packed_masks.saturating_add(lengths.classes);
         lengths.integers = beside.saturating_add(max(forward, lengths.backward));
         lengths
     }
 
     const fn add_spatial(&mut self, stage: &Spatial, is_int8: bool) {
         self.forward_rows = self.forward_rows.saturating_add(stage.all_rows_len());
-        let gradients =
-            if is_int8 { stage.int8_gradient_len() } else { stage.gradient_slots() * stage.output().row_len() };
-        self.backward_rows = self.backward_rows.saturating_add(gradients);
+        self.backward_rows = self.backward_rows.saturating_add(stage.gradient_slots() * stage.output().row_len());
         if is_int8 {
             self.scratch = max(self.scratch, stage.int8_scratch_len());
         }

@@ -1,4 +1,4 @@
-//! Where the rows of a network of integers lie, and which stages wait for their whole input.
+//! Where the rows of a network of integers lie, and which stages wait for a whole map.
 //!
 //! Depth first, a stage keeps the few rows under its window. Where maps are small and stages many, all those rows together take more
 //! than two maps do. So a chain is cut into *segments*: the stage that begins one waits until its whole input is there, and then
@@ -11,7 +11,8 @@
 //! | map of d |     | rows of b + 1 to d - 1 | map of b |
 //! | map of d | rows of the stages behind d  |
 //! ```
-//! The cuts are those that make the largest of these the smallest.
+//! The cuts are those that make the largest of these the smallest. The way back has cuts of its own: there a stage's rows and its map are
+//! those of its output's gradient, and the last stage is the first.
 
 use super::lengths::Lengths;
 use super::schedule::is_linear;
@@ -20,7 +21,24 @@ use super::stage::Stage;
 use super::stages::{MAX_STAGES, Stages};
 use crate::network::shape::Shape;
 
-/// Bytes of the rows of a stage and of its whole input, which is 0 where it cannot wait for that.
+/// A way through the stages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Forward,
+    Backward,
+}
+
+impl Direction {
+    /// The stage that comes as number `number` of `count`.
+    pub(super) const fn stage(self, number: usize, count: usize) -> usize {
+        match self {
+            Self::Forward => number,
+            Self::Backward => count - 1 - number,
+        }
+    }
+}
+
+/// What the rows of a stage and its whole map take, which is 0 where it cannot wait for that: bytes, or words on the way back.
 #[derive(Clone, Copy)]
 struct Room {
     rows: u64,
@@ -31,25 +49,35 @@ struct Room {
 const NONE: usize = MAX_STAGES;
 
 /// Cuts the first `count` of `stages` into segments.
-const fn cut(stages: &mut [Stage; MAX_STAGES], count: usize) {
-    if !is_linear(stages, count) {
-        return;
-    }
+const fn cut(stages: &mut [Stage; MAX_STAGES], count: usize, direction: Direction) {
     let mut rooms = [Room { rows: 0, map: 0 }; MAX_STAGES];
-    let mut i = 0;
-    while i < count {
-        if let Stage::Spatial(stage) = &stages[i] {
-            rooms[i] = stage.room(i > 0);
+    let mut number = 0;
+    while number < count {
+        if let Stage::Spatial(stage) = &stages[direction.stage(number, count)] {
+            rooms[number] = stage.room(number > 0, direction);
         }
-        i += 1;
+        number += 1;
     }
     let cuts = cuts(&rooms, count);
+    let mut number = 0;
+    while number < count {
+        if let Stage::Spatial(stage) = &mut stages[direction.stage(number, count)]
+            && cuts[number]
+        {
+            stage.wait_for_map(direction);
+        }
+        number += 1;
+    }
+}
+
+/// Has the rows of gradient of which each is used at once, by the stage before, lie in one place.
+const fn share_rows(stages: &mut [Stage; MAX_STAGES], count: usize) {
     let mut i = 0;
     while i < count {
         if let Stage::Spatial(stage) = &mut stages[i]
-            && cuts[i]
+            && (i == 0 || stage.row_extent() == 1)
         {
-            stage.wait_for_map();
+            stage.slots[2] = 0;
         }
         i += 1;
     }
@@ -59,7 +87,8 @@ const fn larger(a: u64, b: u64) -> u64 {
     if a > b { a } else { b }
 }
 
-/// The stages that wait for their input. For each stage and for the end: the largest segment before it, if it is cut off there.
+/// The stages that wait for their map, in their order. For each stage and for the end: the largest segment before it, if it is cut off
+/// there.
 const fn cuts(rooms: &[Room; MAX_STAGES], count: usize) -> [bool; MAX_STAGES] {
     let mut largest = [u64::MAX; MAX_STAGES + 1];
     let mut before = [NONE; MAX_STAGES + 1];
@@ -103,57 +132,130 @@ impl Stages {
     /// With the buffers of a network of integers of 8 bits, on images of shape `input`.
     pub(crate) const fn int8(self, input: Shape) -> Self {
         let mut stages = self.stages;
-        cut(&mut stages, self.spatial);
+        if is_linear(&stages, self.spatial) {
+            share_rows(&mut stages, self.spatial);
+            cut(&mut stages, self.spatial, Direction::Forward);
+            cut(&mut stages, self.spatial, Direction::Backward);
+        }
         let lengths = Lengths::of(input, &stages, (self.count, self.spatial), true);
         Self { stages, is_int8: true, is_chain: false, lengths, ..self }
     }
 
-    /// Where the rows of each spatial stage of a network of integers start, in bytes.
-    pub(crate) fn row_starts(&self) -> impl Iterator<Item = usize> + '_ {
-        let total = 4 * self.lengths().forward_rows;
-        // Whether the map that began the segment lies at the end. Before the first cut there is none.
-        let (mut at_end, mut next) = (false, 0);
-        (0..self.spatial_count()).map_while(move |index| {
-            let stage = self.spatial(index)?;
-            let len = stage.int8_rows_len();
-            let start = match (stage.waits(), at_end) {
-                (false, _) => next,
-                (true, false) => total - len,
-                (true, true) => 0,
-            };
-            at_end ^= stage.waits();
-            // Rows lie behind the map at the front, be it the segment's own or that of the next one.
-            next = if stage.waits() && at_end { self.next_map(index) } else { start + len };
-            Some(start)
-        })
+    /// Where what each spatial stage of a network of integers keeps starts, in bytes, or words on the way back: in the order in which
+    /// they come.
+    pub(crate) fn starts(&self, direction: Direction) -> Starts<'_> {
+        let lengths = self.lengths();
+        let (total, next) = match direction {
+            Direction::Forward => (4 * lengths.forward_rows, 0),
+            // The shared row is in front.
+            Direction::Backward => (lengths.backward_rows, lengths.int8_backward.shared),
+        };
+        Starts { plan: self, direction, number: 0, front: next, total, at_end: false, next }
+    }
+}
+
+/// Goes through the stages.
+pub(crate) struct Starts<'p> {
+    plan: &'p Stages,
+    direction: Direction,
+    number: usize,
+    /// The memory.
+    front: usize,
+    total: usize,
+    /// Whether the map that began the segment lies at the end. Before the first cut there is none.
+    at_end: bool,
+    next: usize,
+}
+
+impl Starts<'_> {
+    /// The stage that comes as number `number`.
+    fn stage(&self, number: usize) -> Option<&Spatial> {
+        let count = self.plan.spatial_count();
+        self.plan.spatial(if number < count { self.direction.stage(number, count) } else { number })
     }
 
-    /// Bytes of the map that begins the segment behind that of stage `index`.
-    fn next_map(&self, index: usize) -> usize {
-        let mut behind = (index + 1..self.spatial_count()).filter_map(|index| self.spatial(index));
-        behind.find(|stage| stage.waits()).map_or(0, Spatial::int8_rows_len)
+    /// What the map takes that begins the segment behind that of stage number `number`.
+    fn next_map(&self, number: usize) -> usize {
+        let mut behind = (number + 1..self.plan.spatial_count()).filter_map(|number| self.stage(number));
+        behind.find(|stage| stage.waits(self.direction)).map_or(0, |stage| stage.kept(self.direction))
+    }
+}
+
+impl Iterator for Starts<'_> {
+    type Item = usize;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<usize> {
+        let number = self.number;
+        let stage = self.stage(number)?;
+        let (len, waits) = (stage.kept(self.direction), stage.waits(self.direction));
+        self.number += 1;
+        if len == 0 {
+            // A shared row.
+            return Some(0);
+        }
+        let start = match (waits, self.at_end) {
+            (false, _) => self.next,
+            (true, false) => self.total - len,
+            (true, true) => self.front,
+        };
+        self.at_end ^= waits;
+        // Rows lie behind the map at the front, be it the segment's own or that of the next one.
+        self.next = if waits && self.at_end { self.front + self.next_map(number) } else { start + len };
+        Some(start)
     }
 }
 
 impl Spatial {
-    /// What it takes. The image's stage cannot wait, nor can an average, which keeps sums.
-    const fn room(&self, reads_stage: bool) -> Room {
-        let is_average = matches!(self.operation, Operation::Average);
-        let can_wait = reads_stage && !is_average && self.padded_height() <= u8::MAX as usize;
-        let map = if can_wait { self.values_len(self.padded_height()) } else { 0 };
-        Room { rows: self.int8_rows_len() as u64, map: map as u64 }
+    /// What it takes. The first stage cannot wait, nor can an average forward, which keeps sums.
+    const fn room(&self, has_stage_before: bool, direction: Direction) -> Room {
+        let height = self.map_height(direction);
+        let is_sum = matches!((direction, self.operation), (Direction::Forward, Operation::Average));
+        let map = match direction {
+            _ if !has_stage_before || is_sum || height > u8::MAX as usize => 0,
+            Direction::Forward => self.values_len(height),
+            Direction::Backward => height * self.int8_gradient_row_len(),
+        };
+        Room { rows: self.kept(direction) as u64, map: map as u64 }
     }
 
-    /// Has it keep its whole input.
-    const fn wait_for_map(&mut self) {
-        self.layer |= WAITS;
-        self.slots[0] = self.padded_height() as u8;
+    /// Rows of its map.
+    const fn map_height(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::Forward => self.padded_height(),
+            Direction::Backward => self.output().height,
+        }
+    }
+
+    /// Bytes of the rows that it keeps forward, words of those that it keeps backward.
+    pub(super) const fn kept(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::Forward => self.int8_rows_len(),
+            Direction::Backward => self.int8_gradient_len(),
+        }
+    }
+
+    /// Has it keep its whole map.
+    const fn wait_for_map(&mut self, direction: Direction) {
+        self.layer |= WAITS[direction as usize];
+        self.slots[2 * direction as usize] = self.map_height(direction) as u8;
+    }
+
+    /// Whether it waits for its whole map.
+    #[inline(always)]
+    pub(super) const fn waits(&self, direction: Direction) -> bool {
+        self.layer & WAITS[direction as usize] != 0
     }
 
     /// Padded input rows that have to be there for output row `row`.
     #[inline(always)]
     pub(crate) const fn rows_before(&self, row: usize) -> usize {
-        if self.waits() { self.padded_height() } else { row * self.row_step() + self.row_extent() }
+        if self.waits(Direction::Forward) { self.padded_height() } else { row * self.row_step() + self.row_extent() }
+    }
+
+    /// The last row of its output's gradient that has to be there for row `row` of the gradient of what it reads, or adds.
+    pub(crate) fn gradient_rows_before(&self, row: usize, is_skip: bool) -> usize {
+        if self.waits(Direction::Backward) { self.output().height - 1 } else { self.last_reader_row(row, is_skip) }
     }
 }
 
@@ -200,32 +302,48 @@ mod tests {
         [CHAIN.parse().unwrap()].into_iter().chain((0..count).map(random_chain))
     }
 
-    fn stages(network: &Network) -> Vec<&Spatial> {
-        (0..network.plan().spatial_count()).map(|index| network.plan().spatial(index).unwrap()).collect()
+    /// In their order.
+    fn stages(network: &Network, direction: Direction) -> Vec<&Spatial> {
+        let count = network.plan().spatial_count();
+        (0..count).map(|number| network.plan().spatial(direction.stage(number, count)).unwrap()).collect()
     }
 
     #[test]
     fn no_other_cuts_make_less_of_it() {
         for (number, network) in chains().enumerate() {
-            let float = stages(&network);
-            let rooms: Vec<_> = float.iter().enumerate().map(|(i, stage)| stage.room(i > 0)).collect();
-            let largest = |cuts: usize| {
-                let (mut largest, mut segment) = (0, 0);
-                for (i, room) in rooms.iter().enumerate() {
-                    let is_cut = cuts >> i & 1 == 1 && room.map > 0;
-                    segment += if is_cut { room.map } else { room.rows };
-                    largest = larger(largest, segment);
-                    segment = if is_cut { room.map } else { segment };
+            for direction in [Direction::Forward, Direction::Backward] {
+                let mut float = network.plan().stages;
+                share_rows(&mut float, network.plan().spatial_count());
+                let count = network.plan().spatial_count();
+                let rooms: Vec<_> = (0..count)
+                    .map(|number| match &float[direction.stage(number, count)] {
+                        Stage::Spatial(stage) => stage.room(number > 0, direction),
+                        Stage::Dense(_) => unreachable!(),
+                    })
+                    .collect();
+                let largest = |cuts: usize| {
+                    let (mut largest, mut segment) = (0, 0);
+                    for (i, room) in rooms.iter().enumerate() {
+                        let is_cut = cuts >> i & 1 == 1 && room.map > 0;
+                        segment += if is_cut { room.map } else { room.rows };
+                        largest = larger(largest, segment);
+                        segment = if is_cut { room.map } else { segment };
+                    }
+                    largest
+                };
+                let best = (0..1 << count).map(largest).min().unwrap();
+                let int8 = network.int8();
+                let lengths = int8.plan().lengths();
+                assert_eq!(rows_len(int8.plan().all(), count, direction) as u64, best, "{network}");
+                let whole = match direction {
+                    Direction::Forward => lengths.forward_rows as u64 - best.div_ceil(4),
+                    Direction::Backward => (lengths.backward_rows - lengths.int8_backward.shared) as u64 - best,
+                };
+                assert_eq!(whole, 0, "{network}");
+                // That of MobileNet.
+                if number == 0 {
+                    assert!(10 * best < 9 * largest(0), "{best} of {}", largest(0));
                 }
-                largest
-            };
-            let best = (0..1 << float.len()).map(largest).min().unwrap();
-            let int8 = network.int8();
-            assert_eq!(rows_len(int8.plan().all(), float.len()) as u64, best, "{network}");
-            assert_eq!(int8.plan().lengths().forward_rows as u64, best.div_ceil(4), "{network}");
-            // That of MobileNet.
-            if number == 0 {
-                assert!(3 * best < 2 * largest(0), "{best} of {}", largest(0));
             }
         }
     }
@@ -233,22 +351,31 @@ mod tests {
     /// The rows of each segment, and the maps before and behind them, lie beside each other.
     #[test]
     fn what_is_there_at_the_same_time_does_not_overlap() {
-        let mut with_cuts = [0; 4];
-        for network in chains().map(Network::int8) {
-            let (stages, plan) = (stages(&network), network.plan());
-            let cuts: Vec<usize> = (0..stages.len()).filter(|i| stages[*i].waits()).collect();
-            with_cuts[cuts.len().min(3)] += 1;
-            assert_eq!(plan.row_starts().count(), stages.len());
+        let mut with_cuts = [[0; 4]; 2];
+        for (network, direction) in
+            chains().map(Network::int8).flat_map(|n| [Direction::Forward, Direction::Backward].map(|d| (n, d)))
+        {
+            let (stages, plan) = (stages(&network, direction), network.plan());
+            let cuts: Vec<usize> = (0..stages.len()).filter(|i| stages[*i].waits(direction)).collect();
+            with_cuts[direction as usize][cuts.len().min(3)] += 1;
+            assert_eq!(plan.starts(direction).count(), stages.len());
+            let (front, end_of_all) = match direction {
+                Direction::Forward => (0, 4 * plan.lengths().forward_rows),
+                Direction::Backward => (plan.lengths().int8_backward.shared, plan.lengths().backward_rows),
+            };
             let begins = [0].into_iter().chain(cuts.iter().copied());
             for (begin, end) in begins.zip(cuts.iter().copied().chain([stages.len() - 1])) {
-                let own = stages.iter().zip(plan.row_starts()).take(end + 1).skip(begin);
-                let mut parts: Vec<_> = own.map(|(stage, start)| (start, start + stage.int8_rows_len())).collect();
+                let own = stages.iter().zip(plan.starts(direction)).take(end + 1).skip(begin);
+                let own = own.filter(|(stage, _)| stage.kept(direction) > 0);
+                let mut parts: Vec<_> = own.map(|(stage, start)| (start, start + stage.kept(direction))).collect();
                 parts.sort_unstable();
                 assert!(parts.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{begin} to {end}: {parts:?} {network}");
-                let last = parts.last().unwrap();
-                assert!(last.1 <= 4 * plan.lengths().forward_rows, "{begin} to {end}: {parts:?} {network}");
+                assert!(parts.first().is_none_or(|first| first.0 >= front), "{begin} to {end}: {parts:?} {network}");
+                let last = parts.last().map_or(0, |last| last.1);
+                assert!(last <= end_of_all, "{begin} to {end}: {parts:?} {network}");
             }
         }
-        assert!(cfg!(miri) || with_cuts.iter().all(|count| *count > 5), "{with_cuts:?}");
+        let is_varied = with_cuts.as_flattened().iter().all(|count| *count > 5);
+        assert!(cfg!(miri) || is_varied, "{with_cuts:?}");
     }
 }

@@ -23,7 +23,8 @@ mod spatial;
 mod stage;
 mod stages;
 
-pub(crate) use int8::{FILTERS, GRADIENT_STATE, GRADIENT_TERMS, POSITIONS};
+pub(crate) use int8::{FILTERS, GRADIENT_STATE, GRADIENT_TERMS, PLACE, POSITIONS};
+pub(crate) use maps::Direction;
 pub(crate) use spatial::{Operation, Spatial, WORD_BITS};
 pub(crate) use stage::{DenseStage, Stage};
 pub(crate) use stages::{MAX_CHAIN, MAX_STAGES, Stages};

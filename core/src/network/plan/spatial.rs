@@ -62,9 +62,9 @@ impl Map {
     }
 }
 
-/// Bit beside the number of a layer: whether the stage waits for its whole input.
-pub(super) const WAITS: u8 = 0x80;
-const _: () = assert!(MAX_LAYERS <= WAITS as usize, "the number of a layer leaves the bit free");
+/// Bits beside the number of a layer: whether the stage waits for its whole input, and for its output's whole gradient.
+pub(super) const WAITS: [u8; 2] = [0x80, 0x40];
+const _: () = assert!(MAX_LAYERS <= WAITS[1] as usize, "the number of a layer leaves the bits free");
 
 /// The value that a stage without a skip connection adds.
 pub(super) const NO_SKIP: u8 = u8::MAX;

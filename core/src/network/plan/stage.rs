@@ -45,7 +45,7 @@ impl Stage {
     /// Index of its first layer in the list of layers; names the tensors `<layer>.weight` and `<layer>.bias`.
     pub(crate) const fn layer(&self) -> usize {
         match self {
-            Self::Spatial(s) => (s.layer & !WAITS) as usize,
+            Self::Spatial(s) => (s.layer & !(WAITS[0] | WAITS[1])) as usize,
             Self::Dense(d) => d.layer as usize,
         }
     }

@@ -14,7 +14,7 @@ pub(in crate::pass) fn forward(pass: Forward<'_, '_, '_, i8>) {
     if pass.model.has_transposed() {
         return packed::forward(pass);
     }
-    by_rows(pass);
+    by_rows(pass, true);
 }
 
 /// From the gradient of the logits to that of the images. (No batch of integers is made for training.)

@@ -52,8 +52,17 @@ impl<T: Arithmetic<Value = f32>> Kernel for Forward<'_, '_, '_, T> {
             let image = image(sample).into();
             let rows = rest_mut(parts.rows, sample * rows_len);
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
-            let spatial =
-                ForwardRows { model, image, keep, places, rows, masks, tail: &mut *parts.tail, scratch: &mut [] };
+            let spatial = ForwardRows {
+                model,
+                image,
+                keep,
+                places,
+                rows,
+                masks,
+                packs: false,
+                tail: &mut *parts.tail,
+                scratch: &mut [],
+            };
             spatial.run(simd, span_mut(parts.features, sample * features, features));
         }
         let (first, count) = (plan.spatial_count(), *count);

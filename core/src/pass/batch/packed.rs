@@ -12,7 +12,7 @@ use super::samples::by_rows;
 use crate::kernels::int8::packed::{PackedDense, Target};
 use crate::kernels::masks::RowMasks;
 use crate::model::Model;
-use crate::network::plan::{Stages, WORD_BITS};
+use crate::network::plan::{MAX_STAGES, PLACE, Stages, WORD_BITS};
 use crate::pass::keep::Keep;
 use crate::pass::rows::{ForwardRows, Sink};
 use crate::span::{reach_mut, rest, span, span_mut, take};
@@ -46,7 +46,7 @@ impl Kernel for PackedForward<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         if !S::HAS_INT8 {
-            return by_rows(self.0);
+            return by_rows(self.0, false);
         }
         let Forward { layout, model, count, image, parts } = self.0;
         let plan = model.network().plan();
@@ -56,12 +56,14 @@ impl Kernel for PackedForward<'_, '_, '_> {
             place => (place, parts.features),
         };
         let bytes: &mut [i8] = bytemuck::cast_slice_mut(bytes);
-        let places = &Keep::Window.places::<i8>(plan);
+        let mut places = [0; PLACE * MAX_STAGES];
+        let places = Keep::int8_places(plan, false, &mut places);
         for sample in 0..count {
             let masks = span_mut(parts.masks, sample * mask_len, mask_len);
             let (rows, tail) = (bytemuck::cast_slice_mut(parts.rows), bytemuck::cast_slice_mut(parts.tail));
             let (image, keep, scratch) = (image(sample).into(), Keep::Window, &mut [][..]);
-            let spatial = ForwardRows { model, image, keep, places, rows, masks: &mut *masks, tail, scratch };
+            let spatial =
+                ForwardRows { model, image, keep, places, rows, masks: &mut *masks, packs: false, tail, scratch };
             spatial.run(simd, span_mut(bytes, sample * features, features));
             note_live(plan, masks, reach_mut(live, sample * features, features));
         }

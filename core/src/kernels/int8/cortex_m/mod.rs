@@ -34,7 +34,7 @@ mod terms;
 pub(super) use alive::{above_zero1, above_zero2, above_zero3, above_zero4};
 pub(super) use depthwise::{add_3_windows, add_windows};
 pub(super) use dots::{dots1, dots2, dots3, dots4, repeat4};
-pub(super) use normalise::{scale, shift_pairs};
+pub(super) use normalise::{values, values_of_products};
 pub(super) use outputs::{outputs, outputs_of_4, outputs_of_pairs};
 pub(super) use patch::{pairs_of_1, pairs_of_2, pairs_of_3, pairs_of_4};
 pub(super) use products::{add_products, add_products_of_3};

@@ -72,37 +72,50 @@ macro_rules! term4 {
     };
 }
 
-/// One function for a number of sums.
+/// One function for blocks of a number of sums.
 macro_rules! add_terms {
     ($name:ident $count:literal, $registers:literal, [$($register:tt)*]: $term:expr) => {
-        #[doc = concat!("Adds the products of `count` terms, a place and a factor of 16 bits each, to ", $count, " sums, and moves")]
-        /// their places so many weights on.
+        #[doc = concat!("Adds the products of `count` terms, a place and a factor of 16 bits each, to `blocks` times ", $count, " sums, and")]
+        /// moves their places behind the weights.
         ///
         /// # Safety
-        /// `count` is even and at least 2; `terms` has as many, and at the place of each there are as many weights as sums.
+        /// `blocks` is at least 1; `count` is even and at least 2; `terms` has as many, and at the place of each there are as many weights
+        /// as sums.
         #[inline(always)]
         #[allow(unsafe_code, reason = "inline assembly")]
-        pub(in crate::kernels::int8) unsafe fn $name(sums: *mut i32, terms: *mut [i32; 2], count: usize) {
+        pub(in crate::kernels::int8) unsafe fn $name(
+            (sums, blocks): (*mut [i32; $count], usize),
+            (terms, count): (*mut [i32; 2], usize),
+        ) {
             // SAFETY: the caller's. What lies on the stack is taken off again.
             unsafe {
                 asm!(
                     processor!(),
-                    "push {{r0, r1}}",
-                    concat!("ldmia r0, {{", $registers, "}}"),
+                    // Sums, terms, where the terms end, where the sums end.
+                    "push {{r0, r1, r2, r3}}",
+                    "3:",
+                    "ldrd {p}, {list}, [sp]",
+                    concat!("ldmia {p}, {{", $registers, "}}"),
                     "2:",
                     $term,
                     $term,
-                    "ldr {p}, [sp, #4]",
+                    "ldr {p}, [sp, #8]",
                     "cmp {list}, {p}",
                     "bne 2b",
+                    "ldr {list}, [sp, #12]",
                     "ldr {p}, [sp]",
-                    concat!("stmia {p}, {{", $registers, "}}"),
-                    "add sp, sp, #8",
-                    list = inout(reg) terms => _,
+                    concat!("stmia {p}!, {{", $registers, "}}"),
+                    "str {p}, [sp]",
+                    "cmp {p}, {list}",
+                    "bne 3b",
+                    "add sp, sp, #16",
+                    list = out(reg) _,
                     p = out(reg) _,
                     g = out(reg) _,
                     inout("r0") sums => _,
-                    inout("r1") terms.wrapping_add(count) => _,
+                    inout("r1") terms => _,
+                    inout("r2") terms.wrapping_add(count) => _,
+                    inout("r3") sums.wrapping_add(blocks) => _,
                     $(out($register) _,)*
                 );
             }
@@ -110,8 +123,8 @@ macro_rules! add_terms {
     };
 }
 
-add_terms!(add_terms8 "8", "r0, r1, r2, r3, r4, r5, r8, r9", ["r2" "r3" "r4" "r5" "r8" "r9" "r10" "r11"]: term8!());
-add_terms!(add_terms4 "4", "r0, r1, r2, r3", ["r2" "r3" "r10"]: term4!());
+add_terms!(add_terms8 8, "r0, r1, r2, r3, r4, r5, r8, r9", ["r4" "r5" "r8" "r9" "r10" "r11"]: term8!());
+add_terms!(add_terms4 4, "r0, r1, r2, r3", ["r10"]: term4!());
 
 /// Lists the values that are not 0, divided by 2 to `shift` and rounded, with their places: the first value's, and each next one
 /// `stride` further. Returns the end of the list.

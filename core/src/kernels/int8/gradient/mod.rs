@@ -1,7 +1,7 @@
 //! The way back through layers of integers, in integers: straight through their rounding, at the bits of the forward pass.
 //!
 //! ```text
-//! a row of gradients    i16 values and one exponent: value * 2^exponent (block floating point), of which the largest has 15 bits
+//! a row of gradients    i16 values and one exponent: value * 2^exponent (block floating point), of which the largest has 13 to 15 bits
 //! sums                  i32 values and one exponent, to which every reader of a row contributes
 //!
 //! sums of a stage's output gradient -- normalise.rs: times the multiplier of each channel, 0 for the dead -->
@@ -12,7 +12,7 @@
 //! ```
 //! All gradients are with respect to integers, so that no scale of a tensor is needed on the way: a convolution's slope is
 //! `multiplier * weight`, that of a sum of two maps the quotient of two scales, which its multipliers hold. Rows of 16 bits
-//! lose 2^-16 of their largest value at each stage.
+//! lose 2^-14 of their largest value at each stage.
 
 mod contribution;
 mod conv;

@@ -3,10 +3,11 @@
 
 #[cfg(cortex_m_dsp)]
 use super::super::cortex_m;
-use super::contribution::{Sums, VALUE_BITS, high_product, shift_right};
+use super::contribution::{Sums, VALUE_BITS, high_product};
+use crate::kernels::masks::{RowMasks, channels_of_word, take_bit};
 use crate::network::plan::WORD_BITS;
 #[cfg(cortex_m_dsp)]
-use crate::span::{reach, split, split_mut};
+use crate::span::reach;
 
 /// The slopes of a layer's outputs in its sums: for each channel a number of Q31 and a power of two; none is above 2 to `largest`.
 #[derive(Clone, Copy)]
@@ -20,121 +21,162 @@ impl<'a> Factors<'a> {
         Self { multipliers, largest }
     }
 
-    /// The power of two that is next to the largest slope of a layer.
+    /// The power of two above the largest slope of a layer.
     pub(crate) fn largest(multipliers: &[[i32; 2]]) -> i32 {
-        let power = |[multiplier, shift]: &[i32; 2]| shift + 1 - multiplier.leading_zeros() as i32;
-        multipliers.iter().filter(|[multiplier, _]| *multiplier > 0).map(power).max().unwrap_or(0)
+        let slopes = multipliers.iter().filter(|[multiplier, _]| *multiplier > 0);
+        slopes.map(|[_, shift]| *shift).max().unwrap_or(0)
     }
 }
 
-/// Which channels of each column are alive: a bit for each, in `step` words a column; all if there are no words.
+/// Which channels of each column are alive: a bit for each, in `step` words a column, or in a word for several columns; all if there are
+/// no words.
 #[derive(Clone, Copy)]
 pub(crate) struct Alive<'a> {
     pub words: &'a [u32],
     pub step: usize,
+    /// Columns that share a word.
+    pub columns: usize,
 }
 
 impl Alive<'_> {
     /// All of them.
-    pub(crate) const ALL: Self = Self { words: &[], step: 0 };
+    pub(crate) const ALL: Self = Self { words: &[], step: 0, columns: 1 };
 
+    /// The packed bits of a row of a stage with a ReLU.
+    pub(crate) fn of<'a>(masks: &RowMasks<'a>) -> Alive<'a> {
+        let stage = masks.stage;
+        Alive { words: masks.words, step: stage.planes() * stage.words(), columns: stage.columns_of_word() }
+    }
+
+    /// Bits of the channels `32 * word ..` of a column of `channels`.
     #[inline(always)]
-    fn word(&self, column: usize, word: usize) -> u32 {
-        if self.words.is_empty() { u32::MAX } else { self.words.get(column * self.step + word).copied().unwrap_or(0) }
+    fn word(&self, column: usize, word: usize, channels: usize) -> u32 {
+        let (place, bit) = match self.columns {
+            _ if self.words.is_empty() => return u32::MAX,
+            0 | 1 => (column * self.step + word, 0),
+            columns => (column / columns, column % columns * channels),
+        };
+        self.words.get(place).copied().unwrap_or(0) >> (bit % WORD_BITS)
     }
 }
 
+/// Bits of the largest value of a row: at least so many, if there are.
+const LEAST_BITS: i32 = VALUE_BITS as i32 - 2;
+
+/// By how much the first row's sums are shifted, before it is known better.
+const FIRST_SHIFT: i32 = 10;
+/// By how much sums can be shifted.
+const MOST_SHIFT: i32 = 40;
+
 /// Makes a row of sums, `[column][channel]`, values of 16 bits, and returns their exponent. With factors the sums of each channel are
-/// multiplied with its own.
+/// multiplied with its own. `likely` is the exponent that was right for the row before, if any, and becomes that for the next one: rows
+/// are as large as their neighbours.
 #[inline(never)]
 pub(crate) fn normalise(
-    sums: &mut Sums<'_>,
+    sums: &Sums<'_>,
     channels: usize,
     alive: Alive<'_>,
     factors: Option<Factors<'_>>,
+    likely: &mut Option<i32>,
     target: &mut [i16],
 ) -> Option<i32> {
-    let mut bits = 0;
-    for (column, sums) in sums.values.chunks_mut(channels.max(1)).enumerate() {
-        for (word, sums) in sums.chunks_mut(WORD_BITS).enumerate() {
-            bits |= scale(sums, alive.word(column, word), factors, word * WORD_BITS);
+    // A high product has the unit of twice its factors'.
+    let unit = sums.exponent + factors.map_or(0, |factors| factors.largest + 1);
+    let mut shift = likely.map_or(FIRST_SHIFT, |exponent| (exponent - unit).clamp(-(VALUE_BITS as i32), MOST_SHIFT));
+    // The first one is right, most of the time, and a few are always enough.
+    for _ in 0..8 {
+        let bits = row_of_values(sums.values, channels, alive, (factors, shift), target);
+        let missing = VALUE_BITS as i32 - (u32::BITS - bits.leading_zeros()) as i32;
+        if bits == 0 {
+            if shift <= 0 {
+                break;
+            }
+            shift = (shift - VALUE_BITS as i32).max(0);
+        } else if (0..=VALUE_BITS as i32 - LEAST_BITS).contains(&missing) {
+            // The next one may be twice as large, or half.
+            *likely = Some(unit + shift + 1 - missing);
+            return Some(unit + shift);
+        } else {
+            shift -= missing;
         }
     }
-    // A high product has the unit of twice its factors'.
-    let exponent = sums.exponent + factors.map_or(0, |factors| factors.largest + 1);
-    to_values((sums.values, bits), target).map(|shift| exponent + shift)
+    target.fill(0);
+    None
 }
 
-/// Multiplies the sums of the channels `first ..` that are alive with their factors, and clears the others. Returns all bits of their
-/// magnitudes.
-#[inline(always)]
-fn scale(sums: &mut [i32], alive: u32, factors: Option<Factors<'_>>, first: usize) -> u32 {
-    #[cfg(cortex_m_dsp)]
-    if let Some(Factors { multipliers, largest }) = factors
-        && let own = reach(multipliers, first, sums.len())
-        && !own.is_empty()
-    {
-        // SAFETY: there are as many multipliers as sums, at most a word's.
-        #[allow(unsafe_code, reason = "inline assembly")]
-        return unsafe { cortex_m::scale((sums.as_mut_ptr(), sums.len()), alive, (own.as_ptr(), largest)) };
-    }
+/// All values of a row with one shift. Returns all bits of their magnitudes.
+fn row_of_values(
+    sums: &[i32],
+    channels: usize,
+    alive: Alive<'_>,
+    (factors, shift): (Option<Factors<'_>>, i32),
+    target: &mut [i16],
+) -> u32 {
     let mut bits = 0;
-    for (bit, sum) in sums.iter_mut().enumerate() {
-        if alive >> bit & 1 == 0 {
-            *sum = 0;
-        } else if let Some(Factors { multipliers, largest }) = factors {
-            let [multiplier, shift] = multipliers.get(first + bit).copied().unwrap_or_default();
-            let product = high_product(*sum, multiplier);
-            let right = largest - shift;
-            *sum = if right < 0 { product << (-right).min(31) } else { product >> right.min(31) };
+    target.fill(0);
+    let columns = sums.chunks(channels.max(1)).zip(target.chunks_mut(channels.max(1)));
+    for (column, (sums, target)) in columns.enumerate() {
+        let words = sums.chunks(WORD_BITS).zip(target.chunks_mut(WORD_BITS));
+        for (word, (sums, target)) in words.enumerate() {
+            let alive = alive.word(column, word, channels) & channels_of_word(sums.len(), 0);
+            if alive != 0 {
+                bits |= values(sums, (alive, word * WORD_BITS), (factors, shift), target);
+            }
         }
-        bits |= (*sum ^ (*sum >> 31)) as u32;
     }
     bits
 }
 
-/// Shifts sums, all bits of whose magnitudes are in `bits`, to values of 15 bits; returns by how much.
+/// The values of a word's channels, from `first` on. Returns all bits of their magnitudes.
 #[inline(always)]
-fn to_values((sums, bits): (&[i32], u32), target: &mut [i16]) -> Option<i32> {
-    if bits == 0 {
-        target.fill(0);
-        return None;
-    }
-    let excess = (u32::BITS - bits.leading_zeros()).saturating_sub(VALUE_BITS);
-    // Rounding must not reach the 16th bit.
-    let rounded = (bits + (1u32 << excess >> 1)) >> excess;
-    let excess = if rounded >> VALUE_BITS == 0 { excess } else { excess + 1 };
-    let left = if excess == 0 { VALUE_BITS - (u32::BITS - bits.leading_zeros()) } else { 0 };
+fn values(
+    sums: &[i32],
+    (alive, first): (u32, usize),
+    (factors, shift): (Option<Factors<'_>>, i32),
+    target: &mut [i16],
+) -> u32 {
     #[cfg(cortex_m_dsp)]
-    let (target, sums) = shift_pairs((target, sums), excess, left);
-    for (target, sum) in target.iter_mut().zip(sums) {
-        *target = (shift_right(*sum, excess) << left) as i16;
-    }
-    Some(excess as i32 - left as i32)
-}
-
-/// Shifts pairs of sums to the right; returns what is left over.
-#[cfg(cortex_m_dsp)]
-#[inline(always)]
-fn shift_pairs<'t, 's>(
-    (target, sums): (&'t mut [i16], &'s [i32]),
-    excess: u32,
-    left: u32,
-) -> (&'t mut [i16], &'s [i32]) {
-    let count = target.len().min(sums.len()) / 2;
-    if left != 0 || count == 0 {
-        return (target, sums);
-    }
-    let (values, target) = split_mut(target, 2 * count);
-    let (sums, rest) = split(sums, 2 * count);
-    if values.len() == sums.len() {
-        // SAFETY: both are as long as said.
+    if shift > 0 && target.len() == sums.len() {
+        let (row, alive) = ((sums.as_ptr(), target.as_mut_ptr()), alive.reverse_bits());
+        // SAFETY: there are as many values and multipliers as sums, at most a word's, and bits for no more.
         #[allow(unsafe_code, reason = "inline assembly")]
         unsafe {
-            cortex_m::shift_pairs((sums.as_ptr(), count), values.as_mut_ptr(), excess);
+            match factors {
+                None => return cortex_m::values(row, alive, core::ptr::null(), shift),
+                Some(Factors { multipliers, largest }) => {
+                    let own = reach(multipliers, first, sums.len());
+                    if own.len() == sums.len() {
+                        return cortex_m::values_of_products(row, alive, own.as_ptr(), largest + shift);
+                    }
+                }
+            }
         }
     }
-    (target, rest)
+    let (mut bits, mut left) = (0, alive);
+    while left != 0 {
+        let bit = take_bit(&mut left);
+        let (Some(sum), Some(target)) = (sums.get(bit), target.get_mut(bit)) else { return bits };
+        let value = match factors {
+            None => shift_to_nearest(*sum, shift),
+            Some(Factors { multipliers, largest }) => {
+                let [multiplier, own] = multipliers.get(first + bit).copied().unwrap_or_default();
+                shift_to_nearest(high_product(*sum, multiplier), largest + shift - own)
+            }
+        };
+        *target = value as i16;
+        bits |= (value ^ (value >> 31)) as u32;
+    }
+    bits
+}
+
+/// `x / 2^shift`, rounded to nearest, halves up.
+#[inline(always)]
+fn shift_to_nearest(x: i32, shift: i32) -> i32 {
+    match shift {
+        ..=0 => x << (-shift).min(31),
+        1..=31 => (x >> shift) + (x >> (shift - 1) & 1),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -142,18 +184,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_use_all_bits_and_no_more() {
-        for (sums, values, exponent) in [
-            ([0, 0, 0], [0, 0, 0], None),
-            ([1, -1, 0], [16384, -16384, 0], Some(-14)),
-            ([32767, 5, -5], [32767, 5, -5], Some(0)),
-            // Rounded to 15 bits it would be 32768.
-            ([65535, 6, -6], [16384, 2, -1], Some(2)),
-            ([i32::MAX - (1 << 25), 1 << 16, -1], [32256, 1, 0], Some(16)),
+    fn rows_use_13_to_15_bits_whatever_was_likely() {
+        for sums in [
+            [0, 0, 0],
+            [1, -1, 0],
+            [32767, 5, -5],
+            [65535, 6, -6],
+            [3 << 15, 1 << 13, -1],
+            [i32::MAX - (1 << 25), 1 << 16, -1],
         ] {
-            let mut row = [i16::MAX; 3];
-            let found = normalise(&mut Sums { values: &mut { sums }, exponent: 0 }, 3, Alive::ALL, None, &mut row);
-            assert_eq!((row, found), (values, exponent), "{sums:?}");
+            for shift in [-9, 0, 1, 2, 10, 16, 40] {
+                let mut row = [i16::MAX; 3];
+                let values = &Sums { values: &mut sums.clone(), exponent: 0 };
+                let found = normalise(values, 3, Alive::ALL, None, &mut Some(shift), &mut row);
+                let Some(exponent) = found else {
+                    assert_eq!((sums, row), ([0; 3], [0; 3]), "{shift}");
+                    continue;
+                };
+                let largest = row.iter().map(|value| value.unsigned_abs()).max().unwrap();
+                assert!((1 << 12..1 << 15).contains(&largest), "{sums:?} {shift}: {row:?}");
+                for (value, sum) in row.into_iter().zip(sums) {
+                    let error = libm::ldexp(f64::from(value), exponent) - f64::from(sum);
+                    assert!(error.abs() <= libm::ldexp(0.5, exponent), "{sums:?} {shift}: {row:?} * 2^{exponent}");
+                }
+            }
         }
     }
 
@@ -164,9 +218,9 @@ mod tests {
         let factors = Factors::of(&multipliers, Factors::largest(&multipliers));
         let mut sums = [1 << 20, 1 << 20, 1 << 20, 1 << 21, 0, 1 << 25];
         let mut row = [0; 6];
-        let alive = Alive { words: &[0b111, 9, 0b011, 9], step: 2 };
+        let alive = Alive { words: &[0b111, 9, 0b011, 9], step: 2, columns: 1 };
         let exponent =
-            normalise(&mut Sums { values: &mut sums, exponent: 3 }, 3, alive, Some(factors), &mut row).unwrap();
+            normalise(&Sums { values: &mut sums, exponent: 3 }, 3, alive, Some(factors), &mut None, &mut row).unwrap();
         let found = row.map(|value| libm::ldexp(f64::from(value), exponent));
         assert_eq!(found, [4194304.0, 524288.0, 4194304.0, 8388608.0, 0.0, 0.0]);
     }

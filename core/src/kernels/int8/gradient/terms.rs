@@ -134,19 +134,19 @@ fn add_blocks<'s>((list, mut count): (&mut [Term], usize), sums: &'s mut [i32]) 
         count += 1;
     }
     let (blocks, rest) = sums.as_chunks_mut::<8>();
-    for block in blocks {
+    if !blocks.is_empty() {
         // SAFETY: who listed a term saw that its weights go as far as the sums.
         #[allow(unsafe_code, reason = "inline assembly")]
         unsafe {
-            cortex_m::add_terms8(block.as_mut_ptr(), list.as_mut_ptr(), count);
+            cortex_m::add_terms8((blocks.as_mut_ptr(), blocks.len()), (list.as_mut_ptr(), count));
         }
     }
     let (blocks, rest) = rest.as_chunks_mut::<4>();
-    for block in blocks {
+    if !blocks.is_empty() {
         // SAFETY: as above.
         #[allow(unsafe_code, reason = "inline assembly")]
         unsafe {
-            cortex_m::add_terms4(block.as_mut_ptr(), list.as_mut_ptr(), count);
+            cortex_m::add_terms4((blocks.as_mut_ptr(), blocks.len()), (list.as_mut_ptr(), count));
         }
     }
     rest
