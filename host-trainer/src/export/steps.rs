@@ -77,6 +77,7 @@ impl Walk<'_> {
         let own: Vec<usize> = (first..next).filter(is_own).collect();
         let (layer, tail) = (self.network.layers()[first], self.tail(&own));
         check_threshold(layer, &tail)?;
+        check_padding(layer)?;
         let source = self.values.last().copied().flatten();
         let (rest, pooling): (Vec<usize>, Vec<usize>) = own.iter().partition(|index| Some(**index) != tail.pool);
         match (self.main(first, layer, &tail), tail.pool) {
@@ -200,6 +201,16 @@ fn check_threshold(layer: Layer, tail: &Tail) -> Result<()> {
     Ok(())
 }
 
+/// TensorFlow Lite has no convolution with such a padding.
+fn check_padding(layer: Layer) -> Result<()> {
+    let (Layer::Conv2d { padding, .. } | Layer::DepthwiseConv2d { padding, .. }) = layer else { return Ok(()) };
+    ensure!(
+        !matches!(padding, Padding::Zeros(_)),
+        "a padding of {padding} on each side: expected same or valid, which convolutions of TensorFlow Lite have"
+    );
+    Ok(())
+}
+
 fn dimensions(shape: Shape, kind: &Kind) -> Vec<usize> {
     match kind {
         Kind::FullyConnected { .. } => vec![1, shape.channels],
@@ -214,6 +225,7 @@ fn pair(size: Size) -> [usize; 2] {
 fn to_tflite(padding: Padding) -> tflite::Padding {
     match padding {
         Padding::Same => tflite::Padding::Same,
-        Padding::Valid => tflite::Padding::Valid,
+        // Of a convolution: `check_padding` refuses others.
+        Padding::Valid | Padding::Zeros(_) => tflite::Padding::Valid,
     }
 }
