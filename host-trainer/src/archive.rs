@@ -213,12 +213,21 @@ mod tests {
     /// Of Python: `zipfile.ZipFile(f, "w")`, `writestr("a", b"aaaa...", ZIP_DEFLATED)`, `writestr("b/c", b"xyz")`.
     fn archive() -> Vec<u8> {
         let record = |name: &[u8], method: u16, checksum: u32, packed: &[u8], length: u32, place: u32| {
-            let sizes = [&checksum.to_le_bytes()[..], &(packed.len() as u32).to_le_bytes(), &length.to_le_bytes()].concat();
+            let sizes =
+                [&checksum.to_le_bytes()[..], &(packed.len() as u32).to_le_bytes(), &length.to_le_bytes()].concat();
             let names = [&(name.len() as u16).to_le_bytes()[..], &[0, 0]].concat();
             let method = method.to_le_bytes();
             let entry = [b"PK\x03\x04\x14\0\0\0", &method[..], &[0; 4], &sizes, &names, name, packed].concat();
-            let record =
-                [b"PK\x01\x02\x14\0\x14\0\0\0", &method[..], &[0; 4], &sizes, &names, &[0; 10], &place.to_le_bytes(), name];
+            let record = [
+                b"PK\x01\x02\x14\0\x14\0\0\0",
+                &method[..],
+                &[0; 4],
+                &sizes,
+                &names,
+                &[0; 10],
+                &place.to_le_bytes(),
+                name,
+            ];
             (entry, record.concat())
         };
         let sum = |content: &[u8]| {
@@ -232,7 +241,8 @@ mod tests {
         let (a, of_a) = record(b"a", 8, sum(&[b'a'; 1000]), &packed, 1000, 0);
         let (b, of_b) = record(b"b/c", 0, sum(b"xyz"), b"xyz", 3, a.len() as u32);
         let (place, length) = ((a.len() + b.len()) as u32, (of_a.len() + of_b.len()) as u32);
-        let end = [b"PK\x05\x06\0\0\0\0\x02\0\x02\0", &length.to_le_bytes()[..], &place.to_le_bytes(), &[0, 0]].concat();
+        let end =
+            [b"PK\x05\x06\0\0\0\0\x02\0\x02\0", &length.to_le_bytes()[..], &place.to_le_bytes(), &[0, 0]].concat();
         [a, b, of_a, of_b, end].concat()
     }
 

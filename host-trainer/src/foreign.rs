@@ -25,6 +25,9 @@ const DATA: &str = "--data takes a safetensors file with the tensor images, or a
 /// A kind of file that is recognised: what it is and what to do about it.
 type Kind = (&'static str, &'static str);
 
+/// First bytes of models of other programs that are read: zip archives of torch.save and Keras, old files of torch.save.
+const MODELS_OF_OTHERS: [&[u8]; 2] = [b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9"];
+
 /// First bytes of files, and their kinds.
 const MAGIC: [(&[u8], Kind); 20] = [
     (b"\x89HDF\r\n\x1a\n", ("an HDF5 file, such as Keras writes", WEIGHTS)),
@@ -63,6 +66,19 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// Those of [`read`].
 pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>> {
     open(path, |head| if is_tflite(head) { Ok(()) } else { check(head) })
+}
+
+/// Reads a file of any kind that an import may know; `-` is standard input.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_any(path: &Path) -> Result<Vec<u8>> {
+    open(path, |head| if is_model(head) { Ok(()) } else { check(head) })
+}
+
+/// Whether a file that starts with `head` is of a kind whose models are read.
+pub(crate) fn is_model(head: &[u8]) -> bool {
+    is_tflite(head) || MODELS_OF_OTHERS.iter().any(|magic| head.starts_with(magic))
 }
 
 /// What messages call a file.

@@ -9,6 +9,7 @@
 pub mod output;
 
 pub mod any_weights;
+mod archive;
 pub mod bundled;
 pub mod commands;
 pub mod data;

@@ -5,7 +5,7 @@ use midge_core::Network;
 
 use super::order::{self, names};
 use super::readings::{Chain, Range, Reading};
-use super::state::Module;
+use super::state::{Module, State};
 
 /// Readings that an error lists.
 const LISTED: usize = 8;
@@ -21,8 +21,16 @@ pub(super) type Inferred<'m> = (Network, Vec<&'m Module>, Vec<String>);
 ///
 /// # Errors
 /// If there is none, or it is not the only one, or the names say too little: with the readings to choose from.
-pub(super) fn network(modules: &[Module], size: Option<(usize, usize)>) -> Result<Inferred<'_>> {
-    let Some(modules) = order::sorted(modules, &order::fits_shapes)? else { bail!("{}", mismatch(modules)) };
+pub(super) fn network(state: &State, size: Option<(usize, usize)>) -> Result<Inferred<'_>> {
+    let modules = &state.modules;
+    let Some(modules) = in_order(state)? else { bail!("{}", mismatch(modules)) };
+    if let Some(module) = modules.iter().find(|module| !is_square(module)) {
+        let shape = &module.weight.shape;
+        bail!(
+            "{}.weight has dimensions {shape:?}: a kernel that is not square: say the architecture with --network",
+            module.name
+        );
+    }
     let (between, doubt) = between(&modules)?;
     let chain = Chain { modules, between };
     let Some(linear) = chain.first_linear() else {
@@ -62,6 +70,23 @@ pub(super) fn network(modules: &[Module], size: Option<(usize, usize)>) -> Resul
     }
 }
 
+/// The modules in the order of the file where it is known and shapes fit, otherwise in the one order that fits.
+fn in_order(state: &State) -> Result<Option<Vec<&Module>>> {
+    let as_they_stand: Vec<&Module> = state.modules.iter().collect();
+    let fits = |i: usize| order::fits_shapes(&as_they_stand[..i], as_they_stand[i]);
+    if state.is_ordered && (0..as_they_stand.len()).all(fits) {
+        return Ok(Some(as_they_stand));
+    }
+    order::sorted(&state.modules, &order::fits_shapes)
+}
+
+fn is_square(module: &Module) -> bool {
+    match module.weight.shape[..] {
+        [_, _, rows, columns] => rows == columns,
+        _ => true,
+    }
+}
+
 /// How many modules without weights stand behind each module, apart from a flatten; and why the names do not say enough
 /// to take a reading, if so.
 fn between(modules: &[&Module]) -> Result<(Vec<Option<usize>>, Option<String>)> {
@@ -75,7 +100,7 @@ fn between(modules: &[&Module]) -> Result<(Vec<Option<usize>>, Option<String>)> 
     let mut between = Vec::new();
     for pair in modules.windows(2) {
         let [a, b] = pair else { continue };
-        let gap = match (a.place(), b.place()) {
+        let gap = match (a.last_place(), b.place()) {
             (Some((parent, first)), Some((other, second))) if parent == other => {
                 second.checked_sub(first).and_then(|gap| gap.checked_sub(1))
             }
@@ -122,7 +147,7 @@ fn nothing_fits(chain: &Chain<'_>, (height, width): (usize, usize)) -> String {
     let before = chain.modules.iter().take_while(|module| !module.is_linear()).last();
     let map = match before.map(|module| module.outputs()) {
         Some(channels) if channels == inputs => {
-            " (one for each channel: is there a global average pooling? midge does not have it)".to_string()
+            " (one for each channel: is there a global average pooling? say it with --network)".to_string()
         }
         Some(channels) => format!(" ({channels} channels of {} positions)", inputs / channels.max(1)),
         None => String::new(),

@@ -106,12 +106,12 @@ pub(super) fn fits_shapes(before: &[&Module], module: &Module) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::Tensor;
+    use super::super::graph::Array;
     use super::*;
 
     fn module(name: &str, shape: &[usize]) -> Module {
-        let weight = Tensor { shape: shape.to_vec(), data: Vec::new() };
-        Module { name: name.into(), weight, bias: None }
+        let weight = Array { shape: shape.to_vec(), data: Vec::new() };
+        Module { name: name.into(), weight, bias: None, norm: None }
     }
 
     fn order(modules: &[(&str, &[usize])]) -> Result<Option<String>> {

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use midge_core::{Padding, Shape};
 
-use super::{Affine, Array, Graph, Node, Op, Order, Pads, Value, Windows};
+use super::operators::{Affine, Array, Graph, Node, Op, Order, Value};
+use super::windows::{Pads, Windows};
 
 /// Folds all that can be folded.
 ///
@@ -116,7 +117,8 @@ fn fold_affine(graph: &mut Graph, index: usize) -> Result<()> {
     let Node { op, shape, is_flat, .. } = &mut graph.nodes[index];
     ensure!(!*is_flat, "{name}: a normalisation of a vector, with no dense layer beside it that it could go into");
     *op = pointwise(&affine, shape.channels);
-    let why = "a depthwise convolution of 1x1, because what stands behind it pads its map with zeros or is no convolution";
+    let why =
+        "a depthwise convolution of 1x1, because what stands behind it pads its map with zeros or is no convolution";
     graph.notes.push(format!("{name}: a layer of its own ({why})"));
     Ok(())
 }
@@ -219,7 +221,8 @@ fn swap_with_flatten(graph: &mut Graph, index: usize, flatten: usize, affine: &A
     };
     let spread = Affine { scale: spread(&affine.scale), shift: spread(&affine.shift) };
     graph.nodes[flatten].op = Op::Affine(spread);
-    let name = std::mem::replace(&mut graph.nodes[flatten].name, graph.nodes[index].name.clone());
+    let own = graph.nodes[index].name.clone();
+    let name = std::mem::replace(&mut graph.nodes[flatten].name, own);
     let shape = graph.nodes[flatten].shape;
     let node = &mut graph.nodes[index];
     (node.op, node.name, node.shape, node.is_flat) = (Op::Flatten(order), name, shape, true);

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use midge_core::{Layer, Network, NetworkError, Padding, Shape};
 
 use super::folds::fold;
-use super::windows::size;
-use super::{Array, Graph, Node, Op, Order, Value, Windows, words};
+use super::operators::{Array, Graph, Node, Op, Order, Value, words};
+use super::windows::{Windows, size};
 use crate::weights::{Tensor, Weights, tensor};
 
 /// A graph as a model of midge's.
@@ -113,6 +113,7 @@ impl Lowering {
             Op::Dense { weight, bias } => self.dense(name, weight, bias.as_deref()),
             Op::Relu => self.push(name, Layer::Relu, &[]),
             Op::Relu6 => self.push(name, Layer::Relu6, &[]),
+            Op::ShiftedRelu(hundredths) => self.push(name, Layer::ShiftedRelu { hundredths: *hundredths }, &[]),
             Op::MaxPool(windows) => {
                 let [height, width] = windows.kernel;
                 ensure!(
@@ -146,13 +147,12 @@ impl Lowering {
         input: Shape,
     ) -> Result<()> {
         let (kernel, stride, padding) = (size(windows.kernel)?, size(windows.stride)?, windows.padding(input, true)?);
-        // Biases of zeros are none.
-        let bias = bias.filter(|bias| bias.iter().any(|b| *b != 0.0));
         let has_bias = bias.is_some();
         let filters = weight.shape[3];
         let tensors = |weight| [Some(weight), bias].into_iter().flatten().collect::<Vec<&[f32]>>();
         if groups == input.channels && filters == groups && groups > 1 || is_pointwise_of_one(weight, groups) {
-            let layer = Layer::DepthwiseConv2d { multiplier: filters / groups, kernel, stride, padding, bias: has_bias };
+            let layer =
+                Layer::DepthwiseConv2d { multiplier: filters / groups, kernel, stride, padding, bias: has_bias };
             self.push(name, layer, &tensors(&weight.data));
             return Ok(());
         }
@@ -179,7 +179,10 @@ impl Lowering {
             .flat_map(|input| (0..units).map(move |unit| weight.data[unit * inputs + input]))
             .collect();
         if let Some(map) = self.turned.take() {
-            self.notes.push(format!("{name}: inputs turned from channel, row, column of {} to row, column, channel", words(map)));
+            self.notes.push(format!(
+                "{name}: inputs turned from channel, row, column of {} to row, column, channel",
+                words(map)
+            ));
         }
         let tensors: Vec<&[f32]> = [Some(&turned[..]), bias].into_iter().flatten().collect();
         self.push(name, Layer::Dense { units, bias: bias.is_some() }, &tensors);
@@ -212,7 +215,11 @@ impl Lowering {
     /// Behind the last operator.
     fn end(&mut self, output: Shape) -> Result<()> {
         let is_map = !self.is_flat && output.height * output.width > 1;
-        ensure!(!is_map, "the network puts out a map of {}: expected logits, behind a flatten or an average", words(output));
+        ensure!(
+            !is_map,
+            "the network puts out a map of {}: expected logits, behind a flatten or an average",
+            words(output)
+        );
         if let Some(map) = self.turned {
             bail!("the network ends with a flatten of {} in another order than midge's", words(map));
         }
@@ -245,7 +252,9 @@ fn average(windows: &Windows, input: Shape) -> Result<Layer> {
 fn ungrouped(weight: &Array, groups: usize) -> Result<Vec<f32>> {
     let &[rows, columns, channels, filters] = &weight.shape[..] else { bail!("expected four dimensions") };
     let all = (rows * columns * channels * filters).checked_mul(groups);
-    let all = all.filter(|all| *all <= midge_core::MAX_ELEMENTS).context("too many weights for a convolution without groups")?;
+    let all = all
+        .filter(|all| *all <= midge_core::MAX_ELEMENTS)
+        .context("too many weights for a convolution without groups")?;
     let mut numbers = vec![0.0; all];
     for (i, w) in weight.data.iter().enumerate() {
         let (filter, channel, position) = (i % filters, i / filters % channels, i / filters / channels);

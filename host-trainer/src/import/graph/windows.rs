@@ -3,11 +3,17 @@
 use anyhow::{Context, Result, bail, ensure};
 use midge_core::{Padding, Shape, Size};
 
-use super::Windows;
+/// Windows of a convolution or pooling.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::import) struct Windows {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub pads: Pads,
+}
 
 /// A border rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pads {
+pub(in crate::import) enum Pads {
     /// `[before, after]` of rows and of columns.
     Explicit([[usize; 2]; 2]),
     /// The same, and windows that begin on the map but end beyond it.
@@ -16,14 +22,16 @@ pub(crate) enum Pads {
     SameUpper,
     /// The same with the odd row at the start.
     SameLower,
+    /// One of midge's.
+    As(Padding),
 }
 
 impl Pads {
     /// None.
-    pub(crate) const NONE: Self = Self::Explicit([[0; 2]; 2]);
+    pub(in crate::import) const NONE: Self = Self::Explicit([[0; 2]; 2]);
 
     /// As many on both sides, as PyTorch says it.
-    pub(crate) fn both([rows, columns]: [usize; 2]) -> Self {
+    pub(in crate::import) fn both([rows, columns]: [usize; 2]) -> Self {
         Self::Explicit([[rows; 2], [columns; 2]])
     }
 }
@@ -60,26 +68,36 @@ impl Windows {
             }
             Ok(Axis { before, count })
         };
-        match self.pads {
+        let pads = match self.pads {
+            Pads::As(Padding::Same) => Pads::SameUpper,
+            Pads::As(Padding::Valid) => Pads::NONE,
+            Pads::As(Padding::Zeros(size)) => Pads::both([size.height.into(), size.width.into()]),
+            pads => pads,
+        };
+        match pads {
             Pads::Explicit(pads) => explicit(pads[at], 0),
             Pads::Ceil(pads) => explicit(pads[at], stride - 1),
-            Pads::SameUpper | Pads::SameLower => {
+            Pads::SameUpper | Pads::SameLower | Pads::As(_) => {
                 let count = size.div_ceil(stride);
                 let all = same_rows(size, kernel, stride);
-                Ok(Axis { before: if self.pads == Pads::SameUpper { all / 2 } else { all.div_ceil(2) }, count })
+                Ok(Axis { before: if pads == Pads::SameLower { all.div_ceil(2) } else { all / 2 }, count })
             }
         }
     }
 
     /// The padding of midge's that puts the windows where they are; `zeros` says whether any number of zeros can be padded.
     pub(super) fn padding(&self, input: Shape, zeros: bool) -> Result<Padding> {
+        if let Pads::As(padding) = self.pads {
+            return Ok(padding);
+        }
         let axes = self.axes(input)?;
         let sizes = [input.height, input.width];
         let all = |rule: &dyn Fn(usize, usize, usize) -> Axis| {
             (0..2).all(|at| axes[at] == rule(sizes[at], self.kernel[at], self.stride[at]))
         };
-        let is_valid = all(&|size, kernel, stride| {
-            Axis { before: 0, count: size.checked_sub(kernel).map_or(0, |rest| rest / stride + 1) }
+        let is_valid = all(&|size, kernel, stride| Axis {
+            before: 0,
+            count: size.checked_sub(kernel).map_or(0, |rest| rest / stride + 1),
         });
         let is_same = all(&|size, kernel, stride| Axis {
             before: same_rows(size, kernel, stride) / 2,

@@ -91,7 +91,6 @@ impl Element {
 pub(super) struct Storage {
     pub key: String,
     pub element: Element,
-    pub len: u64,
 }
 
 /// An object.
@@ -106,7 +105,12 @@ pub(super) enum Object {
     Global(Global),
     Storage(Storage),
     /// A storage, the first element, sizes and strides.
-    Tensor { storage: Id, offset: Id, sizes: Id, strides: Id },
+    Tensor {
+        storage: Id,
+        offset: Id,
+        sizes: Id,
+        strides: Id,
+    },
     /// What has nothing to do with weights.
     Other,
 }
@@ -121,6 +125,10 @@ pub(super) struct Pickle {
 }
 
 impl Pickle {
+    pub(super) fn objects(&self) -> &[Object] {
+        &self.objects
+    }
+
     pub(super) fn get(&self, id: Id) -> &Object {
         self.objects.get(id).unwrap_or(&Object::None)
     }
@@ -164,7 +172,8 @@ fn global(module: &str, name: &str) -> Option<Global> {
 /// # Errors
 /// See [`PickleError`].
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle, PickleError> {
-    let machine = Machine { bytes, at: 0, objects: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
+    let machine =
+        Machine { bytes, at: 0, objects: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
     machine.run()
 }
 
@@ -178,10 +187,11 @@ struct Machine<'b> {
     memo: BTreeMap<u64, Id>,
 }
 
-type Result1<T> = Result<T, PickleError>;
+/// What a step of the machine gives.
+type Step<T> = Result<T, PickleError>;
 
 impl<'b> Machine<'b> {
-    fn run(mut self) -> Result1<Pickle> {
+    fn run(mut self) -> Step<Pickle> {
         loop {
             let opcode = self.take(1)?[0];
             if opcode == b'.' {
@@ -192,7 +202,7 @@ impl<'b> Machine<'b> {
         }
     }
 
-    fn step(&mut self, opcode: u8) -> Result1<()> {
+    fn step(&mut self, opcode: u8) -> Step<()> {
         match opcode {
             // Protocol and frame: what is read is the same.
             0x80 => self.take(1).map(drop),
@@ -224,7 +234,7 @@ impl<'b> Machine<'b> {
     }
 
     /// Numbers and texts.
-    fn literal(&mut self, opcode: u8) -> Result1<Object> {
+    fn literal(&mut self, opcode: u8) -> Step<Object> {
         Ok(match opcode {
             b'N' => Object::None,
             0x88 => Object::Integer(1),
@@ -261,7 +271,7 @@ impl<'b> Machine<'b> {
     }
 
     /// An integer of any length, of which those that fit 64 bits are known.
-    fn long(&mut self, length: usize) -> Result1<Object> {
+    fn long(&mut self, length: usize) -> Step<Object> {
         let bytes = self.take(length)?;
         let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
         if length > 8 {
@@ -272,12 +282,12 @@ impl<'b> Machine<'b> {
         Ok(Object::Integer(i64::from_le_bytes(whole)))
     }
 
-    fn string(&mut self, digits: usize) -> Result1<Object> {
+    fn string(&mut self, digits: usize) -> Step<Object> {
         let length = self.length(digits)?;
         Ok(Object::Text(String::from_utf8_lossy(self.take(length)?).into_owned()))
     }
 
-    fn memo(&mut self, opcode: u8) -> Result1<()> {
+    fn memo(&mut self, opcode: u8) -> Step<()> {
         let place = match opcode {
             b'q' | b'h' => self.number(1)?,
             0x94 => self.memo.len() as u64,
@@ -293,7 +303,7 @@ impl<'b> Machine<'b> {
         Ok(())
     }
 
-    fn global(&mut self, opcode: u8) -> Result1<()> {
+    fn global(&mut self, opcode: u8) -> Step<()> {
         let (module, name) = if opcode == b'c' {
             (self.line()?, self.line()?)
         } else {
@@ -309,7 +319,7 @@ impl<'b> Machine<'b> {
     }
 
     /// What a call would give: only what is known is made, and nothing runs.
-    fn call(&mut self) -> Result1<()> {
+    fn call(&mut self) -> Step<()> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let at = self.at;
         let (Object::Tuple(arguments), Object::Global(function)) = (&self.objects[arguments], &self.objects[function])
@@ -334,18 +344,17 @@ impl<'b> Machine<'b> {
     }
 
     /// `("storage", type, key, device, length)`.
-    fn persistent(&mut self) -> Result1<()> {
+    fn persistent(&mut self) -> Step<()> {
         let id = self.pop()?;
         let at = self.at;
         let wrong = PickleError::Stack { expected: "the name of a storage", at };
         let Object::Tuple(parts) = &self.objects[id] else { return Err(wrong) };
         let parts: Vec<&Object> = parts.iter().map(|id| &self.objects[*id]).collect();
         let storage = match parts[..] {
-            [Object::Text(kind), Object::Global(Global::Storage(element)), Object::Text(key), _, Object::Integer(len), ..]
+            [Object::Text(kind), Object::Global(Global::Storage(element)), Object::Text(key), ..]
                 if kind == "storage" =>
             {
-                let len = u64::try_from(*len).map_err(|_| wrong)?;
-                Storage { key: key.clone(), element: *element, len }
+                Storage { key: key.clone(), element: *element }
             }
             _ => return Err(wrong),
         };
@@ -353,7 +362,7 @@ impl<'b> Machine<'b> {
         Ok(())
     }
 
-    fn container(&mut self, opcode: u8) -> Result1<()> {
+    fn container(&mut self, opcode: u8) -> Step<()> {
         let made = match opcode {
             b'}' => Object::Dict(Vec::new()),
             b']' => Object::List(Vec::new()),
@@ -364,7 +373,11 @@ impl<'b> Machine<'b> {
             b'd' => Object::Dict(pairs(&self.marked()?)),
             _ => {
                 let count = usize::from(opcode - 0x84);
-                let from = self.stack.len().checked_sub(count).filter(|from| self.marks.last().is_none_or(|mark| mark <= from));
+                let from = self
+                    .stack
+                    .len()
+                    .checked_sub(count)
+                    .filter(|from| self.marks.last().is_none_or(|mark| mark <= from));
                 let from = from.ok_or(PickleError::Stack { expected: "a tuple's elements", at: self.at })?;
                 Object::Tuple(self.stack.split_off(from))
             }
@@ -374,7 +387,7 @@ impl<'b> Machine<'b> {
     }
 
     /// Adds to the list or dictionary on the stack.
-    fn fill(&mut self, opcode: u8) -> Result1<()> {
+    fn fill(&mut self, opcode: u8) -> Step<()> {
         let more = match opcode {
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?);
@@ -398,41 +411,41 @@ impl<'b> Machine<'b> {
         self.stack.push(self.objects.len() - 1);
     }
 
-    fn pop(&mut self) -> Result1<Id> {
+    fn pop(&mut self) -> Step<Id> {
         let top = self.top()?;
         self.stack.pop();
         Ok(top)
     }
 
     /// The last object above the last mark.
-    fn top(&self) -> Result1<Id> {
+    fn top(&self) -> Step<Id> {
         let floor = self.marks.last().copied().unwrap_or(0);
         let top = self.stack.get(floor..).and_then(<[Id]>::last).copied();
         top.ok_or(PickleError::Stack { expected: "an object", at: self.at })
     }
 
     /// All objects above the last mark.
-    fn marked(&mut self) -> Result1<Vec<Id>> {
+    fn marked(&mut self) -> Step<Vec<Id>> {
         let mark = self.marks.pop().filter(|mark| *mark <= self.stack.len());
         Ok(self.stack.split_off(mark.ok_or(PickleError::Stack { expected: "a mark", at: self.at })?))
     }
 
-    fn take(&mut self, length: usize) -> Result1<&'b [u8]> {
+    fn take(&mut self, length: usize) -> Step<&'b [u8]> {
         let taken = self.bytes.get(self.at..).and_then(|rest| rest.get(..length));
         let taken = taken.ok_or(PickleError::End { at: self.at })?;
         self.at += length;
         Ok(taken)
     }
 
-    fn number(&mut self, digits: usize) -> Result1<u64> {
+    fn number(&mut self, digits: usize) -> Step<u64> {
         Ok(self.take(digits)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    fn length(&mut self, digits: usize) -> Result1<usize> {
+    fn length(&mut self, digits: usize) -> Step<usize> {
         usize::try_from(self.number(digits)?).map_err(|_| PickleError::End { at: self.at })
     }
 
-    fn line(&mut self) -> Result1<String> {
+    fn line(&mut self) -> Step<String> {
         let rest = self.bytes.get(self.at..).unwrap_or(&[]);
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or(PickleError::End { at: self.at })?;
         self.at += end + 1;
