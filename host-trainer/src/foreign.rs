@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use midge_core::METADATA_NETWORK;
 
+use crate::archive;
 use crate::tensors;
 use crate::tflite::IDENTIFIER;
 
@@ -25,8 +26,16 @@ const DATA: &str = "--data takes a safetensors file with the tensor images, or a
 /// A kind of file that is recognised: what it is and what to do about it.
 type Kind = (&'static str, &'static str);
 
-/// First bytes of models of other programs that are read: zip archives of torch.save and Keras, old files of torch.save.
-const MODELS_OF_OTHERS: [&[u8]; 2] = [b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9"];
+/// The number that old files of torch.save start with, as a pickle.
+pub(crate) const LEGACY_TORCH: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+/// First bytes of an HDF5 file.
+pub(crate) const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Whether a file begins as an ONNX model does: a protocol buffer with the version of the format, then another of the model's
+/// fields.
+pub(crate) fn is_onnx(head: &[u8]) -> bool {
+    matches!(head, [0x08, 1..=30, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
+}
 
 /// First bytes of files, and their kinds.
 const MAGIC: [(&[u8], Kind); 20] = [
@@ -78,7 +87,7 @@ pub(crate) fn read_any(path: &Path) -> Result<Vec<u8>> {
 
 /// Whether a file that starts with `head` is of a kind whose models are read.
 pub(crate) fn is_model(head: &[u8]) -> bool {
-    is_tflite(head) || MODELS_OF_OTHERS.iter().any(|magic| head.starts_with(magic))
+    is_tflite(head) || is_onnx(head) || [archive::MAGIC, LEGACY_TORCH, HDF5].iter().any(|magic| head.starts_with(magic))
 }
 
 /// What messages call a file.
@@ -178,8 +187,7 @@ fn container(head: &[u8]) -> Option<Kind> {
         [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(("a TensorFlow Lite model", TFLITE)),
         // Two protocols have no number of their own above; the rest of a pickle says nothing to look for.
         [0x80, 0 | 1 | 5, ..] => Some(("a Python pickle", SAVE)),
-        // A protocol buffer: field 1, the version of ONNX, then one of the model's other fields.
-        [0x08, 1..=30, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..] => Some(("an ONNX model", WEIGHTS)),
+        _ if is_onnx(head) => Some(("an ONNX model", WEIGHTS)),
         _ if head.get(257..262) == Some(b"ustar") => Some(("a tar archive", "unpack it")),
         _ => None,
     }

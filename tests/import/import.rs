@@ -110,3 +110,21 @@ fn state_dicts_have_pytorchs_logits() {
     assert!(changed("mnist.pt").contains("normalisation: folded into conv1"));
     assert!(imported["residual.pt"].assumed.iter().any(|line| line.contains("eps=1e-5")));
 }
+
+#[test]
+fn onnx_files_have_pytorchs_logits() {
+    let imported = compare(&[".onnx"], 16, false);
+    let changed = |name: &str| imported[name].changed.join("\n");
+    assert!(changed("mnist.dynamo.onnx").contains("LogSoftmax at the end dropped"));
+    assert!(changed("cnn.opset7.onnx").contains("folded into"));
+}
+
+#[test]
+fn keras_files_have_keras_logits() {
+    let imported = compare(&[".keras", ".h5"], 6, false);
+    let changed = |name: &str| imported[name].changed.join("\n");
+    assert!(changed("keras_mnist.keras").contains("softmax at the end dropped"));
+    assert!(changed("keras_mnist.keras").contains("dropout: Dropout dropped"));
+    assert!(changed("keras_cnn.h5").contains("padding folded into conv2d_1"));
+    assert!(changed("keras_cnn.h5").contains("rescaling: a layer of its own"));
+}

@@ -15,7 +15,9 @@
 mod graph;
 mod hints;
 mod infer;
+mod keras;
 mod norms;
+mod onnx;
 mod order;
 mod readings;
 mod sequence;
@@ -28,11 +30,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use midge_core::Network;
 
+pub use crate::archive::ArchiveError;
 use crate::archive::{self, Archive};
 use crate::foreign;
 use crate::weights::{DType, TensorInfo, Weights, tensor_infos};
 use graph::{Array, Graph};
 pub use hints::{Hints, Normalisation};
+pub use keras::Hdf5Error;
+pub use onnx::OnnxError;
 use state::{Module, State};
 pub use torch::PickleError;
 
@@ -58,6 +63,12 @@ pub enum Format {
     Torch,
     /// A `state_dict` in an old file of torch.save.
     LegacyTorch,
+    /// A graph with its weights.
+    Onnx,
+    /// A zip archive of Keras.
+    Keras,
+    /// An HDF5 file of Keras.
+    Hdf5,
 }
 
 impl Format {
@@ -68,10 +79,15 @@ impl Format {
             if torch::is_torch(&archive) {
                 return Ok(Self::Torch);
             }
+            if keras::is_keras(&archive) {
+                return Ok(Self::Keras);
+            }
             bail!("a zip archive, but none of torch.save's or Keras's");
         }
         Ok(match bytes {
-            _ if bytes.starts_with(torch::LEGACY) => Self::LegacyTorch,
+            _ if bytes.starts_with(foreign::LEGACY_TORCH) => Self::LegacyTorch,
+            _ if bytes.starts_with(foreign::HDF5) => Self::Hdf5,
+            _ if foreign::is_onnx(bytes) => Self::Onnx,
             _ => Self::Safetensors,
         })
     }
@@ -82,6 +98,9 @@ impl Format {
             Self::Safetensors => "PyTorch state_dict (safetensors)",
             Self::Torch => "PyTorch state_dict (torch.save)",
             Self::LegacyTorch => "PyTorch state_dict (torch.save, old form)",
+            Self::Onnx => "ONNX",
+            Self::Keras => "Keras",
+            Self::Hdf5 => "Keras (HDF5)",
         }
     }
 
@@ -104,7 +123,7 @@ pub fn import(path: &Path, hints: &Hints) -> Result<Weights> {
 /// # Errors
 /// With the file's name, what was expected and what was found.
 pub fn read(path: &Path, hints: &Hints) -> Result<Imported> {
-    let read = || from_bytes(&foreign::read_any(path)?, hints);
+    let read = || convert(&foreign::read_any(path)?, path.parent(), hints);
     read().with_context(|| format!("{}: cannot be imported", foreign::name(path)))
 }
 
@@ -113,11 +132,19 @@ pub fn read(path: &Path, hints: &Hints) -> Result<Imported> {
 /// # Errors
 /// See [`read`].
 pub fn from_bytes(bytes: &[u8], hints: &Hints) -> Result<Imported> {
+    convert(bytes, None, hints)
+}
+
+/// The same, with the folder in which a second file may lie.
+fn convert(bytes: &[u8], folder: Option<&Path>, hints: &Hints) -> Result<Imported> {
     let format = Format::of(bytes)?;
     let (graph, assumed) = match format {
         Format::Safetensors => of_state(state::state(state::read_safetensors(bytes)?, false, Vec::new())?, hints)?,
         Format::Torch => of_torch(torch::read_archive(&Archive::read(bytes)?)?, hints)?,
         Format::LegacyTorch => of_torch(torch::read_legacy(bytes)?, hints)?,
+        Format::Onnx => onnx::read(bytes, folder, hints)?,
+        Format::Keras => (keras::read_archive(&Archive::read(bytes)?, hints)?, Vec::new()),
+        Format::Hdf5 => (keras::read_hdf5(bytes, hints)?, Vec::new()),
     };
     let lowered = graph::lower(graph)?;
     let mut weights = lowered.weights;

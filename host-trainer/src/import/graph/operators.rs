@@ -117,11 +117,6 @@ impl Graph {
         Ok(self.output)
     }
 
-    /// [`Self::push`] behind what was added last.
-    pub(in crate::import) fn then(&mut self, name: &str, op: Op) -> Result<Value> {
-        self.push(name, op, &[self.output])
-    }
-
     /// The shape of a value, and whether it is a vector.
     pub(in crate::import) fn shape(&self, value: Value) -> (Shape, bool) {
         match value {

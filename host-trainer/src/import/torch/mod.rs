@@ -20,8 +20,6 @@ use crate::archive::Archive;
 pub use pickle::PickleError;
 use pickle::{Element, Id, Object, Pickle, Storage};
 
-/// The number that old files start with, as a pickle.
-pub(crate) const LEGACY: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 /// Longest pickle that is read: that of a hundred times the layers that midge has.
 const MAX_PICKLE: usize = 4 << 20;
 /// Most tensors of a `state_dict`.
