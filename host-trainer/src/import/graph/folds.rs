@@ -64,6 +64,8 @@ fn bypass(graph: &mut Graph, index: usize) {
     let input = graph.nodes[index].inputs[0];
     let values = graph.nodes.iter_mut().flat_map(|node| &mut node.inputs).chain([&mut graph.output]);
     values.filter(|value| **value == Value::Node(index)).for_each(|value| *value = input);
+    // It reads nothing any more, so it is no reader of what stands before it.
+    graph.nodes[index].inputs.clear();
 }
 
 fn fold_pad(graph: &mut Graph, index: usize, pads: [[usize; 2]; 2]) -> Result<()> {

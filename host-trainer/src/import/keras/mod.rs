@@ -45,7 +45,8 @@ pub(super) fn read_hdf5(bytes: &[u8], hints: &Hints) -> Result<Graph> {
     };
     let config = Config::read(config.as_bytes()).context("model_config")?;
     let mut arrays = Arrays::new();
-    for Layer { name, .. } in &config.layers {
+    let groups = file.names("model_weights")?;
+    for Layer { name, .. } in config.layers.iter().filter(|layer| groups.contains(&layer.name)) {
         let group = format!("model_weights/{name}");
         let Some(names) = file.texts(&group, "weight_names")? else { continue };
         let of_layer = names.iter().map(|name| array(&file, &format!("{group}/{name}"))).collect::<Result<_, _>>()?;

@@ -140,7 +140,7 @@ fn input(
             .with_context(|| format!("image {name:?} has open dimensions {dimensions:?}: say --size HEIGHTxWIDTH"))
     };
     match *dimensions {
-        [_, a, b, c] if is_turned_first(nodes, name) => {
+        [_, a, b, c] if is_turned_first(nodes, name, c) => {
             let channels = c.context("expected a number of channels, found an open one")?;
             Ok((Shape::hwc(side(a, height)?, side(b, width)?, channels), Layout::nhwc()))
         }
@@ -163,13 +163,15 @@ fn input(
 }
 
 /// Whether the image is turned to channels first before anything needs to know where they are.
-fn is_turned_first(nodes: &[&Node<'_>], image: &str) -> bool {
+fn is_turned_first(nodes: &[&Node<'_>], image: &str, last: Option<usize>) -> bool {
     let mut name = image;
     // Every node may lead on once.
     for node in nodes {
         if node.inputs.contains(&name) {
             match node.operator {
                 "Transpose" => return node.integers("perm").is_ok_and(|order| order == [0, 3, 1, 2]),
+                // With one channel that is the same, and a flatten in front of it all needs no turning.
+                "Reshape" => return last == Some(1),
                 "Add" | "Sub" | "Mul" | "Div" | "Cast" | "Identity" => {
                     name = node.outputs.first().copied().unwrap_or("")
                 }
