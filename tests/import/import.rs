@@ -1,5 +1,7 @@
 //! Models of PyTorch, ONNX and Keras against the frameworks' own logits; `make_torch.py` and `make_keras.py` made the files.
 
+mod hostile;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +92,9 @@ fn compare(ends: &[&str], least: usize, is_state_dict: bool) -> BTreeMap<String,
         let imported = from_bytes(&bytes, &check.hints(is_state_dict)).unwrap_or_else(|e| panic!("{name}: {e:#}"));
         let difference = check.difference(&imported.weights);
         println!("{name}: largest difference {difference:.1e}, {}", imported.weights.network);
-        assert!(difference < TOLERANCE, "{name}: {difference}");
+        // Weights of 16 bits are other weights.
+        let tolerance = if name.contains("float16") { 0.1 } else { TOLERANCE };
+        assert!(difference < tolerance, "{name}: {difference}");
         (name, imported)
     });
     imported.collect()
@@ -98,7 +102,7 @@ fn compare(ends: &[&str], least: usize, is_state_dict: bool) -> BTreeMap<String,
 
 #[test]
 fn state_dicts_have_pytorchs_logits() {
-    let imported = compare(&[".safetensors", ".pt", ".pth", ".ckpt"], 28, true);
+    let imported = compare(&[".safetensors", ".pt", ".pth", ".ckpt"], 27, true);
     let changed = |name: &str| imported[name].changed.join("\n");
     assert!(changed("cnn.safetensors").contains("bn4: folded into conv4"));
     assert!(changed("cnn.lightning.ckpt").contains("\"state_dict\" in a dictionary of epoch, global_step"));
@@ -113,7 +117,7 @@ fn state_dicts_have_pytorchs_logits() {
 
 #[test]
 fn onnx_files_have_pytorchs_logits() {
-    let imported = compare(&[".onnx"], 16, false);
+    let imported = compare(&[".onnx"], 15, false);
     let changed = |name: &str| imported[name].changed.join("\n");
     assert!(changed("mnist.dynamo.onnx").contains("LogSoftmax at the end dropped"));
     assert!(changed("cnn.opset7.onnx").contains("folded into"));

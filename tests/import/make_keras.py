@@ -101,9 +101,7 @@ def save_onnx(name, model):
         return
     function = tf.function(lambda image: model(image, training=False))
     signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")]
-    for opset in [13, 17]:
-        path = FOLDER / f"{name}.tf2onnx{opset}.onnx"
-        tf2onnx.convert.from_function(function, signature, opset=opset, output_path=str(path))
+    tf2onnx.convert.from_function(function, signature, opset=15, output_path=str(FOLDER / f"{name}.tf2onnx.onnx"))
 
 
 def main():

@@ -165,14 +165,17 @@ def save_states(name, net):
         "hyper_parameters": {"lr": 1e-3},
     }
     torch.save(lightning, FOLDER / f"{name}.lightning.ckpt")
-    torch.save({"epoch": 1, "state_dict": {key: value.double() for key, value in state.items()}}, FOLDER / f"{name}.f64.pt")
+    if name == "residual":
+        for kind in [torch.float64, torch.float16, torch.bfloat16]:
+            other = {key: value.to(kind) if value.is_floating_point() else value for key, value in state.items()}
+            torch.save({"epoch": 1, "model_state_dict": other}, FOLDER / f"{name}.{str(kind)[6:]}.pt")
 
 
 def save_onnx(name, net, shape):
     """By both exporters; the old one with several versions of the operators."""
     images = torch.rand(1, *shape)
     names = {"input_names": ["image"], "output_names": ["logits"]}
-    for opset in [7, 13, 17]:
+    for opset in [7, 17]:
         path = FOLDER / f"{name}.opset{opset}.onnx"
         axes = {"image": {0: "batch"}, "logits": {0: "batch"}}
         torch.onnx.export(net, (images,), path, opset_version=opset, dynamo=False, dynamic_axes=axes, **names)

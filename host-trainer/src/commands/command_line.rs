@@ -14,6 +14,7 @@ use midge_core::Level;
 use super::exit::{self, Exit};
 use super::{
     attack, camera, classify, demo, device, evaluate, export, import, minimal_eps, report, shell, summary, train,
+    verify,
 };
 use crate::output::{self, Verbosity, set_verbosity};
 
@@ -61,6 +62,8 @@ enum Command {
     Summary(summary::Arguments),
     /// Store a model with another type of weights
     Export(export::Export),
+    /// Compare a model's outputs with those of the framework that it came from
+    Verify(verify::Arguments),
     /// Turn a model of PyTorch, ONNX, Keras or TensorFlow Lite into one of midge's
     Import(import::Import),
     /// Print a script that completes midge's options in a shell
@@ -141,6 +144,7 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Report(arguments) => report::run(&arguments),
         Command::Summary(arguments) => summary::run(&arguments),
         Command::Export(arguments) => export::export(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Import(arguments) => import::import(&arguments),
         Command::Completions(arguments) => {
             shell::completions(&arguments, command());

@@ -27,6 +27,7 @@ mod shell;
 mod summary;
 mod tensor_file;
 mod train;
+mod verify;
 
 pub use command_line::{command, run};
 use data_arguments::{DataArguments, TestArguments, from_one, load};

@@ -127,6 +127,11 @@ pub fn read(path: &Path, hints: &Hints) -> Result<Imported> {
     read().with_context(|| format!("{}: cannot be imported", foreign::name(path)))
 }
 
+/// [`read`] of a file whose bytes are known.
+pub(crate) fn of_file(path: &Path, bytes: &[u8], hints: &Hints) -> Result<Imported> {
+    convert(bytes, path.parent(), hints).with_context(|| format!("{}: cannot be read as a model", foreign::name(path)))
+}
+
 /// Converts the bytes of a model of another program.
 ///
 /// # Errors
