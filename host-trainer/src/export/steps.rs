@@ -22,6 +22,8 @@ pub(crate) struct Step {
     pub shape: Vec<usize>,
     /// How much less its bias is, because a threshold is in it.
     pub threshold: f32,
+    /// Rows of zeros above and below, columns left and right, that a PAD puts around what it reads.
+    pub zeros: Option<Size>,
 }
 
 impl Step {
@@ -77,7 +79,6 @@ impl Walk<'_> {
         let own: Vec<usize> = (first..next).filter(is_own).collect();
         let (layer, tail) = (self.network.layers()[first], self.tail(&own));
         check_threshold(layer, &tail)?;
-        check_padding(layer)?;
         let source = self.values.last().copied().flatten();
         let (rest, pooling): (Vec<usize>, Vec<usize>) = own.iter().partition(|index| Some(**index) != tail.pool);
         match (self.main(first, layer, &tail), tail.pool) {
@@ -115,7 +116,16 @@ impl Walk<'_> {
         let is_pool = |index: &&usize| matches!(self.network.layers()[**index], Layer::MaxPool2d { .. });
         let last = layers.iter().find(is_pool).copied().unwrap_or(first);
         let shape = dimensions(self.network.output_shape(last).unwrap_or(Shape::hwc(1, 1, 1)), &kind);
-        self.steps.push(Step { kind, layer: first, stage, layers, inputs, shape, threshold });
+        let zeros = match self.network.layers()[first] {
+            Layer::Conv2d { padding: Padding::Zeros(size), .. }
+            | Layer::DepthwiseConv2d { padding: Padding::Zeros(size), .. }
+                if matches!(kind, Kind::Conv2d(_) | Kind::DepthwiseConv2d { .. }) =>
+            {
+                Some(size)
+            }
+            _ => None,
+        };
+        self.steps.push(Step { kind, layer: first, stage, layers, inputs, shape, threshold, zeros });
     }
 
     fn max_pool(&self, index: usize, activation: Activation) -> Kind {
@@ -201,16 +211,6 @@ fn check_threshold(layer: Layer, tail: &Tail) -> Result<()> {
     Ok(())
 }
 
-/// TensorFlow Lite has no convolution with such a padding.
-fn check_padding(layer: Layer) -> Result<()> {
-    let (Layer::Conv2d { padding, .. } | Layer::DepthwiseConv2d { padding, .. }) = layer else { return Ok(()) };
-    ensure!(
-        !matches!(padding, Padding::Zeros(_)),
-        "a padding of {padding} on each side: expected same or valid, which convolutions of TensorFlow Lite have"
-    );
-    Ok(())
-}
-
 fn dimensions(shape: Shape, kind: &Kind) -> Vec<usize> {
     match kind {
         Kind::FullyConnected { .. } => vec![1, shape.channels],
@@ -225,7 +225,7 @@ fn pair(size: Size) -> [usize; 2] {
 fn to_tflite(padding: Padding) -> tflite::Padding {
     match padding {
         Padding::Same => tflite::Padding::Same,
-        // Of a convolution: `check_padding` refuses others.
+        // A PAD puts the zeros there.
         Padding::Valid | Padding::Zeros(_) => tflite::Padding::Valid,
     }
 }

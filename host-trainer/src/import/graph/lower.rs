@@ -10,7 +10,7 @@ use crate::weights::{Tensor, Weights, tensor};
 
 /// A graph as a model of midge's.
 #[derive(Debug)]
-pub(in crate::import) struct Lowered {
+pub(crate) struct Lowered {
     pub weights: Weights,
     /// What was folded, turned and dropped.
     pub notes: Vec<String>,
@@ -35,7 +35,7 @@ struct Lowering {
 ///
 /// # Errors
 /// By name, an operator that midge does not have there.
-pub(in crate::import) fn lower(mut graph: Graph) -> Result<Lowered> {
+pub(crate) fn lower(mut graph: Graph) -> Result<Lowered> {
     fold(&mut graph)?;
     let mut lowering = Lowering {
         layers: Vec::new(),

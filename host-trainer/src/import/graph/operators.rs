@@ -11,21 +11,21 @@ const MAX_NODES: usize = 4096;
 
 /// Numbers of several dimensions, the last one fastest.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::import) struct Array {
+pub(crate) struct Array {
     pub shape: Vec<usize>,
     pub data: Vec<f32>,
 }
 
 /// Numbers for each channel of a map or element of a vector; a single one is for all.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::import) struct Affine {
+pub(crate) struct Affine {
     pub scale: Vec<f64>,
     pub shift: Vec<f64>,
 }
 
 /// What is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::import) enum Value {
+pub(crate) enum Value {
     Image,
     /// What an operator puts out.
     Node(usize),
@@ -33,7 +33,7 @@ pub(in crate::import) enum Value {
 
 /// In which order a flatten reads a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::import) enum Order {
+pub(crate) enum Order {
     /// PyTorch's: channel, row, column.
     Chw,
     /// Keras's and midge's: row, column, channel.
@@ -42,7 +42,7 @@ pub(in crate::import) enum Order {
 
 /// What an operator does.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::import) enum Op {
+pub(crate) enum Op {
     /// Weights `[row][column][in channels of a group][out]`; in `groups` parts, of which each reads its own channels.
     Conv {
         weight: Array,
@@ -74,7 +74,7 @@ pub(in crate::import) enum Op {
 
 /// An operator.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::import) struct Node {
+pub(crate) struct Node {
     /// Its name in the file.
     pub name: String,
     pub op: Op,
@@ -86,7 +86,7 @@ pub(in crate::import) struct Node {
 
 /// Operators, each of which reads what stands before it.
 #[derive(Debug, Clone)]
-pub(in crate::import) struct Graph {
+pub(crate) struct Graph {
     pub input: Shape,
     pub nodes: Vec<Node>,
     /// What the logits are.
@@ -100,7 +100,7 @@ impl Graph {
     ///
     /// # Errors
     /// A shape that midge has no images of.
-    pub(in crate::import) fn new(input: Shape) -> Result<Self> {
+    pub(crate) fn new(input: Shape) -> Result<Self> {
         check_shape(input).context("the image")?;
         Ok(Self { input, nodes: Vec::new(), output: Value::Image, notes: Vec::new() })
     }
@@ -109,7 +109,7 @@ impl Graph {
     ///
     /// # Errors
     /// By name, an operator that does not fit what it reads.
-    pub(in crate::import) fn push(&mut self, name: &str, op: Op, inputs: &[Value]) -> Result<Value> {
+    pub(crate) fn push(&mut self, name: &str, op: Op, inputs: &[Value]) -> Result<Value> {
         ensure!(self.nodes.len() < MAX_NODES, "more than {MAX_NODES} operators");
         let (shape, is_flat) = self.output_of(&op, inputs).with_context(|| name.to_string())?;
         self.nodes.push(Node { name: name.to_string(), op, inputs: inputs.to_vec(), shape, is_flat });
@@ -118,7 +118,7 @@ impl Graph {
     }
 
     /// The shape of a value, and whether it is a vector.
-    pub(in crate::import) fn shape(&self, value: Value) -> (Shape, bool) {
+    pub(crate) fn shape(&self, value: Value) -> (Shape, bool) {
         match value {
             Value::Image => (self.input, false),
             Value::Node(index) => self.nodes.get(index).map_or((self.input, false), |node| (node.shape, node.is_flat)),
@@ -175,7 +175,7 @@ impl Graph {
 }
 
 /// Height, width and channels, as messages have them.
-pub(in crate::import) fn words(Shape { height, width, channels }: Shape) -> String {
+pub(crate) fn words(Shape { height, width, channels }: Shape) -> String {
     format!("{height}x{width}x{channels}")
 }
 

@@ -5,7 +5,7 @@ use midge_core::{Padding, Shape, Size};
 
 /// Windows of a convolution or pooling.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::import) struct Windows {
+pub(crate) struct Windows {
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
     pub pads: Pads,
@@ -13,7 +13,7 @@ pub(in crate::import) struct Windows {
 
 /// A border rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::import) enum Pads {
+pub(crate) enum Pads {
     /// `[before, after]` of rows and of columns.
     Explicit([[usize; 2]; 2]),
     /// The same, and windows that begin on the map but end beyond it.
@@ -28,10 +28,10 @@ pub(in crate::import) enum Pads {
 
 impl Pads {
     /// None.
-    pub(in crate::import) const NONE: Self = Self::Explicit([[0; 2]; 2]);
+    pub(crate) const NONE: Self = Self::Explicit([[0; 2]; 2]);
 
     /// As many on both sides, as PyTorch says it.
-    pub(in crate::import) fn both([rows, columns]: [usize; 2]) -> Self {
+    pub(crate) fn both([rows, columns]: [usize; 2]) -> Self {
         Self::Explicit([[rows; 2], [columns; 2]])
     }
 }
@@ -86,7 +86,7 @@ impl Windows {
     }
 
     /// The padding of midge's that puts the windows where they are; `zeros` says whether any number of zeros can be padded.
-    pub(super) fn padding(&self, input: Shape, zeros: bool) -> Result<Padding> {
+    pub(crate) fn padding(&self, input: Shape, zeros: bool) -> Result<Padding> {
         if let Pads::As(padding) = self.pads {
             return Ok(padding);
         }
