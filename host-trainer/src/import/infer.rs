@@ -24,13 +24,7 @@ pub(super) type Inferred<'m> = (Network, Vec<&'m Module>, Vec<String>);
 pub(super) fn network(state: &State, size: Option<(usize, usize)>) -> Result<Inferred<'_>> {
     let modules = &state.modules;
     let Some(modules) = in_order(state)? else { bail!("{}", mismatch(modules)) };
-    if let Some(module) = modules.iter().find(|module| !is_square(module)) {
-        let shape = &module.weight.shape;
-        bail!(
-            "{}.weight has dimensions {shape:?}: a kernel that is not square: say the architecture with --network",
-            module.name
-        );
-    }
+    check_square(&modules)?;
     let (between, doubt) = between(&modules)?;
     let chain = Chain { modules, between };
     let Some(linear) = chain.first_linear() else {
@@ -55,10 +49,7 @@ pub(super) fn network(state: &State, size: Option<(usize, usize)>) -> Result<Inf
         }
         ([reading], [], None) => {
             let network = *reading.network.as_ref().map_err(|problem| anyhow::anyhow!("{problem}"))?;
-            let hint = if size.is_some() { "" } else { "; --size says another size" };
-            let images = format!("images of {height}x{width} pixels{hint}");
-            let end = "behind the last layer nothing, or a softmax".to_string();
-            let assumed = [&[images], &reading.words[..], &[end]].concat();
+            let assumed = assumed(reading, stated, size.is_some());
             Ok((network, chain.modules, assumed))
         }
         (_, _, Some(doubt)) => bail!("{doubt}. At {height}x{width} pixels it could be{}", list(&readings)),
@@ -68,6 +59,14 @@ pub(super) fn network(state: &State, size: Option<(usize, usize)>) -> Result<Inf
             list(&readings)
         ),
     }
+}
+
+/// What taking a reading assumes.
+fn assumed(reading: &Reading, (height, width): (usize, usize), is_size_said: bool) -> Vec<String> {
+    let hint = if is_size_said { "" } else { "; --size says another size" };
+    let images = format!("images of {height}x{width} pixels{hint}");
+    let end = "behind the last layer nothing, or a softmax".to_string();
+    [&[images], &reading.words[..], &[end]].concat()
 }
 
 /// The modules in the order of the file where it is known and shapes fit, otherwise in the one order that fits.
@@ -80,11 +79,17 @@ fn in_order(state: &State) -> Result<Option<Vec<&Module>>> {
     order::sorted(&state.modules, &order::fits_shapes)
 }
 
-fn is_square(module: &Module) -> bool {
-    match module.weight.shape[..] {
-        [_, _, rows, columns] => rows == columns,
-        _ => true,
+/// Readings are of square kernels.
+fn check_square(modules: &[&Module]) -> Result<()> {
+    for Module { name, weight, .. } in modules {
+        let is_square = !matches!(weight.shape[..], [_, _, rows, columns] if rows != columns);
+        ensure!(
+            is_square,
+            "{name}.weight has dimensions {:?}: a kernel that is not square: say the architecture with --network",
+            weight.shape
+        );
     }
+    Ok(())
 }
 
 /// How many modules without weights stand behind each module, apart from a flatten; and why the names do not say enough

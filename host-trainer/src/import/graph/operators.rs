@@ -143,15 +143,8 @@ impl Graph {
                 windows.output(shape, filters)?
             }
             Op::Dense { weight, bias } => return Ok((check_dense(weight, bias.as_deref(), shape, is_flat)?, true)),
-            Op::Affine(Affine { scale, shift }) => {
-                let fits = |numbers: &[f64]| numbers.len() == 1 || numbers.len() == shape.channels;
-                ensure!(
-                    fits(scale) && fits(shift),
-                    "expected numbers for 1 or {} channels, found {} and {}",
-                    shape.channels,
-                    scale.len(),
-                    shift.len()
-                );
+            Op::Affine(affine) => {
+                check_affine(affine, shape.channels)?;
                 shape
             }
             Op::Relu | Op::Relu6 | Op::ShiftedRelu(_) => shape,
@@ -186,6 +179,17 @@ fn check_shape(shape: Shape) -> Result<()> {
         sides.iter().all(|side| (1..=MAX_DIMENSION).contains(side)) && elements.is_some_and(|n| n <= MAX_ELEMENTS),
         "expected height, width and channels from 1 to {MAX_DIMENSION}, found {}",
         words(shape)
+    );
+    Ok(())
+}
+
+fn check_affine(Affine { scale, shift }: &Affine, channels: usize) -> Result<()> {
+    let fits = |numbers: &[f64]| numbers.len() == 1 || numbers.len() == channels;
+    ensure!(
+        fits(scale) && fits(shift),
+        "expected numbers for 1 or {channels} channels, found {} and {}",
+        scale.len(),
+        shift.len()
     );
     Ok(())
 }

@@ -85,6 +85,12 @@ impl Windows {
         }
     }
 
+    /// Whether as many zeros behind the map as before it give these windows.
+    fn is_both(&self, at: usize, size: usize, Axis { before, count }: Axis) -> bool {
+        let rest = (size + 2 * before).checked_sub(self.kernel[at]);
+        rest.is_some_and(|rest| rest / self.stride[at] + 1 == count)
+    }
+
     /// The padding of midge's that puts the windows where they are; `zeros` says whether any number of zeros can be padded.
     pub(crate) fn padding(&self, input: Shape, zeros: bool) -> Result<Padding> {
         if let Pads::As(padding) = self.pads {
@@ -110,12 +116,7 @@ impl Windows {
         if is_same {
             return Ok(Padding::Same);
         }
-        let both = |at: usize| {
-            let Axis { before, count } = axes[at];
-            let padded = sizes[at] + 2 * before;
-            padded.checked_sub(self.kernel[at]).is_some_and(|rest| rest / self.stride[at] + 1 == count)
-        };
-        if zeros && both(0) && both(1) {
+        if zeros && (0..2).all(|at| self.is_both(at, sizes[at], axes[at])) {
             return Ok(Padding::zeros(size([axes[0].before, axes[1].before])?));
         }
         bail!(

@@ -130,11 +130,17 @@ impl<'c> Build<'c> {
         if let Some(format) = config["data_format"].as_str() {
             ensure!(format == "channels_last", "expected data_format channels_last, found {format}");
         }
-        let value = match &layer.class[..] {
-            "Activation" => input,
+        let value = self.compute(layer, &inputs, input)?;
+        self.activation(layer, value)
+    }
+
+    /// What a layer makes of its inputs, before its activation.
+    fn compute(&mut self, layer: &Layer, inputs: &[Known], input: Value) -> Result<Value> {
+        match &layer.class[..] {
+            "Activation" => Ok(input),
             "Add" => {
                 let [(a, _), (b, _)] = inputs[..] else { bail!("expected a sum of two, found {}", inputs.len()) };
-                self.graph.push(&layer.name, Op::Add, &[a, b])?
+                self.graph.push(&layer.name, Op::Add, &[a, b])
             }
             _ => {
                 let mut input = input;
@@ -142,11 +148,10 @@ impl<'c> Build<'c> {
                 if layer.class == "Dense" && !self.graph.shape(input).1 {
                     input = self.graph.push(&layer.name, Op::Flatten(Order::Hwc), &[input])?;
                 }
-                let op = self.operator(layer, config)?;
-                self.graph.push(&layer.name, op, &[input])?
+                let op = self.operator(layer, &layer.config)?;
+                self.graph.push(&layer.name, op, &[input])
             }
-        };
-        self.activation(layer, value)
+        }
     }
 
     fn softmax(&mut self, name: &str) -> String {

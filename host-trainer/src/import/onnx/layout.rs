@@ -58,6 +58,46 @@ impl Layout {
         }
     }
 
+    /// With dimensions of 1 added, or taken away from those of these sizes.
+    pub(super) fn stretched(&self, list: &[i64], adds: bool, sizes: &[usize]) -> Result<Self> {
+        ensure!(list.len() <= 4, "expected at most 4 dimensions, found {list:?}");
+        let mut axes = self.0.clone();
+        let count = if adds { axes.len() + list.len() } else { axes.len() };
+        let mut places = list.iter().map(|axis| place(*axis, count)).collect::<Result<Vec<_>>>()?;
+        places.sort_unstable();
+        if adds {
+            places.iter().for_each(|place| axes.insert((*place).min(axes.len()), Axis::One));
+            return Ok(Self(axes));
+        }
+        for place in places.iter().rev() {
+            ensure!(sizes.get(*place) == Some(&1) && *place > 0, "expected dimensions of 1, found {sizes:?}");
+            axes.remove(*place);
+        }
+        Ok(Self(axes))
+    }
+
+    /// With other dimensions that have the numbers in the same order; `None` if midge does not know them.
+    pub(super) fn reshaped(&self, shape: Shape, to: &[usize]) -> Option<Self> {
+        let Shape { height, width, channels } = shape;
+        let long = |sizes: &[usize]| sizes.iter().filter(|size| **size != 1).copied().collect::<Vec<_>>();
+        let is_grey = channels == 1 && long(&self.dimensions(shape)) == long(to);
+        match *to {
+            // The rows of an image that came as a vector.
+            [1, a, b, c] if self.is_row() && channels == 1 && [a, b, c] == [1, height, width] => Some(Self::nchw()),
+            [1, a, b, c] if self.is_row() && [a, b, c] == [height, width, channels] => Some(Self::nhwc()),
+            [1, 1, _, _] if is_grey => Some(Self::nchw()),
+            [1, _, _, 1] if is_grey => Some(Self::nhwc()),
+            // A vector as a map of one position.
+            [1, _, 1, 1] if height * width == 1 => Some(Self::nchw()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an image that came as a vector.
+    pub(super) fn is_row(&self) -> bool {
+        self.0[..] == [Axis::Batch, Axis::One]
+    }
+
     /// The place of a dimension, which may be counted from the end.
     pub(super) fn place(&self, axis: i64) -> Result<usize> {
         place(axis, self.0.len())

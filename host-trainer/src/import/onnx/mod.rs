@@ -3,7 +3,8 @@
 //! ```text
 //! wire.rs    fields of protocol buffers     model.rs       the messages: graph, nodes, tensors, also in a second file
 //! order.rs   nodes in an order that runs    layout.rs      where a tensor has rows, columns and channels
-//! build.rs   nodes -> operators             constants.rs   what is known before any image is
+//! build.rs   the walk through the nodes     operators.rs   what each of them computes
+//! constants.rs   what is known before any image is
 //! ```
 
 mod build;
@@ -11,6 +12,7 @@ mod constants;
 mod error;
 mod layout;
 mod model;
+mod operators;
 mod order;
 mod wire;
 

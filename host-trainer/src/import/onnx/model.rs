@@ -222,59 +222,26 @@ impl<'b> TensorProto<'b> {
 
     /// The numbers, of which those in another file lie in `folder`.
     pub(super) fn constant(&self, folder: Option<&Path>) -> Result<Constant, OnnxError> {
-        let (mut dimensions, mut kind, mut is_external) = (Vec::new(), 0, false);
-        let (mut raw, mut floats, mut integers, mut doubles): (Option<&[u8]>, Vec<f32>, Vec<i64>, Vec<f64>) =
-            (None, Vec::new(), Vec::new(), Vec::new());
+        let mut parts = Parts::default();
         for field in Fields(self.fields) {
-            match field? {
-                (1, content) => content.integers(&mut dimensions)?,
-                (2, content) => kind = content.integer(),
-                (4, content) => content.floats(&mut floats),
-                (5 | 7, content) => content.integers(&mut integers)?,
-                (9, content) => raw = Some(content.bytes()),
-                (10, content) => content.doubles(&mut doubles),
-                (14, content) => is_external = content.integer() == 1,
-                _ => {}
-            }
+            parts.add(field?)?;
         }
-        let shape: Vec<usize> =
-            dimensions.iter().take(MOST_DIMENSIONS + 1).filter_map(|n| usize::try_from(*n).ok()).collect();
-        let count = shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n));
-        if shape.len() != dimensions.len() || shape.len() > MOST_DIMENSIONS || count.is_none() {
-            return Err(self.wrong(format!("dimensions {shape:?} are none")));
-        }
+        let shape = parts.shape().ok_or_else(|| self.wrong(format!("dimensions {:?} are none", parts.dimensions)))?;
         let external;
-        if is_external {
+        if parts.is_external {
             external = self.external(folder)?;
-            raw = Some(&external);
+            parts.raw = Some(&external);
         }
-        let numbers = match (kind, raw) {
-            (1, Some(raw)) => Numbers::Floats(collect(raw, f32::from_le_bytes)),
-            (1, None) => Numbers::Floats(floats),
-            (11, Some(raw)) => Numbers::Floats(collect(raw, |b| f64::from_le_bytes(b) as f32)),
-            (11, None) => Numbers::Floats(doubles.into_iter().map(|x| x as f32).collect()),
-            (10, Some(raw)) => Numbers::Floats(collect(raw, |b| f16::from_le_bytes(b).to_f32())),
-            (10, None) => Numbers::Floats(integers.iter().map(|n| f16::from_bits(*n as u16).to_f32()).collect()),
-            (16, Some(raw)) => Numbers::Floats(collect(raw, |b| bf16::from_le_bytes(b).to_f32())),
-            (16, None) => Numbers::Floats(integers.iter().map(|n| bf16::from_bits(*n as u16).to_f32()).collect()),
-            (7, Some(raw)) => Numbers::Integers(collect(raw, i64::from_le_bytes)),
-            (6, Some(raw)) => Numbers::Integers(collect(raw, |b| i64::from(i32::from_le_bytes(b)))),
-            (9, Some(raw)) => Numbers::Integers(raw.iter().map(|byte| i64::from(*byte)).collect()),
-            (6 | 7 | 9, None) => Numbers::Integers(integers),
-            (kind, _) => {
-                return Err(self.wrong(format!("expected floats or integers of 32 or 64 bits, found type {kind}")));
-            }
-        };
-        let constant = Constant { shape, numbers };
-        if count == Some(constant.len()) {
+        let kind = parts.kind;
+        let numbers = parts.numbers().ok_or_else(|| {
+            self.wrong(format!("expected floats or integers of 32 or 64 bits, found type {kind} of ONNX"))
+        })?;
+        let (constant, count) = (Constant { shape, numbers }, parts.count);
+        if count == constant.len() {
             return Ok(constant);
         }
-        Err(self.wrong(format!(
-            "expected {} numbers for {:?}, found {}",
-            count.unwrap_or(0),
-            constant.shape,
-            constant.len()
-        )))
+        let Constant { shape, .. } = &constant;
+        Err(self.wrong(format!("expected {count} numbers for {shape:?}, found {}", constant.len())))
     }
 
     /// The bytes of another file beside the model's.
@@ -310,6 +277,66 @@ impl<'b> TensorProto<'b> {
             Ok(bytes)
         };
         read().map_err(|error: std::io::Error| missing(format!("which cannot be read: {error}")))
+    }
+}
+
+/// The fields of a tensor.
+#[derive(Debug, Default)]
+struct Parts<'t> {
+    dimensions: Vec<i64>,
+    /// Their product.
+    count: usize,
+    kind: i64,
+    is_external: bool,
+    raw: Option<&'t [u8]>,
+    floats: Vec<f32>,
+    doubles: Vec<f64>,
+    integers: Vec<i64>,
+}
+
+impl<'t> Parts<'t> {
+    fn add(&mut self, (number, content): (u64, Content<'t>)) -> Result<(), OnnxError> {
+        match number {
+            1 => content.integers(&mut self.dimensions)?,
+            2 => self.kind = content.integer(),
+            4 => content.floats(&mut self.floats),
+            5 | 7 => content.integers(&mut self.integers)?,
+            9 => self.raw = Some(content.bytes()),
+            10 => content.doubles(&mut self.doubles),
+            14 => self.is_external = content.integer() == 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn shape(&mut self) -> Option<Vec<usize>> {
+        if self.dimensions.len() > MOST_DIMENSIONS {
+            return None;
+        }
+        let shape: Vec<usize> = self.dimensions.iter().map(|n| usize::try_from(*n).ok()).collect::<Option<_>>()?;
+        self.count = shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n))?;
+        Some(shape)
+    }
+
+    /// By the numbers that ONNX has for types of elements; `None` for other types.
+    fn numbers(&mut self) -> Option<Numbers> {
+        let half = |bits: &i64| f16::from_bits(*bits as u16).to_f32();
+        let brain = |bits: &i64| bf16::from_bits(*bits as u16).to_f32();
+        Some(match (self.kind, self.raw) {
+            (1, Some(raw)) => Numbers::Floats(collect(raw, f32::from_le_bytes)),
+            (1, None) => Numbers::Floats(std::mem::take(&mut self.floats)),
+            (11, Some(raw)) => Numbers::Floats(collect(raw, |b| f64::from_le_bytes(b) as f32)),
+            (11, None) => Numbers::Floats(self.doubles.iter().map(|x| *x as f32).collect()),
+            (10, Some(raw)) => Numbers::Floats(collect(raw, |b| f16::from_le_bytes(b).to_f32())),
+            (10, None) => Numbers::Floats(self.integers.iter().map(half).collect()),
+            (16, Some(raw)) => Numbers::Floats(collect(raw, |b| bf16::from_le_bytes(b).to_f32())),
+            (16, None) => Numbers::Floats(self.integers.iter().map(brain).collect()),
+            (7, Some(raw)) => Numbers::Integers(collect(raw, i64::from_le_bytes)),
+            (6, Some(raw)) => Numbers::Integers(collect(raw, |b| i64::from(i32::from_le_bytes(b)))),
+            (9, Some(raw)) => Numbers::Integers(raw.iter().map(|byte| i64::from(*byte)).collect()),
+            (6 | 7 | 9, None) => Numbers::Integers(std::mem::take(&mut self.integers)),
+            _ => return None,
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 //! old    pickles        magic number, version, system, the pickle, keys;      for each key: length, numbers
 //! ```
 
+mod objects;
 mod pickle;
 
 use std::borrow::Cow;
@@ -17,8 +18,8 @@ use midge_core::MAX_ELEMENTS;
 
 use super::graph::Array;
 use crate::archive::Archive;
+use objects::{Element, Id, Object, Pickle, Storage};
 pub use pickle::PickleError;
-use pickle::{Element, Id, Object, Pickle, Storage};
 
 /// Longest pickle that is read: that of a hundred times the layers that midge has.
 const MAX_PICKLE: usize = 4 << 20;
@@ -92,7 +93,7 @@ pub(super) fn read_legacy(bytes: &[u8]) -> Result<Tensors> {
 
 /// The types of all storages that a pickle names.
 fn elements(pickle: &Pickle) -> BTreeMap<&str, Element> {
-    let storages = pickle.objects().iter().filter_map(|object| match object {
+    let storages = pickle.objects.iter().filter_map(|object| match object {
         Object::Storage(storage) => Some((storage.key.as_str(), storage.element)),
         _ => None,
     });
