@@ -3,9 +3,10 @@
 use anyhow::{Result, bail, ensure};
 use midge_core::Network;
 
+use super::module::Module;
 use super::order::{self, names};
 use super::readings::{Chain, Range, Reading};
-use super::state::{Module, State};
+use super::state::State;
 
 /// Readings that an error lists.
 const LISTED: usize = 8;

@@ -16,6 +16,7 @@ mod graph;
 mod hints;
 mod infer;
 mod keras;
+mod module;
 mod norms;
 mod onnx;
 mod order;
@@ -37,8 +38,9 @@ use crate::weights::{DType, TensorInfo, Weights, tensor_infos};
 use graph::{Array, Graph};
 pub use hints::{Hints, Normalisation};
 pub use keras::Hdf5Error;
+use module::Module;
 pub use onnx::OnnxError;
-use state::{Module, State};
+use state::State;
 pub use torch::PickleError;
 
 /// An imported model.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::graph::{Affine, Array};
-use super::state::{Module, place};
+use super::module::{Module, place};
 
 /// What PyTorch adds to a variance if nothing else is said, and a `state_dict` does not say it.
 const EPSILON: f64 = 1e-5;

@@ -6,7 +6,7 @@
 
 use anyhow::{Result, bail};
 
-use super::state::Module;
+use super::module::Module;
 
 /// Steps of the search after which it gives up: far more than names with numbers ever need.
 const MOST_STEPS: usize = 20_000;

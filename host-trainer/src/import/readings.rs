@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 
 use midge_core::{Layer, Network, Padding, Shape, Size};
 
-use super::state::Module;
+use super::module::Module;
 
 /// Readings of one part of a network that are kept for each size of its map: two are as good as many.
 const KEPT: usize = 16;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use midge_core::{Layer, Network, Size};
 
 use super::graph::{Array, Graph, Op, Order, Pads, Value, Windows};
-use super::state::Module;
+use super::module::Module;
 
 /// The graph of a network in midge's words, with the weights of these modules, which PyTorch has laid out.
 pub(super) fn fill(graph: &mut Graph, start: Value, network: &Network, modules: &[&Module]) -> Result<()> {

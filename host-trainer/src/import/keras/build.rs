@@ -6,8 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use midge_core::Shape;
 use serde_json::Value as Json;
 
-use super::Arrays;
-use super::config::{Config, Layer};
+use super::config::{Arrays, Config, Layer};
 use crate::import::graph::{Affine, Array, Graph, Op, Order, Pads, Value, Windows};
 use crate::import::hints::Hints;
 use crate::import::norms;

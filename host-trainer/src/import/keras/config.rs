@@ -3,6 +3,11 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::import::graph::Array;
+
+/// The arrays of each layer.
+pub(super) type Arrays = std::collections::BTreeMap<String, Vec<Array>>;
+
 /// Most layers of a model, of which some are dropped.
 const MOST_LAYERS: usize = 1024;
 

@@ -17,12 +17,9 @@ use anyhow::{Context, Result, bail};
 use super::graph::{Array, Graph};
 use super::hints::Hints;
 use crate::archive::Archive;
-use config::{Config, Layer};
+use config::{Arrays, Config, Layer};
 use hdf5::Hdf5;
 pub use hdf5::Hdf5Error;
-
-/// The arrays of each layer.
-type Arrays = BTreeMap<String, Vec<Array>>;
 
 /// Whether the entries of an archive are those of a `.keras` file.
 pub(super) fn is_keras(archive: &Archive<'_>) -> bool {
