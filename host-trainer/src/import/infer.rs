@@ -190,7 +190,10 @@ fn list(readings: &[Reading]) -> String {
     if readings.len() > LISTED {
         lines.push("  and more; all of them assume ReLU and max pooling of 2x2".into());
     } else {
-        lines.push("  (assuming ReLU and max pooling of 2x2)".into());
+        lines.push(
+            "  (assuming ReLU and max pooling of 2x2; where the model's class does otherwise, write what it does)"
+                .into(),
+        );
     }
     lines.join("\n")
 }
