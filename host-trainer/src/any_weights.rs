@@ -10,6 +10,7 @@ use crate::data::Input;
 use crate::evaluation::classifier::{AnyModel, Classifier};
 use crate::foreign;
 use crate::import::tflite::{Imported, from_bytes};
+use crate::import::{self, Hints};
 use crate::quantised::Int8Weights;
 use crate::weights::{Aligned, Weights};
 
@@ -23,18 +24,28 @@ pub enum AnyWeights {
 }
 
 impl AnyWeights {
-    /// Reads a model file of midge's or a `.tflite` file; `-` is standard input.
+    /// Reads a model file of midge's, a `.tflite` file, or another one that says its architecture; `-` is standard input.
     ///
     /// # Errors
     /// With the file's name and what is wrong with it.
     pub fn load(path: &Path) -> Result<Self> {
         let name = || foreign::name(path);
-        let bytes = foreign::read_model(path).with_context(name)?;
+        let bytes = foreign::read_any(path).with_context(name)?;
         if foreign::is_tflite(&bytes) {
             return Ok(match from_bytes(&bytes).with_context(name)? {
                 Imported::Float(weights) => Self::Float(weights),
                 Imported::Int8(weights) => Self::Int8(weights),
             });
+        }
+        if foreign::is_model(&bytes) {
+            let imported = import::of_file(path, &bytes, &Hints::default())?;
+            note!(
+                "{}: {}, read as {}; pixels from 0 to 1. midge import says what was changed, and takes --mean and --std",
+                name(),
+                imported.format.name(),
+                imported.weights.network
+            );
+            return Ok(Self::Float(imported.weights));
         }
         if is_int8(&bytes) {
             let read = Int8Weights::from_bytes(&bytes);

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use midge_core::METADATA_NETWORK;
 
+use crate::archive;
 use crate::tensors;
 use crate::tflite::IDENTIFIER;
 
@@ -17,7 +18,7 @@ const MAX_HEADER: u64 = 100_000_000;
 
 const SAVE: &str = "in Python: safetensors.torch.save_file(model.state_dict(), \"state.safetensors\")";
 const WEIGHTS: &str = "bring its weights as a PyTorch state_dict in safetensors";
-const TFLITE: &str = "midge import makes a midge model of its file";
+const IMPORT: &str = "midge import makes a midge model of its file";
 const MODELS: &str = "--model and import take models";
 /// What `--data` says where the hints above are about models.
 const DATA: &str =
@@ -26,9 +27,20 @@ const DATA: &str =
 /// A kind of file that is recognised: what it is and what to do about it.
 type Kind = (&'static str, &'static str);
 
+/// The number that old files of torch.save start with, as a pickle.
+pub(crate) const LEGACY_TORCH: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+/// First bytes of an HDF5 file.
+pub(crate) const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Whether a file begins as an ONNX model does: a protocol buffer with the version of the format, then another of the model's
+/// fields.
+pub(crate) fn is_onnx(head: &[u8]) -> bool {
+    matches!(head, [0x08, 1..=30, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
+}
+
 /// First bytes of files, and their kinds.
 const MAGIC: [(&[u8], Kind); 20] = [
-    (b"\x89HDF\r\n\x1a\n", ("an HDF5 file, such as Keras writes", WEIGHTS)),
+    (b"\x89HDF\r\n\x1a\n", ("an HDF5 file, such as Keras writes", IMPORT)),
     (b"\x1f\x8b", ("compressed with gzip", "unpack it with gunzip")),
     (b"BZh", ("compressed with bzip2", "unpack it with bunzip2")),
     (b"\xfd7zXZ", ("compressed with xz", "unpack it with unxz")),
@@ -44,7 +56,7 @@ const MAGIC: [(&[u8], Kind); 20] = [
     (b"\0\0\x08\x01", ("an IDX file of labels", "--data takes its folder")),
     (b"\0\0\x08\x03", ("an IDX file of images", "--data takes its folder")),
     (b"version https://git-lfs", ("a pointer of Git LFS, not the file itself", "fetch it with git lfs pull")),
-    (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", ("a file of an old torch.save (a pickle)", SAVE)),
+    (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", ("a file of an old torch.save (a pickle)", IMPORT)),
     (b"\x80\x02", ("a Python pickle, such as old versions of torch.save write", SAVE)),
     (b"\x80\x03", ("a Python pickle", SAVE)),
     (b"\x80\x04", ("a Python pickle", SAVE)),
@@ -58,12 +70,17 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     open(path, check)
 }
 
-/// Reads a file that should be in the safetensors format or a `.tflite` file; `-` is standard input.
+/// Reads a file of any kind that an import may know; `-` is standard input.
 ///
 /// # Errors
 /// Those of [`read`].
-pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>> {
-    open(path, |head| if is_tflite(head) { Ok(()) } else { check(head) })
+pub(crate) fn read_any(path: &Path) -> Result<Vec<u8>> {
+    open(path, |head| if is_model(head) { Ok(()) } else { check(head) })
+}
+
+/// Whether a file that starts with `head` is of a kind whose models are read.
+pub(crate) fn is_model(head: &[u8]) -> bool {
+    is_tflite(head) || is_onnx(head) || [archive::MAGIC, LEGACY_TORCH, HDF5].iter().any(|magic| head.starts_with(magic))
 }
 
 /// What messages call a file.
@@ -111,7 +128,7 @@ fn check(head: &[u8]) -> Result<()> {
 
 /// [`check`] of a file that should hold images.
 pub(crate) fn check_data(head: &[u8]) -> Result<()> {
-    check_with(head, |hint| if [SAVE, WEIGHTS, TFLITE, MODELS].contains(&hint) { DATA } else { hint })
+    check_with(head, |hint| if [SAVE, WEIGHTS, IMPORT, MODELS].contains(&hint) { DATA } else { hint })
 }
 
 fn check_with(head: &[u8], hint_for: impl Fn(&'static str) -> &'static str) -> Result<()> {
@@ -146,21 +163,20 @@ fn container(head: &[u8]) -> Option<Kind> {
     let has = |text: &[u8]| head.windows(text.len()).any(|window| window == text);
     if head.starts_with(b"PK") {
         return Some(if has(b"data.pkl") || has(b"constants.pkl") {
-            ("a file of torch.save (a zip archive)", SAVE)
+            ("a file of torch.save (a zip archive)", IMPORT)
         } else if has(b".npy") {
             ("a NumPy archive", WEIGHTS)
         } else if has(b"model.weights.h5") || has(b"config.json") {
-            ("a Keras file (a zip archive)", WEIGHTS)
+            ("a Keras file (a zip archive)", IMPORT)
         } else {
             ("a zip archive; torch.save writes those too", SAVE)
         });
     }
     match head {
-        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(("a TensorFlow Lite model", TFLITE)),
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(("a TensorFlow Lite model", IMPORT)),
         // Two protocols have no number of their own above; the rest of a pickle says nothing to look for.
         [0x80, 0 | 1 | 5, ..] => Some(("a Python pickle", SAVE)),
-        // A protocol buffer: field 1, the version of ONNX, then one of the model's other fields.
-        [0x08, 1..=30, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..] => Some(("an ONNX model", WEIGHTS)),
+        _ if is_onnx(head) => Some(("an ONNX model", IMPORT)),
         _ if head.get(257..262) == Some(b"ustar") => Some(("a tar archive", "unpack it")),
         _ => None,
     }

@@ -126,6 +126,7 @@ fn title(layer: &Layer) -> String {
 
 fn window(kernel: Size, stride: Size, padding: Padding) -> String {
     let stride = if stride == Size::ONE { String::new() } else { format!(", stride {stride}") };
+    let padding = if let Padding::Zeros(_) = padding { format!("padding {padding}") } else { padding.to_string() };
     format!("{}x{}, {padding}{stride}", kernel.height, kernel.width)
 }
 

@@ -124,18 +124,15 @@ fn what_is_not_known_is_asked() {
     for reading in readings {
         assert_eq!(imported(path, &["--network", &reading]).0, reading);
     }
-    // Stride 2 with PyTorch's padding 1 is not `same`, and a pooling without a ReLU has the same shapes.
+    // Stride 2 with PyTorch's padding 1 is not `same`; a pooling without a ReLU has the same shapes.
     state(path, &conv_and_linear(&[2, 1, 3, 3], "3.weight", &[10, 392]));
-    let message = refused(path, &[]);
-    assert!(message.contains("stride=2, padding=1") && message.contains("does not have"), "{message}");
-    let strided =
-        "input(28,28,1) conv2d(filters=2,kernel=3,stride=2,bias=false) relu flatten dense(units=10,bias=false)";
-    let (_, text) = imported(path, &["--network", strided]);
-    assert!(text.contains("layer 0 pads as TensorFlow's"), "{text}");
+    let strided = "input(28,28,1) conv2d(filters=2,kernel=3,stride=2,padding=1,bias=false) relu flatten \
+                   dense(units=10,bias=false)";
+    assert!(offered(&refused(path, &[])).contains(&full(strided)));
+    assert_eq!(imported(path, &["--network", strided]).0, full(strided));
     // Where the rows are odd, they are the same function.
     state(path, &conv_and_linear(&[2, 1, 3, 3], "3.weight", &[10, 32]));
-    let odd = strided.replace("28,28", "7,7");
-    assert!(!imported(path, &["--network", &odd]).1.contains("TensorFlow"));
+    assert!(imported(path, &["--size", "7x7"]).0.contains("stride=2,padding=same"));
     // Nothing says what stands before the first convolution.
     state(path, &[("1.weight", &[2, 1, 3, 3]), ("5.weight", &[10, 392])]);
     assert!(refused(path, &[]).contains("before module 1"));
@@ -176,9 +173,13 @@ fn what_midge_does_not_have_is_named() {
     for (tensors, expected) in [
         (&conv_and_linear(&[2, 1, 17, 17], "4.weight", &[10, 392])[..], "kernel must be 1 to 16"),
         (&[("1.weight", &[1, 784])], "at least two outputs"),
-        (&[("0.weight", &[2, 1, 3, 5]), ("4.weight", &[10, 392])], "3x5"),
-        (&[("0.weight", &[2, 1, 3, 3]), ("1.weight", &[2]), ("1.running_mean", &[2])], "BatchNorm"),
-        (&[("num_batches_tracked", &[1])], "BatchNorm"),
+        (&[("0.weight", &[2, 1, 3, 5]), ("4.weight", &[10, 392])], "not square"),
+        (&[("0.weight", &[2, 1, 3, 3]), ("1.weight", &[2]), ("1.running_mean", &[2])], "running_var"),
+        (
+            &[("0.weight", &[2, 1, 3, 3]), ("2.running_mean", &[2]), ("2.running_var", &[2]), ("4.weight", &[10, 392])],
+            "stands right behind",
+        ),
+        (&[("num_batches_tracked", &[1])], "no weights"),
         (&[("0.weight", &[2, 1, 3, 3]), ("1.weight", &[2])], "1.weight has one dimension"),
         (&[("0.weight", &[2, 1, 3, 3]), ("4.weight", &[10, 2])], "global average pooling"),
         (&conv_and_linear(&[2, 1, 3, 3], "4.weight", &[10, 400]), "2 channels of 200 positions"),
@@ -188,7 +189,7 @@ fn what_midge_does_not_have_is_named() {
         (&[("0.weight", &[0, 1, 99999, 99999])], "zero"),
         (&[("4.bias", &[10])], "4.bias has no 4.weight"),
         (&[("lstm.weight_ih_l0", &[10, 10])], "lstm.weight_ih_l0"),
-        (&[], "no tensors"),
+        (&[], "no weights"),
     ] {
         state(path, tensors);
         let message = refused(path, &[]);
@@ -201,11 +202,13 @@ fn files_that_are_no_models_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     for (bytes, expected) in [
-        (&b"PK\x03\x04\0\0\x08\x08\0\0\0\0state/data.pkl"[..], "torch.save"),
+        (&b"PK\x03\x04\0\0\x08\x08\0\0\0\0state/data.pkl"[..], "zip archive"),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "ends in the middle"),
+        (b"\x80\x04\x95....", "pickle"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
         (b"<!DOCTYPE html><title>403</title>", "web page"),
-        (b"\x08\x0a\x12\x07pytorch\0\0", "ONNX"),
-        (b"\x89HDF\r\n\x1a\n\0\0\0\0", "HDF5"),
+        (b"\x08\x0a\x12\x07pytorch\0\0", "ONNX model with a graph"),
+        (b"\x89HDF\r\n\x1a\n\0\0\0\0", "cut or damaged"),
         (b"", "empty"),
     ] {
         std::fs::write(path.join("file"), bytes).unwrap();
@@ -339,4 +342,47 @@ fn a_tflite_file_that_midge_cannot_run_is_refused_by_name() {
     std::fs::write(path.join("model.tflite"), &whole[..whole.len() / 2]).unwrap();
     error(path, &["import", "model.tflite", "--out", "m"]);
     assert!(!path.join("m").exists());
+}
+
+#[test]
+fn models_of_others_are_imported_explained_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, models) = (folder.path(), Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/import"));
+    let file = |name: &str| models.join(name).display().to_string();
+    let (network, check) = (file("mnist.opset17.onnx"), file("mnist.check.safetensors"));
+    let text = ok(path, &["import", &network, "--out", "m", "--mean", "0.1307", "--std", "0.3081"]);
+    for expected in [
+        "Conv2d 3x3, valid",
+        "dropped, folded or turned:\n",
+        "LogSoftmax at the end dropped",
+        "normalisation: folded into",
+        "expected input: 28 x 28 x 1 (grey), pixels from 0 to 1",
+        "mean 0.1307 std 0.3081; eps stays in pixels",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let text = ok(path, &["verify", "--model", "m", "--against", &check]);
+    assert!(text.contains("same class          32 of 32") && text.contains("logits of 10 classes"), "{text}");
+    assert!(ok(path, &["summary", "--model", "m"]).contains("imported.normalisation: mean 0.1307 std 0.3081"));
+    // As it is, without the normalisation: another function, which a script notices.
+    let output = midge(path, &["verify", "--model", &network, "--against", &check, "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(json["schema"]["name"] == "midge.verify" && json["passed"] == false && json["layout"] == "nchw", "{json}");
+    // Keras's outputs are probabilities or logits, its images have channels last.
+    let keras =
+        ["verify", "--model", &file("keras_cnn.keras"), "--against", &file("keras_cnn.check.safetensors"), "--json"];
+    let json: serde_json::Value = serde_json::from_str(&ok(path, &keras)).unwrap();
+    assert!(json["layout"] == "nhwc" && json["outputs"] == "logits" && json["same_class"] == 32, "{json}");
+    let message = error(path, &["verify", "--against", &check, "--model", &file("residual.opset7.onnx")]);
+    assert!(message.contains("expected images of 16x16x3"), "{message}");
+    assert!(error(path, &["verify", "--against", &network]).contains("not a safetensors file"));
+    for (arguments, expected) in [
+        (["--mean", "0.5", "--std", "0"], "above 0"),
+        (["--mean", "a", "--std", "1"], "one for each channel"),
+        (["--mean", "0.1,0.2", "--std", "1"], "1 or 1 channels"),
+    ] {
+        let message = error(path, &[&["import", &network, "--out", "n"], &arguments[..]].concat());
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
 }

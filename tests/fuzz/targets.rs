@@ -25,7 +25,7 @@ use midge_trainer::weights::Weights;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub(crate) const TARGETS: [Target; 9] = [
+pub(crate) const TARGETS: [Target; 12] = [
     ("model", model),
     ("header", header),
     ("network", network),
@@ -33,6 +33,9 @@ pub(crate) const TARGETS: [Target; 9] = [
     ("idx", idx),
     ("gzip", gzip),
     ("tflite", tflite),
+    ("torch", torch),
+    ("onnx", onnx),
+    ("keras", keras),
     ("link", link::link),
     ("device", device::device),
 ];
@@ -191,12 +194,15 @@ pub(crate) fn network(bytes: &[u8]) {
 /// A file that should be a PyTorch `state_dict`, or a model: read by both commands, and from a stated size of image.
 pub(crate) fn import(bytes: &[u8]) {
     for size in [None, Some((8, 8)), Some((28, 28)), Some((1, 3))] {
-        match import::from_bytes(bytes, &import::Hints { network: None, size }) {
-            Ok(import::Imported { weights, .. }) => {
+        match import::from_bytes(bytes, &import::Hints { size, ..Default::default() }) {
+            Ok(import::Imported { weights, format, .. }) => {
                 let file = weights.to_bytes(weights.dtype).expect("an imported model can be written");
                 assert_eq!(Weights::from_bytes(&file).expect("and read"), weights);
                 // Given its own architecture it is the same model.
-                let hints = import::Hints { network: Some(weights.network), size: None };
+                if !format.is_state_dict() {
+                    continue;
+                }
+                let hints = import::Hints { network: Some(weights.network), ..Default::default() };
                 assert_eq!(import::from_bytes(bytes, &hints).expect("its own architecture").weights, weights);
             }
             Err(error) => assert!(!format!("{error:#}").is_empty()),
@@ -209,6 +215,61 @@ pub(crate) fn import(bytes: &[u8]) {
     for error in [import::read(file.path(), &import::Hints::default()).err(), Weights::load(file.path()).err()] {
         assert!(error.is_none_or(|error| format!("{error:#}").starts_with(&name)));
     }
+}
+
+/// A model of another program: an error, or a model that can be written and read.
+pub(crate) fn foreign(bytes: &[u8]) {
+    match import::from_bytes(bytes, &import::Hints::default()) {
+        Ok(import::Imported { weights, .. }) => {
+            let file = weights.to_bytes(weights.dtype).expect("an imported model can be written");
+            assert_eq!(Weights::from_bytes(&file).expect("and read"), weights);
+        }
+        Err(error) => assert!(!format!("{error:#}").is_empty()),
+    }
+}
+
+/// ONNX, under the name of its program.
+pub(crate) fn onnx(bytes: &[u8]) {
+    foreign(bytes);
+}
+
+/// A file of torch.save, and one with such a pickle; no fuzzer would guess an archive's checksums.
+pub(crate) fn torch(bytes: &[u8]) {
+    foreign(bytes);
+    foreign(&archive(&[("m/data.pkl", bytes), ("m/data/0", bytes), ("m/data/1", &[0; 64])]));
+}
+
+/// An HDF5 file, and a Keras archive with it, or with such a list of layers.
+pub(crate) fn keras(bytes: &[u8]) {
+    foreign(bytes);
+    let config = br#"{"class_name":"Sequential","config":{"layers":[{"class_name":"InputLayer","config":{"name":"i",
+        "batch_shape":[null,28,28,1]}},{"class_name":"Flatten","config":{"name":"f"}},
+        {"class_name":"Dense","config":{"name":"dense","units":10}}]}}"#;
+    foreign(&archive(&[("config.json", config), ("model.weights.h5", bytes)]));
+    foreign(&archive(&[("config.json", bytes), ("model.weights.h5", bytes)]));
+}
+
+/// A zip archive of entries that are stored.
+fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut file, mut records) = (Vec::new(), Vec::new());
+    for (name, content) in entries {
+        let length = (content.len() as u32).to_le_bytes();
+        let checksum = crc32(content).to_le_bytes();
+        let names = (name.len() as u16).to_le_bytes();
+        let common = [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &checksum, &length, &length, &names, &[0; 2]].concat();
+        let place = (file.len() as u32).to_le_bytes();
+        records.extend([b"PK\x01\x02\x14\0", &common[..], &[0; 10], &place, name.as_bytes()].concat());
+        file.extend([b"PK\x03\x04", &common[..], name.as_bytes(), content].concat());
+    }
+    let (count, place) = ((entries.len() as u16).to_le_bytes(), (file.len() as u32).to_le_bytes());
+    let length = (records.len() as u32).to_le_bytes();
+    [&file[..], &records, b"PK\x05\x06\0\0\0\0", &count, &count, &length, &place, &[0; 2]].concat()
+}
+
+/// The checksum of zip archives, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |sum: u32, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 };
+    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
 }
 
 /// IDX images and labels, plain or gzip: what is taken has as many bytes as its header says, and is read the same again.

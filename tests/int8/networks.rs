@@ -5,7 +5,7 @@ use midge_trainer::quantised::{Int8Stage, Int8Weights};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-pub(crate) const NETWORKS: [&str; 13] = [
+pub(crate) const NETWORKS: [&str; 14] = [
     "input(9,8,3) conv2d(filters=5,kernel=3x2,stride=2x1) relu flatten dense(units=4)",
     "input(8,8,1) conv2d(filters=33,kernel=3) relu maxpool2d(pool=2) conv2d(filters=6,kernel=3,padding=valid) relu6 \
      maxpool2d(pool=3) flatten dense(units=7) relu dense(units=6) relu6 dense(units=3)",
@@ -29,6 +29,8 @@ pub(crate) const NETWORKS: [&str; 13] = [
      maxpool2d(pool=2) depthwise_conv2d(kernel=3) relu conv2d(filters=12,kernel=1) relu depthwise_conv2d(kernel=3) \
      conv2d(filters=12,kernel=3) relu6 conv2d(filters=16,kernel=3,stride=2) relu conv2d(filters=16,kernel=3) relu \
      avgpool2d(pool=2x3) flatten dense(units=4)",
+    "input(9,8,3) conv2d(filters=5,kernel=3,stride=2,padding=1) relu depthwise_conv2d(kernel=3,padding=2) relu \
+     conv2d(filters=4,kernel=3x2,padding=1x0) flatten dense(units=3)",
 ];
 
 /// Random tensors whose outputs use the whole range of a byte.

@@ -26,11 +26,11 @@ pub(crate) struct Map {
 }
 
 /// Windows along one axis: the first element of each, before the border if negative.
-fn starts(n: usize, (kernel, stride): (u8, u8), padding: Padding) -> Vec<isize> {
+fn starts(n: usize, (kernel, stride): (u8, u8), zeros: Option<u8>) -> Vec<isize> {
     let (n, kernel, stride) = (n as isize, kernel as isize, stride as isize);
-    let (count, before) = match padding {
-        Padding::Valid => ((n - kernel) / stride + 1, 0),
-        Padding::Same => {
+    let (count, before) = match zeros {
+        Some(zeros) => ((n + 2 * zeros as isize - kernel) / stride + 1, zeros as isize),
+        None => {
             let count = (n + stride - 1) / stride;
             (count, ((count - 1) * stride + kernel - n).max(0) / 2)
         }
@@ -40,8 +40,13 @@ fn starts(n: usize, (kernel, stride): (u8, u8), padding: Padding) -> Vec<isize> 
 
 /// Positions of each window of a map, row by row, with the row and column inside the window.
 fn windows(shape: Shape, kernel: Size, stride: Size, padding: Padding) -> (Shape, Vec<Window>) {
-    let rows = starts(shape.height, (kernel.height, stride.height), padding);
-    let columns = starts(shape.width, (kernel.width, stride.width), padding);
+    let zeros = |of: fn(Size) -> u8| match padding {
+        Padding::Same => None,
+        Padding::Valid => Some(0),
+        Padding::Zeros(size) => Some(of(size)),
+    };
+    let rows = starts(shape.height, (kernel.height, stride.height), zeros(|size| size.height));
+    let columns = starts(shape.width, (kernel.width, stride.width), zeros(|size| size.width));
     let mut all = Vec::new();
     for row in &rows {
         for column in &columns {

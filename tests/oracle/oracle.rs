@@ -122,6 +122,24 @@ fn the_imported_model_is_right_on_exactly_9774_images() {
     assert!((result.loss - 0.0701).abs() < 1e-4);
 }
 
+/// The same model by way of ONNX.
+#[test]
+#[ignore = "needs MIDGE_DATA and the oracle beside it"]
+fn the_onnx_file_is_the_same_model() {
+    let weights = import(&oracle().join("keras-seed.onnx"), &Default::default()).unwrap();
+    let result = evaluate(&weights, &test_set(), &ProgressBar::hidden()).unwrap();
+    assert_eq!((result.correct, result.samples), (9774, 10_000));
+    let reference = First64::read(&oracle());
+    let (images, expected) = (reference.floats("images"), reference.floats("logits"));
+    let mut transposed = vec![0.0; weights.transposed_len()];
+    let model = weights.model(&mut transposed).unwrap();
+    let mut buffer = vec![0.0; model.attack_len()];
+    let logits = images.chunks(784).flat_map(|image| model.logits(image, &mut buffer).unwrap().to_vec());
+    let difference = logits.zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("largest difference of a logit: {difference:.1e}");
+    assert!(difference < 1e-4);
+}
+
 /// Reference values of the first 64 images.
 struct First64 {
     bytes: Vec<u8>,

@@ -56,8 +56,9 @@ CASES = {
     "mean_kept": ((6, 6, 2), lambda x: head(mean(True)(conv(5, 3)(x))), tf.int8, False),
     "mean_kept_even": ((6, 6, 2), lambda x: head(mean(True)(conv(5, 3)(x))), tf.int8, True),
     "mean_same_scale": ((5, 5, 2), lambda x: head(mean(False)(conv(5, 3)(x))), tf.int8, True),
-    "refused_pad": ((8, 8, 2), lambda x: head(conv(6, 3, 2, "valid")(pad((1, 1), (1, 1))(x))), tf.int8, False),
+    "pad_zeros": ((8, 8, 2), lambda x: head(conv(6, 3, 2, "valid")(pad((1, 1), (1, 1))(x))), tf.int8, False),
     "refused_pad_pool": ((7, 7, 2), lambda x: head(layers.MaxPooling2D(2)(pad((1, 0), (1, 0))(conv(4, 3)(x)))), tf.int8, False),
+    "refused_pad": ((8, 8, 2), lambda x: head(conv(6, 3, 1, "valid")(pad((2, 0), (2, 0))(x))), tf.int8, False),
 }
 
 

@@ -38,6 +38,15 @@ CASES = {
     "conv2d(filters=4,kernel=3,stride=2,padding=same,bias=true) relu flatten dense(units=4,bias=true)",
     "stride_pool": "input(19,17,1) conv2d(filters=3,kernel=7,stride=2,padding=same,bias=true) relu "
     "maxpool2d(pool=3,padding=same) flatten dense(units=4,bias=true)",
+    "zeros_stride": "input(10,8,2) conv2d(filters=5,kernel=3,stride=2,padding=1,bias=true) relu "
+    "conv2d(filters=6,kernel=3,stride=1,padding=2,bias=true) relu maxpool2d(pool=2,padding=valid) flatten "
+    "dense(units=4,bias=true)",
+    "zeros_wide": "input(9,12,1) conv2d(filters=33,kernel=3,stride=1,padding=1x2,bias=true) relu "
+    "maxpool2d(pool=2,padding=same) conv2d(filters=9,kernel=5x3,stride=2x1,padding=4x0,bias=true) relu flatten "
+    "dense(units=3,bias=true)",
+    "zeros_depthwise": "input(8,10,1) depthwise_conv2d(multiplier=4,kernel=3,stride=2,padding=1,bias=true) relu6 "
+    "depthwise_conv2d(multiplier=1,kernel=3,stride=1,padding=2,bias=true) relu conv2d(filters=4,kernel=1,stride=1,padding=same,"
+    "bias=true) add(layer=3) relu avgpool2d(pool=6x7,padding=valid) flatten dense(units=3,bias=true)",
     "kernel1": "input(5,5,3) conv2d(filters=7,kernel=1,stride=1,padding=same,bias=true) relu "
     "conv2d(filters=3,kernel=1,stride=2,padding=valid,bias=false) relu flatten dense(units=3,bias=true)",
     "kernel2": "input(6,7,2) conv2d(filters=4,kernel=2,stride=1,padding=same,bias=true) relu "
@@ -170,6 +179,14 @@ def size(text):
     return [int(height), int(width or height)]
 
 
+def padding(arguments):
+    """A convolution's: a word, or so many zeros on both sides."""
+    if arguments["padding"] in ("same", "valid"):
+        return arguments["padding"].upper()
+    height, width = size(arguments["padding"])
+    return [[0, 0], [height] * 2, [width] * 2, [0, 0]]
+
+
 def threshold(arguments):
     """Where a ReLU starts."""
     return int(arguments.get("hundredths", 0)) / 100
@@ -213,10 +230,10 @@ class Network:
         weight = self.variables.get(f"{index}.weight")
         bias = self.variables.get(f"{index}.bias", tf.constant(0.0, tf.float64))
         if name == "conv2d":
-            return tf.nn.conv2d(x, weight, size(arguments["stride"]), arguments["padding"].upper()) + bias
+            return tf.nn.conv2d(x, weight, size(arguments["stride"]), padding(arguments)) + bias
         if name == "depthwise_conv2d":
             multiplier = int(arguments["multiplier"])
-            return self.depthwise(x, weight, multiplier, size(arguments["stride"]), arguments["padding"].upper()) + bias
+            return self.depthwise(x, weight, multiplier, size(arguments["stride"]), padding(arguments)) + bias
         if name == "avgpool2d":
             pool = size(arguments["pool"])
             return tf.nn.avg_pool2d(x, pool, pool, arguments["padding"].upper())

@@ -180,8 +180,8 @@ pub enum NetworkError {
         /// Index of the layer, or the number of layers if it is the input's shape.
         layer: usize,
     },
-    /// A convolution's kernel is not 1..=16, its stride not 1..=4, a max-pooling window not 2..=3, or an average-pooling window
-    /// has no elements.
+    /// A convolution's kernel is not 1..=16, its stride not 1..=4, its padding not smaller than its kernel; a max-pooling window
+    /// not 2..=3, an average-pooling window has no elements, or a pooling is padded with zeros.
     Window {
         /// Index of the layer.
         layer: usize,
@@ -236,7 +236,10 @@ impl NetworkError {
         match self {
             Self::TooManyLayers => "too many layers",
             Self::Dimension { .. } => "a dimension is zero or too large",
-            Self::Window { .. } => "kernel must be 1 to 16, stride 1 to 4, pool of a maximum 2 or 3",
+            Self::Window { .. } => {
+                "kernel must be 1 to 16, stride 1 to 4, padding same, valid or below the kernel; pool of a maximum 2 or 3, with \
+                 padding same or valid"
+            }
             Self::TooSmall { .. } => "the map is smaller than the window",
             Self::Order { .. } => "convolutions and poolings stand before the one flatten, dense layers after it",
             Self::Multiplier { .. } => "a depthwise multiplier must be 1, or at least 1 on one channel",

@@ -121,26 +121,56 @@ pub enum Padding {
     Same,
     /// Only whole windows: `(n - kernel) / stride + 1` outputs.
     Valid,
+    /// So many rows of zeros above and as many below, columns to the left and as many to the right, as PyTorch's `padding` says:
+    /// `(n + 2 padding - kernel) / stride + 1` outputs. Fewer than the kernel has. For convolutions only.
+    Zeros(Size),
+}
+
+impl Padding {
+    /// PyTorch's padding of a convolution.
+    ///
+    /// ```
+    /// use midge_core::{Padding, Size};
+    ///
+    /// assert_eq!(Padding::zeros(Size::square(1)), Padding::Zeros(Size::square(1)));
+    /// assert_eq!(Padding::zeros(Size::square(0)), Padding::Valid);
+    /// ```
+    pub const fn zeros(size: Size) -> Self {
+        if size.height == 0 && size.width == 0 { Self::Valid } else { Self::Zeros(size) }
+    }
+
+    /// Whether a window of this size can have it: every window has to lie on the map in part.
+    pub(super) const fn fits(self, kernel: Size) -> bool {
+        match self {
+            Self::Zeros(size) => size.height < kernel.height && size.width < kernel.width,
+            _ => true,
+        }
+    }
 }
 
 /// The windows of size `kernel` on a map: the map's height and width in windows, and how many rows and columns the first
 /// one hangs over the border. Zero windows if a `Valid` window does not fit.
 pub(crate) const fn windows(input: Shape, kernel: Size, stride: Size, padding: Padding) -> ((usize, usize), (u8, u8)) {
-    let (height, top) = window_count(input.height, kernel.rows(), stride.rows(), padding);
-    let (width, left) = window_count(input.width, kernel.columns(), stride.columns(), padding);
+    let (rows, columns) = match padding {
+        Padding::Same => (None, None),
+        Padding::Valid => (Some(0), Some(0)),
+        Padding::Zeros(size) => (Some(size.rows()), Some(size.columns())),
+    };
+    let (height, top) = window_count(input.height, kernel.rows(), stride.rows(), rows);
+    let (width, left) = window_count(input.width, kernel.columns(), stride.columns(), columns);
     // A window of at most 255 hangs over by less.
     ((height, width), (top as u8, left as u8))
 }
 
-/// Number of windows along one axis and how many elements the first one hangs over the border.
-/// Zero windows if a `Valid` window does not fit.
-const fn window_count(n: usize, kernel: usize, stride: usize, padding: Padding) -> (usize, usize) {
+/// Number of windows along one axis and how many elements the first one hangs over the border; with so much padding, or as
+/// `Same` has it. Zero windows if none fits.
+const fn window_count(n: usize, kernel: usize, stride: usize, padding: Option<usize>) -> (usize, usize) {
     // Never 0 in a network that passed its check.
     let stride = if stride == 0 { 1 } else { stride };
     match padding {
-        Padding::Valid if n < kernel => (0, 0),
-        Padding::Valid => ((n - kernel) / stride + 1, 0),
-        Padding::Same => {
+        Some(padding) if n + 2 * padding < kernel => (0, 0),
+        Some(padding) => ((n + 2 * padding - kernel) / stride + 1, padding),
+        None => {
             let count = n.div_ceil(stride);
             let covered = count.saturating_sub(1) * stride + kernel;
             (count, covered.saturating_sub(n) / 2)
@@ -154,12 +184,20 @@ mod tests {
 
     #[test]
     fn same_padding_is_that_of_keras() {
-        assert_eq!(window_count(28, 3, 1, Padding::Same), (28, 1));
-        assert_eq!(window_count(28, 3, 2, Padding::Same), (14, 0));
-        assert_eq!(window_count(7, 3, 2, Padding::Same), (4, 1));
-        assert_eq!(window_count(7, 3, 3, Padding::Same), (3, 1));
-        assert_eq!(window_count(8, 3, 3, Padding::Same), (3, 0));
-        assert_eq!(window_count(7, 2, 2, Padding::Valid), (3, 0));
-        assert_eq!(window_count(2, 3, 1, Padding::Valid), (0, 0));
+        assert_eq!(window_count(28, 3, 1, None), (28, 1));
+        assert_eq!(window_count(28, 3, 2, None), (14, 0));
+        assert_eq!(window_count(7, 3, 2, None), (4, 1));
+        assert_eq!(window_count(7, 3, 3, None), (3, 1));
+        assert_eq!(window_count(8, 3, 3, None), (3, 0));
+        assert_eq!(window_count(7, 2, 2, Some(0)), (3, 0));
+        assert_eq!(window_count(2, 3, 1, Some(0)), (0, 0));
+    }
+
+    #[test]
+    fn zeros_are_padded_as_pytorch_does() {
+        assert_eq!(window_count(28, 3, 2, Some(1)), (14, 1));
+        assert_eq!(window_count(28, 3, 1, Some(2)), (30, 2));
+        assert_eq!(window_count(1, 3, 1, Some(1)), (1, 1));
+        assert_eq!(window_count(1, 4, 1, Some(1)), (0, 0));
     }
 }

@@ -17,8 +17,9 @@
 //!          | "relu" | "relu6" | "shifted_relu(hundredths=" n ")" | "flatten"
 //! window   = "kernel=" size [ ",stride=" size ] [ ",padding=" padding ] [ ",bias=" bias ]
 //! size     = n | height "x" width
-//! padding  = "same" | "valid"          bias = "true" | "false"
+//! padding  = "same" | "valid" | size         bias = "true" | "false"
 //! ```
+//! A padding that is a size is PyTorch's, of a convolution: so many rows of zeros above and as many below, and columns beside.
 //! The arguments of a layer may come in any order. A layer's index counts from 0 behind the input.
 
 use core::fmt::{self, Display, Formatter};
@@ -62,7 +63,7 @@ impl Display for ParseError {
             Self::Input => f.write_str("expected the text to start with input(height,width,channels)"),
             Self::Layer { layer } => write!(
                 f,
-                "layer {layer}: expected conv2d(filters=..,kernel=..,stride=..,padding=same|valid,bias=true|false), \
+                "layer {layer}: expected conv2d(filters=..,kernel=..,stride=..,padding=same|valid|n,bias=true|false), \
                  depthwise_conv2d(multiplier=.., and as before), relu, relu6, shifted_relu(hundredths=..), \
                  maxpool2d(pool=..,padding=..), avgpool2d(pool=..,padding=..), from(layer=..), add(layer=..), flatten or \
                  dense(units=..,bias=..)"
@@ -213,7 +214,8 @@ fn parse_padding(value: &str) -> Option<Padding> {
     match value {
         "same" => Some(Padding::Same),
         "valid" => Some(Padding::Valid),
-        _ => None,
+        // As many on each side; none is what `valid` says.
+        zeros => parse_size(zeros).map(Padding::zeros),
     }
 }
 
@@ -253,12 +255,16 @@ mod tests {
     #[test]
     fn every_layer_has_a_word() {
         let text = "input(12,9,1) depthwise_conv2d(multiplier=4,kernel=10x4,stride=2x1,padding=valid,bias=false) relu6 \
-            conv2d(filters=4,kernel=1x3,stride=1,padding=same,bias=true) from(layer=1) add(layer=2) \
+            conv2d(filters=4,kernel=1x3,stride=1,padding=0x1,bias=true) from(layer=1) add(layer=2) \
             avgpool2d(pool=2x3,padding=valid) flatten dense(units=10,bias=true)";
         let network: Network = text.parse().unwrap();
         assert_eq!(network.to_string(), text);
         assert!(network.is_written_as(text.as_bytes()));
         assert!("input(4,4,1) depthwise_conv2d(kernel=3) flatten dense(units=2)".parse::<Network>().is_ok());
+        let padded: Network = "input(4,4,1) conv2d(filters=1,kernel=3,stride=2,padding=1) flatten".parse().unwrap();
+        assert_eq!(padded.layers()[0].to_string(), "conv2d(filters=1,kernel=3,stride=2,padding=1,bias=true)");
+        let valid: Network = "input(4,4,1) conv2d(filters=1,kernel=3,padding=0) flatten".parse().unwrap();
+        assert!(valid.to_string().contains("padding=valid"));
     }
 
     #[test]
@@ -287,6 +293,12 @@ mod tests {
             ("input(28,28,1) conv2d(filters=1,kernel=3x)", ParseError::Layer { layer: 0 }),
             ("input(28,28,1) conv2d(filters=1,kernel=256)", ParseError::Layer { layer: 0 }),
             ("input(28,28,1) maxpool2d(pool=2x3)", ParseError::Layer { layer: 0 }),
+            (
+                "input(28,28,1) conv2d(filters=1,kernel=3,padding=3)",
+                ParseError::Network(NetworkError::Window { layer: 0 }),
+            ),
+            ("input(28,28,1) maxpool2d(pool=2,padding=1)", ParseError::Network(NetworkError::Window { layer: 0 })),
+            ("input(28,28,1) avgpool2d(pool=2,padding=1)", ParseError::Network(NetworkError::Window { layer: 0 })),
             ("input(28,28,1) relu add(pool=0)", ParseError::Layer { layer: 1 }),
             ("input(28,28,1) flatten dense(units=2", ParseError::Layer { layer: 1 }),
             ("input(28,28,1) dense(units=2)", ParseError::Network(NetworkError::Order { layer: 0 })),

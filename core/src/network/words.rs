@@ -54,7 +54,15 @@ impl Text {
     }
 
     const fn padding(self, padding: Padding) -> Self {
-        self.text(",padding=").text(padding.name())
+        self.text(",padding=").padding_word(padding)
+    }
+
+    const fn padding_word(self, padding: Padding) -> Self {
+        match padding {
+            Padding::Same => self.text("same"),
+            Padding::Valid => self.text("valid"),
+            Padding::Zeros(size) => self.size("", size),
+        }
     }
 
     const fn bias(self, bias: bool) -> Self {
@@ -129,18 +137,9 @@ impl Layer {
     }
 }
 
-impl Padding {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::Valid => "valid",
-        }
-    }
-}
-
 impl Display for Padding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        Text::EMPTY.padding_word(*self).show(f)
     }
 }
 

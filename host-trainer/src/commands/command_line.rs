@@ -12,7 +12,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use midge_core::Level;
 
 use super::exit::{self, Exit};
-use super::{attack, camera, classify, convert, demo, device, evaluate, minimal_eps, report, shell, summary, train};
+use super::{
+    attack, camera, classify, demo, device, evaluate, export, import, minimal_eps, report, shell, summary, train,
+    verify,
+};
 use crate::output::{self, Verbosity, set_verbosity};
 
 /// Threads that still start at once; with more, a slip of a finger would keep the machine busy for minutes.
@@ -58,9 +61,11 @@ enum Command {
     /// List layers and parameters, and what they take of flash and RAM
     Summary(summary::Arguments),
     /// Store a model with another type of weights
-    Export(convert::Export),
-    /// Turn a PyTorch state_dict into a model
-    Import(convert::Import),
+    Export(export::Export),
+    /// Compare a model's outputs with those of the framework that it came from
+    Verify(verify::Arguments),
+    /// Turn a model of PyTorch, ONNX, Keras or TensorFlow Lite into one of midge's
+    Import(import::Import),
     /// Print a script that completes midge's options in a shell
     Completions(shell::Completions),
     /// Write the manual pages of the command and its subcommands
@@ -138,8 +143,9 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Device(arguments) => device::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Summary(arguments) => summary::run(&arguments),
-        Command::Export(arguments) => convert::export(&arguments),
-        Command::Import(arguments) => convert::import(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Import(arguments) => import::import(&arguments),
         Command::Completions(arguments) => {
             shell::completions(&arguments, command());
             Ok(())

@@ -28,6 +28,7 @@ pub(crate) const DEVICE_CLASSIFY: Schema = schema("midge.device.classify", 1);
 pub(crate) const DEVICE_ATTACK: Schema = schema("midge.device.attack", 1);
 pub(crate) const DEVICE_EVALUATE: Schema = schema("midge.device.evaluate", 1);
 pub(crate) const REPORT: Schema = schema("midge.report", 1);
+pub(crate) const VERIFY: Schema = schema("midge.verify", 1);
 pub(crate) const SUMMARY: Schema = schema("midge.summary", 1);
 
 #[derive(Serialize)]

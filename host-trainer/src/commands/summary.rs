@@ -53,20 +53,30 @@ fn summarise(name: &str, weights: &AnyWeights) -> Result<Summary> {
     })
 }
 
-fn print(summary: &Summary) -> Result<()> {
-    println!("{} ({})", summary.model, summary.dtype);
-    let is_int8 = summary.quantisation.is_some();
+/// The table of layers.
+pub(super) fn print_layers(weights: &AnyWeights) {
+    let network = weights.network();
+    let is_int8 = matches!(weights, AnyWeights::Int8(_));
+    print_table(&rows(weights), network.parameters(), network.multiply_adds(), is_int8);
+}
+
+fn print_table(layers: &[Row], parameters: usize, multiply_adds: u64, is_int8: bool) {
     let header = if is_int8 { "  output scale, zero point" } else { "" };
-    let width = summary.layers.iter().map(|row| row.layer.len() + 2).fold(24, usize::max);
+    let width = layers.iter().map(|row| row.layer.len() + 2).fold(24, usize::max);
     println!("{:<width$}{:<18}{:>12}{header}", "layer", "output", "parameters");
-    for row in &summary.layers {
+    for row in layers {
         let output: Vec<String> = row.output.iter().map(usize::to_string).collect();
         let quantised = row.quantisation.map_or(String::new(), |own| format!("  {}", words(own.output)));
         println!("{:<width$}{:<18}{:>12}{quantised}", row.layer, output.join(" x "), thousands(row.parameters));
     }
     let width = width + 18;
-    println!("{:<width$}{:>12}", "total", thousands(summary.parameters));
-    println!("{:<width$}{:>12}", "multiply-adds of a forward pass", thousands(summary.multiply_adds));
+    println!("{:<width$}{:>12}", "total", thousands(parameters));
+    println!("{:<width$}{:>12}", "multiply-adds of a forward pass", thousands(multiply_adds));
+}
+
+fn print(summary: &Summary) -> Result<()> {
+    println!("{} ({})", summary.model, summary.dtype);
+    print_table(&summary.layers, summary.parameters, summary.multiply_adds, summary.quantisation.is_some());
     if let Some(quantisation) = &summary.quantisation {
         print_quantisation(quantisation);
     }

@@ -43,7 +43,8 @@ fn attack_one(
     (image, adversarial): (&[i8], &mut [i8]),
     (buffer, stop): (&mut Vec<f32>, &AtomicBool),
 ) -> Result<Outcome, Error> {
-    let attack = plan.attack.at_place(plan.eps, plan.data.places[index]);
+    // Boards run attacks that are made of steps, and no others are planned.
+    let attack = plan.attack.at_place(plan.eps, plan.data.places[index]).steps().ok_or(Error::NoSteps)?;
     buffer.resize(attack.integers_buffer_len(model), 0.0);
     let go_on = &mut || !stop.load(Ordering::Relaxed);
     attack.attack_integers_while(model, (image, plan.labels[index]), adversarial, buffer, go_on)

@@ -21,6 +21,7 @@ pub mod minimal;
 pub mod probe;
 pub mod robust;
 pub mod seeds;
+pub mod verify;
 
 use anyhow::Result;
 use indicatif::ProgressBar;

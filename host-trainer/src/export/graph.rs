@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use anyhow::{Context, Result};
-use midge_core::{Network, Shape};
+use midge_core::{Network, Shape, Size};
 
 use super::Step;
 use crate::tflite::{ElementType, Graph, Kind, Operator, Quantisation, Tensor};
@@ -79,6 +79,9 @@ impl Builder {
         let inputs: Vec<usize> = step.inputs.iter().map(|input| input.map_or(0, |step| outputs[step])).collect();
         let input = self.tensors[inputs[0]].quantisation.clone();
         let mut operands: Vec<Option<usize>> = inputs.into_iter().map(Some).collect();
+        if let Some(zeros) = step.zeros {
+            operands[0] = operands[0].map(|map| self.pad::<N>(step.layer, map, zeros));
+        }
         let quantisation = numbers.output(step, &input)?;
         if step.has_weights() {
             let Constants { weights: (shape, bytes, own), bias } = numbers.constants(step, &input)?;
@@ -102,8 +105,28 @@ impl Builder {
 
     /// A constant that an operator is told by.
     fn integers(&mut self, name: &str, values: &[i32]) -> usize {
+        self.array(name, vec![values.len()], values)
+    }
+
+    fn array(&mut self, name: &str, shape: Vec<usize>, values: &[i32]) -> usize {
         let bytes = values.iter().flat_map(|n| n.to_le_bytes()).collect();
-        self.push(name.into(), (vec![values.len()], ElementType::I32), Quantisation::default(), Some(bytes))
+        self.push(name.into(), (shape, ElementType::I32), Quantisation::default(), Some(bytes))
+    }
+
+    /// The map with zeros around it.
+    fn pad<N: Numbers>(&mut self, layer: usize, map: usize, zeros: Size) -> usize {
+        let Tensor { mut shape, quantisation, .. } = self.tensors[map].clone();
+        let (rows, columns) = (zeros.height, zeros.width);
+        for (side, more) in shape.iter_mut().skip(1).zip([rows, columns]) {
+            *side += 2 * usize::from(more);
+        }
+        let amounts = [0, 0, rows, rows, columns, columns, 0, 0].map(i32::from);
+        let amounts = self.array(&format!("{layer}.padding"), vec![4, 2], &amounts);
+        let output = self.tensor::<N>(format!("layer {layer} padded"), shape, quantisation);
+        let version = self.version(&Kind::Pad, &[Some(map)]);
+        let inputs = vec![Some(map), Some(amounts)];
+        self.operators.push(Operator { kind: Kind::Pad, version, inputs, outputs: vec![output] });
+        output
     }
 
     /// The map as a vector, for a network that ends with one.
@@ -137,6 +160,7 @@ impl Builder {
             | Kind::AveragePool2d(_)
             | Kind::Relu
             | Kind::Relu6
+            | Kind::Pad
             | Kind::Mean { .. }
                 if is_int8 =>
             {

@@ -22,6 +22,8 @@ pub(crate) struct Step {
     pub shape: Vec<usize>,
     /// How much less its bias is, because a threshold is in it.
     pub threshold: f32,
+    /// Rows of zeros above and below, columns left and right, that a PAD puts around what it reads.
+    pub zeros: Option<Size>,
 }
 
 impl Step {
@@ -114,7 +116,16 @@ impl Walk<'_> {
         let is_pool = |index: &&usize| matches!(self.network.layers()[**index], Layer::MaxPool2d { .. });
         let last = layers.iter().find(is_pool).copied().unwrap_or(first);
         let shape = dimensions(self.network.output_shape(last).unwrap_or(Shape::hwc(1, 1, 1)), &kind);
-        self.steps.push(Step { kind, layer: first, stage, layers, inputs, shape, threshold });
+        let zeros = match self.network.layers()[first] {
+            Layer::Conv2d { padding: Padding::Zeros(size), .. }
+            | Layer::DepthwiseConv2d { padding: Padding::Zeros(size), .. }
+                if matches!(kind, Kind::Conv2d(_) | Kind::DepthwiseConv2d { .. }) =>
+            {
+                Some(size)
+            }
+            _ => None,
+        };
+        self.steps.push(Step { kind, layer: first, stage, layers, inputs, shape, threshold, zeros });
     }
 
     fn max_pool(&self, index: usize, activation: Activation) -> Kind {
@@ -214,6 +225,7 @@ fn pair(size: Size) -> [usize; 2] {
 fn to_tflite(padding: Padding) -> tflite::Padding {
     match padding {
         Padding::Same => tflite::Padding::Same,
-        Padding::Valid => tflite::Padding::Valid,
+        // A PAD puts the zeros there.
+        Padding::Valid | Padding::Zeros(_) => tflite::Padding::Valid,
     }
 }

@@ -3,9 +3,10 @@
 use anyhow::{Result, bail, ensure};
 use midge_core::Network;
 
+use super::module::Module;
 use super::order::{self, names};
 use super::readings::{Chain, Range, Reading};
-use super::state::Module;
+use super::state::State;
 
 /// Readings that an error lists.
 const LISTED: usize = 8;
@@ -21,8 +22,10 @@ pub(super) type Inferred<'m> = (Network, Vec<&'m Module>, Vec<String>);
 ///
 /// # Errors
 /// If there is none, or it is not the only one, or the names say too little: with the readings to choose from.
-pub(super) fn network(modules: &[Module], size: Option<(usize, usize)>) -> Result<Inferred<'_>> {
-    let Some(modules) = order::sorted(modules, &order::fits_shapes)? else { bail!("{}", mismatch(modules)) };
+pub(super) fn network(state: &State, size: Option<(usize, usize)>) -> Result<Inferred<'_>> {
+    let modules = &state.modules;
+    let Some(modules) = in_order(state)? else { bail!("{}", mismatch(modules)) };
+    check_square(&modules)?;
     let (between, doubt) = between(&modules)?;
     let chain = Chain { modules, between };
     let Some(linear) = chain.first_linear() else {
@@ -47,10 +50,7 @@ pub(super) fn network(modules: &[Module], size: Option<(usize, usize)>) -> Resul
         }
         ([reading], [], None) => {
             let network = *reading.network.as_ref().map_err(|problem| anyhow::anyhow!("{problem}"))?;
-            let hint = if size.is_some() { "" } else { "; --size says another size" };
-            let images = format!("images of {height}x{width} pixels{hint}");
-            let end = "behind the last layer nothing, or a softmax".to_string();
-            let assumed = [&[images], &reading.words[..], &[end]].concat();
+            let assumed = assumed(reading, stated, size.is_some());
             Ok((network, chain.modules, assumed))
         }
         (_, _, Some(doubt)) => bail!("{doubt}. At {height}x{width} pixels it could be{}", list(&readings)),
@@ -60,6 +60,37 @@ pub(super) fn network(modules: &[Module], size: Option<(usize, usize)>) -> Resul
             list(&readings)
         ),
     }
+}
+
+/// What taking a reading assumes.
+fn assumed(reading: &Reading, (height, width): (usize, usize), is_size_said: bool) -> Vec<String> {
+    let hint = if is_size_said { "" } else { "; --size says another size" };
+    let images = format!("images of {height}x{width} pixels{hint}");
+    let end = "behind the last layer nothing, or a softmax".to_string();
+    [&[images], &reading.words[..], &[end]].concat()
+}
+
+/// The modules in the order of the file where it is known and shapes fit, otherwise in the one order that fits.
+fn in_order(state: &State) -> Result<Option<Vec<&Module>>> {
+    let as_they_stand: Vec<&Module> = state.modules.iter().collect();
+    let fits = |i: usize| order::fits_shapes(&as_they_stand[..i], as_they_stand[i]);
+    if state.is_ordered && (0..as_they_stand.len()).all(fits) {
+        return Ok(Some(as_they_stand));
+    }
+    order::sorted(&state.modules, &order::fits_shapes)
+}
+
+/// Readings are of square kernels.
+fn check_square(modules: &[&Module]) -> Result<()> {
+    for Module { name, weight, .. } in modules {
+        let is_square = !matches!(weight.shape[..], [_, _, rows, columns] if rows != columns);
+        ensure!(
+            is_square,
+            "{name}.weight has dimensions {:?}: a kernel that is not square: say the architecture with --network",
+            weight.shape
+        );
+    }
+    Ok(())
 }
 
 /// How many modules without weights stand behind each module, apart from a flatten; and why the names do not say enough
@@ -75,7 +106,7 @@ fn between(modules: &[&Module]) -> Result<(Vec<Option<usize>>, Option<String>)> 
     let mut between = Vec::new();
     for pair in modules.windows(2) {
         let [a, b] = pair else { continue };
-        let gap = match (a.place(), b.place()) {
+        let gap = match (a.last_place(), b.place()) {
             (Some((parent, first)), Some((other, second))) if parent == other => {
                 second.checked_sub(first).and_then(|gap| gap.checked_sub(1))
             }
@@ -122,7 +153,7 @@ fn nothing_fits(chain: &Chain<'_>, (height, width): (usize, usize)) -> String {
     let before = chain.modules.iter().take_while(|module| !module.is_linear()).last();
     let map = match before.map(|module| module.outputs()) {
         Some(channels) if channels == inputs => {
-            " (one for each channel: is there a global average pooling? midge does not have it)".to_string()
+            " (one for each channel: is there a global average pooling? say it with --network)".to_string()
         }
         Some(channels) => format!(" ({channels} channels of {} positions)", inputs / channels.max(1)),
         None => String::new(),
@@ -159,7 +190,10 @@ fn list(readings: &[Reading]) -> String {
     if readings.len() > LISTED {
         lines.push("  and more; all of them assume ReLU and max pooling of 2x2".into());
     } else {
-        lines.push("  (assuming ReLU and max pooling of 2x2)".into());
+        lines.push(
+            "  (assuming ReLU and max pooling of 2x2; where the model's class does otherwise, write what it does)"
+                .into(),
+        );
     }
     lines.join("\n")
 }

@@ -1,49 +1,118 @@
-//! PyTorch models: the `state_dict` of a CNN as a safetensors file.
+//! Models of other programs, each format in a file or folder of its own, which is listed in [`Format`].
 //!
-//! Such a file holds weights and their names, and no word about strides, paddings, activations and poolings. Without
+//! ```text
+//! tflite     TensorFlow Lite: graphs of integers too         graph      what all others become, and how layers are made of it
+//! onnx       ONNX                                            keras      Keras: .keras, and .h5 by way of hdf5
+//! torch      torch.save: pickles, of which nothing is run    state      modules of a state_dict, also of safetensors
+//! infer      the architecture of a state_dict: readings, order, norms, sequence
+//! ```
+//! A `state_dict` holds weights and their names, and no word about strides, paddings, activations and poolings. Without
 //! `--network` they are worked out: in a `Sequential`, modules without weights leave gaps between the numbers in the
 //! names; how many inputs the first linear layer has says how large the map before it is. Every reading that explains both
 //! is looked for, at one size of the image. If there is exactly one it is taken and every assumption is said; otherwise
 //! the file is refused, with the readings to choose from.
 
+mod graph;
+mod hints;
 mod infer;
+mod keras;
+mod module;
+mod norms;
+mod onnx;
 mod order;
 mod readings;
+mod sequence;
 mod state;
 pub mod tflite;
+mod torch;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use midge_core::{Layer, Network, Padding, Shape, Size};
+use anyhow::{Context, Result, bail};
+use midge_core::Network;
 
+pub use crate::archive::ArchiveError;
+use crate::archive::{self, Archive};
 use crate::foreign;
 use crate::weights::{DType, TensorInfo, Weights, tensor_infos};
-use state::{Module, Tensor};
-
-/// What a `state_dict` does not say.
-#[derive(Debug, Clone, Default)]
-pub struct Hints {
-    /// The whole architecture, in midge's words.
-    pub network: Option<Network>,
-    /// Height and width of the image; 28x28 if absent and the first layer can read that in grey.
-    pub size: Option<(usize, usize)>,
-}
+use graph::{Array, Graph};
+pub use hints::{Hints, Normalisation};
+pub use keras::Hdf5Error;
+use module::Module;
+pub use onnx::OnnxError;
+use state::State;
+pub use torch::PickleError;
 
 /// An imported model.
 #[derive(Debug, Clone)]
 pub struct Imported {
     /// The model.
     pub weights: Weights,
-    /// What was assumed about it, in lines.
+    /// What the file is.
+    pub format: Format,
+    /// What was assumed about the model, in lines.
     pub assumed: Vec<String>,
+    /// What was dropped, folded and turned, in lines.
+    pub changed: Vec<String>,
 }
 
-/// What every import assumes.
-const PIXELS: &str = "pixels from 0 to 1, with no mean and standard deviation; a model that was trained on normalised \
-                      pixels, (x - mean) / std, is misread";
+/// The kinds of files that are read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A `state_dict` in a safetensors file.
+    Safetensors,
+    /// A `state_dict` in a zip archive of torch.save.
+    Torch,
+    /// A `state_dict` in an old file of torch.save.
+    LegacyTorch,
+    /// A graph with its weights.
+    Onnx,
+    /// A zip archive of Keras.
+    Keras,
+    /// An HDF5 file of Keras.
+    Hdf5,
+}
 
-/// Reads a PyTorch `state_dict`; [`read`] also says what was assumed.
+impl Format {
+    /// That of a file, by its content; a safetensors file has nothing to be known by, and is what all others are taken for.
+    fn of(bytes: &[u8]) -> Result<Self> {
+        if bytes.starts_with(archive::MAGIC) {
+            let archive = Archive::read(bytes)?;
+            if torch::is_torch(&archive) {
+                return Ok(Self::Torch);
+            }
+            if keras::is_keras(&archive) {
+                return Ok(Self::Keras);
+            }
+            bail!("a zip archive, but none of torch.save's or Keras's");
+        }
+        Ok(match bytes {
+            _ if bytes.starts_with(foreign::LEGACY_TORCH) => Self::LegacyTorch,
+            _ if bytes.starts_with(foreign::HDF5) => Self::Hdf5,
+            _ if foreign::is_onnx(bytes) => Self::Onnx,
+            _ => Self::Safetensors,
+        })
+    }
+
+    /// In words, for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "PyTorch state_dict (safetensors)",
+            Self::Torch => "PyTorch state_dict (torch.save)",
+            Self::LegacyTorch => "PyTorch state_dict (torch.save, old form)",
+            Self::Onnx => "ONNX",
+            Self::Keras => "Keras",
+            Self::Hdf5 => "Keras (HDF5)",
+        }
+    }
+
+    /// Whether the file holds weights only.
+    pub fn is_state_dict(self) -> bool {
+        matches!(self, Self::Safetensors | Self::Torch | Self::LegacyTorch)
+    }
+}
+
+/// Reads a model of another program; [`read`] also says what was assumed.
 ///
 /// # Errors
 /// With the file's name, what was expected and what was found.
@@ -51,42 +120,64 @@ pub fn import(path: &Path, hints: &Hints) -> Result<Weights> {
     Ok(read(path, hints)?.weights)
 }
 
-/// Reads a PyTorch `state_dict`; `-` is standard input.
+/// Reads a model of another program; `-` is standard input.
 ///
 /// # Errors
 /// With the file's name, what was expected and what was found.
 pub fn read(path: &Path, hints: &Hints) -> Result<Imported> {
-    let read = || from_bytes(&foreign::read(path)?, hints);
-    read().with_context(|| format!("{}: cannot be imported", path.display()))
+    let read = || convert(&foreign::read_any(path)?, path.parent(), hints);
+    read().with_context(|| format!("{}: cannot be imported", foreign::name(path)))
 }
 
-/// Converts the bytes of a `state_dict`.
+/// [`read`] of a file whose bytes are known.
+pub(crate) fn of_file(path: &Path, bytes: &[u8], hints: &Hints) -> Result<Imported> {
+    convert(bytes, path.parent(), hints).with_context(|| format!("{}: cannot be read as a model", foreign::name(path)))
+}
+
+/// Converts the bytes of a model of another program.
 ///
 /// # Errors
 /// See [`read`].
 pub fn from_bytes(bytes: &[u8], hints: &Hints) -> Result<Imported> {
-    let modules = state::read(bytes)?;
-    let (network, modules, mut assumed) = match hints.network {
-        Some(network) => (network, in_order_of(&network, &modules)?, differences(&network)),
-        None => infer::network(&modules, hints.size)?,
+    convert(bytes, None, hints)
+}
+
+/// The same, with the folder in which a second file may lie.
+fn convert(bytes: &[u8], folder: Option<&Path>, hints: &Hints) -> Result<Imported> {
+    let format = Format::of(bytes)?;
+    let (graph, assumed) = match format {
+        Format::Safetensors => of_state(state::state(state::read_safetensors(bytes)?, false, Vec::new())?, hints)?,
+        Format::Torch => of_torch(torch::read_archive(&Archive::read(bytes)?)?, hints)?,
+        Format::LegacyTorch => of_torch(torch::read_legacy(bytes)?, hints)?,
+        Format::Onnx => onnx::read(bytes, folder, hints)?,
+        Format::Keras => (keras::read_archive(&Archive::read(bytes)?, hints)?, Vec::new()),
+        Format::Hdf5 => (keras::read_hdf5(bytes, hints)?, Vec::new()),
     };
-    assumed.insert(0, PIXELS.into());
-    let mut tensors = Vec::new();
-    for (module, infos) in modules.iter().zip(infos(&network)) {
-        for info in infos {
-            let (kind, tensor) = match info.name.ends_with("bias") {
-                true => ("bias", module.bias.as_ref()),
-                false => ("weight", Some(&module.weight)),
-            };
-            let name = format!("tensor {}.{kind}", module.name);
-            let tensor = tensor.with_context(|| format!("{name} is missing"))?;
-            let data = convert(&network, info.layer, &info.shape, tensor).context(name)?;
-            tensors.push(crate::weights::tensor(&data));
-        }
+    let lowered = graph::lower(graph)?;
+    let mut weights = lowered.weights;
+    weights.metadata.insert("imported.from".into(), format.name().into());
+    if let Some(normalisation) = &hints.normalisation {
+        weights.metadata.insert("imported.normalisation".into(), normalisation.to_string());
     }
-    let weights = Weights::new(network, tensors);
     // Written and read once, so that NaN and the like are found now.
-    Ok(Imported { weights: weights.rounded(DType::F32)?, assumed })
+    Ok(Imported { weights: weights.rounded(DType::F32)?, format, assumed, changed: lowered.notes })
+}
+
+fn of_torch((tensors, notes): (Vec<(String, Array)>, Vec<String>), hints: &Hints) -> Result<(Graph, Vec<String>)> {
+    of_state(state::state(tensors, true, notes)?, hints)
+}
+
+/// The graph of a `state_dict`, and what was assumed.
+fn of_state(state: State, hints: &Hints) -> Result<(Graph, Vec<String>)> {
+    let (network, modules, mut assumed) = match hints.network {
+        Some(network) => (network, in_order_of(&network, &state)?, Vec::new()),
+        None => infer::network(&state, hints.size)?,
+    };
+    assumed.extend(state.assumed.iter().cloned());
+    let (mut graph, start) = hints.start(network.input())?;
+    graph.notes.extend(state.notes.iter().cloned());
+    sequence::fill(&mut graph, start, &network, &modules)?;
+    Ok((graph, assumed))
 }
 
 /// The tensors of each layer with weights.
@@ -101,18 +192,23 @@ fn infos(network: &Network) -> Vec<Vec<TensorInfo>> {
     layers
 }
 
-/// The modules in the order of the layers that take them.
-fn in_order_of<'m>(network: &Network, modules: &'m [Module]) -> Result<Vec<&'m Module>> {
-    let infos = infos(network);
+/// The modules in the order of the layers that take them: that of the file where it is known and fits.
+fn in_order_of<'m>(network: &Network, state: &'m State) -> Result<Vec<&'m Module>> {
+    let (infos, modules) = (infos(network), &state.modules);
     let expected: Vec<Vec<usize>> = infos.iter().map(|layer| pytorch_shape(&layer[0].shape)).collect();
     let fits = |before: &[&Module], module: &Module| {
+        let has_bias = infos.get(before.len()).is_some_and(|layer| layer.len() > 1);
         expected.get(before.len()) == Some(&module.weight.shape)
-            && infos[before.len()].len() == 1 + usize::from(module.bias.is_some())
+            && (has_bias == module.has_bias() || module.norm.is_some())
     };
-    if expected.len() == modules.len()
-        && let Some(sorted) = order::sorted(modules, &fits)?
-    {
-        return Ok(sorted);
+    if expected.len() == modules.len() {
+        let as_they_stand: Vec<&Module> = modules.iter().collect();
+        if state.is_ordered && (0..modules.len()).all(|i| fits(&as_they_stand[..i], &modules[i])) {
+            return Ok(as_they_stand);
+        }
+        if let Some(sorted) = order::sorted(modules, &fits)? {
+            return Ok(sorted);
+        }
     }
     let line =
         |name: &str, shape: &[usize], bias: bool| format!("{name} {shape:?}{}", if bias { " with bias" } else { "" });
@@ -120,7 +216,7 @@ fn in_order_of<'m>(network: &Network, modules: &'m [Module]) -> Result<Vec<&'m M
         .iter()
         .zip(&expected)
         .map(|(layer, shape)| line(&format!("layer {}", layer[0].layer), shape, layer.len() > 1));
-    let found = modules.iter().map(|module| line(&module.name, &module.weight.shape, module.bias.is_some()));
+    let found = modules.iter().map(|module| line(&module.name, &module.weight.shape, module.has_bias()));
     bail!(
         "the weights do not fit the architecture: expected, in PyTorch's order of dimensions, {}; found {}",
         layers.collect::<Vec<_>>().join(", "),
@@ -137,77 +233,4 @@ fn pytorch_shape(shape: &[usize]) -> Vec<usize> {
         [inputs, units] => vec![units, inputs],
         _ => shape.to_vec(),
     }
-}
-
-/// Where a given architecture pads as no padding of PyTorch does that is a number.
-fn differences(network: &Network) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (i, layer) in network.layers().iter().enumerate() {
-        let (Layer::Conv2d { kernel, stride, padding: Padding::Same, .. }
-        | Layer::DepthwiseConv2d { kernel, stride, padding: Padding::Same, .. }) = *layer
-        else {
-            continue;
-        };
-        let Some(input) = network.input_shape(i) else { continue };
-        let differs = |n: usize, kernel: u8, stride: u8| {
-            let (kernel, stride) = (usize::from(kernel), usize::from(stride));
-            let (rows, windows) = readings::same_rows(n, kernel, stride);
-            stride > 1
-                && ((n + 2 * rows).checked_sub(kernel).map(|covered| covered / stride + 1) != Some(windows)
-                    || rows != kernel / 2 && kernel % 2 == 1)
-        };
-        if differs(input.height, kernel.height, stride.height) || differs(input.width, kernel.width, stride.width) {
-            lines.push(format!(
-                "layer {i} pads as TensorFlow's \"same\" does; PyTorch's stride={stride}, padding={} is another function, \
-                 which midge does not have: a model trained with it is misread",
-                Size::hw(kernel.height / 2, kernel.width / 2)
-            ));
-        }
-    }
-    lines
-}
-
-/// PyTorch's order of a tensor to midge's.
-fn convert(network: &Network, layer: usize, shape: &[usize], tensor: &Tensor) -> Result<Vec<f32>> {
-    let expect = |expected: &[usize]| {
-        ensure!(tensor.shape == expected, "expected dimensions {expected:?}, found {:?}", tensor.shape);
-        Ok(())
-    };
-    match *shape {
-        [rows, columns, filters] => {
-            expect(&[filters, 1, rows, columns])?;
-            let order = grid([rows, columns, 1, filters]);
-            Ok(order.map(|[y, x, _, o]| tensor.data[(o * rows + y) * columns + x]).collect())
-        }
-        [rows, columns, channels, filters] => {
-            expect(&[filters, channels, rows, columns])?;
-            let index = |o: usize, y: usize, x: usize, i: usize| ((o * channels + i) * rows + y) * columns + x;
-            let order = grid([rows, columns, channels, filters]);
-            Ok(order.map(|[y, x, i, o]| tensor.data[index(o, y, x, i)]).collect())
-        }
-        [inputs, units] => {
-            expect(&[units, inputs])?;
-            // The layer before a dense layer is flat; the map before the flatten decides the order of its inputs.
-            let flatten = network.layers().iter().position(|layer| *layer == Layer::Flatten);
-            let is_first = !network.layers()[..layer].iter().any(|layer| matches!(layer, Layer::Dense { .. }));
-            let map = match flatten {
-                Some(0) => network.input(),
-                Some(flatten) => network.output_shape(flatten - 1).unwrap_or(network.input()),
-                None => network.input(),
-            };
-            let map = if is_first { map } else { Shape::hwc(1, 1, inputs) };
-            let order = grid([map.height, map.width, map.channels, units]);
-            let source = |[y, x, c, u]: [usize; 4]| u * inputs + (c * map.height + y) * map.width + x;
-            Ok(order.map(|at| tensor.data[source(at)]).collect())
-        }
-        _ => {
-            expect(shape)?;
-            Ok(tensor.data.clone())
-        }
-    }
-}
-
-/// All indices of a four-dimensional array, the last one fastest.
-fn grid([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = [usize; 4]> {
-    (0..a * b * c * d).map(move |i| [i / (b * c * d), i / (c * d) % b, i / d % c, i % d])
 }

@@ -6,7 +6,7 @@
 
 use anyhow::{Result, bail};
 
-use super::state::Module;
+use super::module::Module;
 
 /// Steps of the search after which it gives up: far more than names with numbers ever need.
 const MOST_STEPS: usize = 20_000;
@@ -106,12 +106,12 @@ pub(super) fn fits_shapes(before: &[&Module], module: &Module) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::Tensor;
+    use super::super::graph::Array;
     use super::*;
 
     fn module(name: &str, shape: &[usize]) -> Module {
-        let weight = Tensor { shape: shape.to_vec(), data: Vec::new() };
-        Module { name: name.into(), weight, bias: None }
+        let weight = Array { shape: shape.to_vec(), data: Vec::new() };
+        Module { name: name.into(), weight, bias: None, norm: None }
     }
 
     fn order(modules: &[(&str, &[usize])]) -> Result<Option<String>> {

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 
 use midge_core::{Layer, Network, Padding, Shape, Size};
 
-use super::state::Module;
+use super::module::Module;
 
 /// Readings of one part of a network that are kept for each size of its map: two are as good as many.
 const KEPT: usize = 16;
@@ -108,8 +108,8 @@ impl Chain<'_> {
     fn network(&self, (height, width): (usize, usize), steps: &[Step]) -> Result<Network, String> {
         let (mut layers, mut map) = (Vec::new(), (height, width));
         for (module, step) in self.convolutions().iter().zip(steps) {
-            let (kernel, bias) = (module.weight.shape[2], module.bias.is_some());
-            let padding = step.padding(map, kernel).ok_or_else(|| step.problem(&module.name))?;
+            let (kernel, bias) = (module.weight.shape[2], module.has_bias());
+            let padding = step.padding(map, kernel);
             // A side above 255 is no kernel of midge's; neither is 255.
             let side = |n: usize| Size::square(n.try_into().unwrap_or(u8::MAX));
             let (kernel, stride) = (side(kernel), side(step.stride));
@@ -121,7 +121,7 @@ impl Chain<'_> {
         }
         layers.push(Layer::Flatten);
         for (module, between) in self.modules.iter().zip(&self.between).filter(|(module, _)| module.is_linear()) {
-            layers.push(Layer::Dense { units: module.outputs(), bias: module.bias.is_some() });
+            layers.push(Layer::Dense { units: module.outputs(), bias: module.has_bias() });
             layers.extend((*between != Some(0)).then_some(Layer::Relu));
         }
         let first = self.modules.first().map_or(0, |module| module.inputs());
@@ -193,25 +193,23 @@ impl Step {
         Some((output(height)?, output(width)?))
     }
 
-    /// The same padding in midge's words, if there is one.
-    fn padding(&self, (height, width): (usize, usize), kernel: usize) -> Option<Padding> {
+    /// The same padding in midge's words.
+    fn padding(&self, (height, width): (usize, usize), kernel: usize) -> Padding {
+        let is_same = |rows: usize| {
+            let windows = |n: usize| (n + 2 * rows - kernel) / self.stride + 1;
+            [height, width].iter().all(|n| same_rows(*n, kernel, self.stride) == (rows, windows(*n)))
+        };
         match self.pad {
-            Pad::Both(0) => Some(Padding::Valid),
-            Pad::Both(rows) => [height, width]
-                .iter()
-                .all(|n| same_rows(*n, kernel, self.stride) == (rows, (n + 2 * rows - kernel) / self.stride + 1))
-                .then_some(Padding::Same),
-            Pad::Same => Some(Padding::Same),
+            Pad::Both(rows) if rows > 0 && is_same(rows) => Padding::Same,
+            // Never as much as a kernel has.
+            Pad::Both(rows) => Padding::zeros(Size::square(rows as u8)),
+            Pad::Same => Padding::Same,
         }
-    }
-
-    fn problem(&self, module: &str) -> String {
-        format!("{module}: midge has no padding that is PyTorch's {} there", Words(self))
     }
 }
 
 /// How many rows `padding=same` puts before a map of `n`, and the windows there are.
-pub(super) fn same_rows(n: usize, kernel: usize, stride: usize) -> (usize, usize) {
+fn same_rows(n: usize, kernel: usize, stride: usize) -> (usize, usize) {
     let windows = n.div_ceil(stride);
     let covered = windows.saturating_sub(1) * stride + kernel;
     (covered.saturating_sub(n) / 2, windows)

@@ -7,112 +7,119 @@ use half::{bf16, f16};
 use midge_core::{Header, MAX_LAYERS};
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::graph::Array;
+use super::module::Module;
+use super::norms;
 use crate::tensors;
 
-/// A tensor in PyTorch's order.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tensor {
-    pub(super) shape: Vec<usize>,
-    pub(super) data: Vec<f32>,
+/// Names of what a model is wrapped in: by DataParallel, Lightning, torch.compile.
+const PREFIXES: [&str; 5] = ["module.", "model.", "_orig_mod.", "net.", "network."];
+
+/// The modules of a file.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) modules: Vec<Module>,
+    /// Whether the modules are in the order in which the model's class made them; a safetensors file is sorted by name.
+    pub(super) is_ordered: bool,
+    /// What was unwrapped.
+    pub(super) notes: Vec<String>,
+    /// What was assumed about normalisations.
+    pub(super) assumed: Vec<String>,
 }
 
-/// A module with weights: a convolution or a linear layer.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Module {
-    /// Its name, such as `0` or `features.conv1`; empty if the whole model is one module.
-    pub(super) name: String,
-    /// `[out, in, rows, columns]` or `[out, in]`.
-    pub(super) weight: Tensor,
-    pub(super) bias: Option<Tensor>,
+/// The tensors of a safetensors file.
+///
+/// # Errors
+/// If it is none, or a model of midge's.
+pub(super) fn read_safetensors(bytes: &[u8]) -> Result<Vec<(String, Array)>> {
+    ensure!(Header::read(bytes).is_err(), "it is a model of midge's already, and --model reads it");
+    let file = tensors::read(bytes).context("not a sound safetensors file")?;
+    let mut tensors = Vec::new();
+    for (name, view) in file.tensors() {
+        if !name.ends_with("num_batches_tracked") {
+            let data = to_f32(&view).with_context(|| format!("tensor {name:?}"))?;
+            tensors.push((name, Array { shape: view.shape().to_vec(), data }));
+        }
+    }
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(tensors)
 }
 
-impl Module {
-    pub(super) fn is_linear(&self) -> bool {
-        self.weight.shape.len() == 2
-    }
-
-    /// Channels or numbers that it reads.
-    pub(super) fn inputs(&self) -> usize {
-        self.weight.shape[1]
-    }
-
-    /// Channels or numbers that it gives.
-    pub(super) fn outputs(&self) -> usize {
-        self.weight.shape[0]
-    }
-
-    /// The names of the sequence it stands in and its index there: `features.3` is the fourth of `features`.
-    pub(super) fn place(&self) -> Option<(&str, usize)> {
-        let (parent, index) = self.name.rsplit_once('.').unwrap_or(("", &self.name));
-        Some((parent, index.parse().ok()?))
-    }
-}
-
-/// All modules, by name.
+/// The modules that tensors are of.
 ///
 /// # Errors
 /// Naming the tensors that are nothing that midge has.
-pub(super) fn read(bytes: &[u8]) -> Result<Vec<Module>> {
-    ensure!(Header::read(bytes).is_err(), "it is a model of midge's already, and --model reads it");
-    let file = tensors::read(bytes).context("not a sound safetensors file")?;
-    let mut weights = BTreeMap::new();
-    let mut biases = BTreeMap::new();
-    let mut others = Vec::new();
-    for (name, view) in file.tensors() {
+pub(super) fn state(mut tensors: Vec<(String, Array)>, is_ordered: bool, mut notes: Vec<String>) -> Result<State> {
+    unwrap(&mut tensors, &mut notes);
+    let mut modules: Vec<Module> = Vec::new();
+    let mut parts: BTreeMap<String, BTreeMap<String, Array>> = BTreeMap::new();
+    let mut order = Vec::new();
+    for (name, tensor) in tensors {
         let (module, kind) = name.rsplit_once('.').unwrap_or(("", &name));
-        let group = match kind {
-            "weight" => &mut weights,
-            "bias" => &mut biases,
-            _ => {
-                others.push(name);
-                continue;
-            }
-        };
-        let data = to_f32(&view).with_context(|| format!("tensor {name:?}"))?;
-        group.insert(module.to_string(), Tensor { shape: view.shape().to_vec(), data });
-    }
-    check_others(&others)?;
-    let mut modules = Vec::new();
-    for (name, weight) in weights {
-        check_weight(&name, &weight.shape)?;
-        let bias = biases.remove(&name);
-        if let Some(bias) = &bias {
-            let expected = &weight.shape[..1];
-            ensure!(bias.shape == expected, "{name}.bias: expected dimensions {expected:?}, found {:?}", bias.shape);
+        if !parts.contains_key(module) {
+            order.push(module.to_string());
         }
-        modules.push(Module { name, weight, bias });
+        let old = parts.entry(module.to_string()).or_default().insert(kind.to_string(), tensor);
+        ensure!(old.is_none(), "tensor {name:?} is there twice");
     }
-    if let Some(name) = biases.keys().next() {
-        bail!("{name}.bias has no {name}.weight beside it");
+    let mut norms = Vec::new();
+    let mut others = Vec::new();
+    for name in order {
+        let mut parts = parts.remove(&name).unwrap_or_default();
+        if norms::is_norm(&parts) {
+            norms.push((modules.len(), norms::norm(&name, &parts)?));
+            continue;
+        }
+        let (weight, bias) = (parts.remove("weight"), parts.remove("bias"));
+        others.extend(parts.keys().map(|kind| format!("{name}.{kind}").trim_start_matches('.').to_string()));
+        match weight {
+            Some(weight) => modules.push(module(name, weight, bias)?),
+            None => ensure!(bias.is_none(), "{name}.bias has no {name}.weight beside it"),
+        }
     }
-    ensure!(!modules.is_empty(), "the file has no tensors");
+    if let Some(first) = others.first() {
+        bail!("tensor {first:?}: expected names that end in .weight or .bias, of convolutions and linear layers");
+    }
+    ensure!(!modules.is_empty(), "the file has no weights of convolutions or linear layers");
     let count = modules.len();
     ensure!(count <= MAX_LAYERS, "the file has {count} modules with weights: expected at most {MAX_LAYERS}");
-    Ok(modules)
+    let assumed = norms::attach(&mut modules, norms, is_ordered)?;
+    Ok(State { modules, is_ordered, notes, assumed })
 }
 
-/// Tensors that are neither weight nor bias.
-fn check_others(names: &[String]) -> Result<()> {
-    let Some(first) = names.first() else { return Ok(()) };
-    let is_norm =
-        |name: &String| ["running_mean", "running_var", "num_batches_tracked"].iter().any(|kind| name.ends_with(kind));
-    if names.iter().any(is_norm) {
-        bail!(
-            "tensor {first:?} belongs to a BatchNorm, which midge does not have: fold it into the convolution before it \
-             (torch.nn.utils.fusion.fuse_conv_bn_eval) and save the state_dict again"
-        );
+/// Takes off what all names begin with, if a wrapper put it there.
+fn unwrap(tensors: &mut [(String, Array)], notes: &mut Vec<String>) {
+    let mut taken = String::new();
+    while let Some(prefix) = PREFIXES.iter().find(|prefix| {
+        let is_deep = |name: &str| name.strip_prefix(**prefix).is_some_and(|rest| rest.contains('.'));
+        !tensors.is_empty() && tensors.iter().all(|(name, _)| is_deep(name))
+    }) {
+        tensors.iter_mut().for_each(|(name, _)| *name = name[prefix.len()..].to_string());
+        taken += prefix;
     }
-    bail!("tensor {first:?}: expected names that end in .weight or .bias, of convolutions and linear layers");
+    if !taken.is_empty() {
+        notes.push(format!("{taken} taken off all names"));
+    }
+}
+
+fn module(name: String, weight: Array, bias: Option<Array>) -> Result<Module> {
+    check_weight(&name, &weight.shape)?;
+    if let Some(bias) = &bias {
+        let expected = &weight.shape[..1];
+        ensure!(bias.shape == expected, "{name}.bias: expected dimensions {expected:?}, found {:?}", bias.shape);
+    }
+    Ok(Module { name, weight, bias, norm: None })
 }
 
 fn check_weight(name: &str, shape: &[usize]) -> Result<()> {
     ensure!(!shape.contains(&0), "{name}.weight has dimensions {shape:?}: one of them is zero");
     match shape {
-        [_, _] => Ok(()),
-        [_, _, rows, columns] if rows == columns => Ok(()),
-        [_, _, rows, columns] => bail!("{name}.weight: a kernel of {rows}x{columns}: expected a square one"),
-        [_] => bail!("{name}.weight has one dimension: a normalisation or PReLU, which midge does not have"),
-        _ => bail!("{name}.weight has dimensions {shape:?}: expected [out, in, k, k] or [out, in]"),
+        [_, _] | [_, _, _, _] => Ok(()),
+        [_] => bail!(
+            "{name}.weight has one dimension and no running_mean beside it: a LayerNorm, GroupNorm or PReLU, which midge does \
+             not have"
+        ),
+        _ => bail!("{name}.weight has dimensions {shape:?}: expected [out, in, rows, columns] or [out, in]"),
     }
 }
 

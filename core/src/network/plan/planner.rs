@@ -98,7 +98,7 @@ impl Planner<'_> {
     }
 
     const fn max_pool(&mut self, pool: usize, padding: Padding, index: usize) -> Result<(), NetworkError> {
-        if pool < 2 || pool > 3 {
+        if pool < 2 || pool > 3 || matches!(padding, Padding::Zeros(_)) {
             return Err(NetworkError::Window { layer: index });
         }
         let side = Size::square(pool as u8);
@@ -208,13 +208,13 @@ impl Planner<'_> {
     const fn spatial_layer(&mut self, layer: &Layer, index: usize) -> Result<(), NetworkError> {
         match *layer {
             Layer::Conv2d { filters, kernel, stride, padding, bias } => {
-                if !kernel.fits(MAX_KERNEL) || !stride.fits(MAX_STRIDE) {
+                if !kernel.fits(MAX_KERNEL) || !stride.fits(MAX_STRIDE) || !padding.fits(kernel) {
                     return Err(NetworkError::Window { layer: index });
                 }
                 self.windows(Operation::Conv, filters, (kernel, stride), (padding, bias), index)
             }
             Layer::DepthwiseConv2d { multiplier, kernel, stride, padding, bias } => {
-                if !kernel.fits(MAX_KERNEL) || !stride.fits(MAX_STRIDE) {
+                if !kernel.fits(MAX_KERNEL) || !stride.fits(MAX_STRIDE) || !padding.fits(kernel) {
                     return Err(NetworkError::Window { layer: index });
                 }
                 if multiplier != 1 && (multiplier == 0 || self.shape.channels != 1) {
@@ -224,7 +224,7 @@ impl Planner<'_> {
                 self.windows(Operation::Depthwise, filters, (kernel, stride), (padding, bias), index)
             }
             Layer::AvgPool2d { pool, padding } => {
-                if !pool.fits(u8::MAX as usize) {
+                if !pool.fits(u8::MAX as usize) || matches!(padding, Padding::Zeros(_)) {
                     return Err(NetworkError::Window { layer: index });
                 }
                 // An average adds up rows as they come, so nobody else may ask for them: a stage of its own passes them on.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::super::convert::parse_size;
+use super::super::import::parse_size;
 use super::super::{DataArguments, eps, from_one};
 use crate::data::{DataError, Facts, Source};
 use crate::training::Recipe;

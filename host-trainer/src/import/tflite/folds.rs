@@ -3,9 +3,11 @@
 //! the same way. (Older versions of it round a mean otherwise.)
 
 use anyhow::{Context, Result, bail, ensure};
+use midge_core::{Padding, Shape};
 
 use super::multiplier::quantise;
-use crate::tflite::{Conv2d, ElementType, Graph, Kind, Operator, Padding, Tensor};
+use crate::import::graph::{Pads, Windows};
+use crate::tflite::{self, Conv2d, ElementType, Graph, Kind, Operator, Tensor};
 
 /// What a PAD puts around a map.
 #[derive(Debug, Clone, Copy)]
@@ -37,27 +39,22 @@ impl Pad {
         }
     }
 
-    /// The convolution without the PAD before it: the padding SAME does the same, where it does.
-    pub(super) fn fold(&self, graph: &Graph<'_>, conv: Conv2d, kernel: [usize; 2]) -> Result<Conv2d> {
+    /// The padding of midge's that a convolution has without the PAD before it.
+    pub(super) fn fold(&self, graph: &Graph<'_>, conv: Conv2d, kernel: [usize; 2]) -> Result<Padding> {
         let shape = &graph.tensors[self.source].shape;
-        let [_, height, width, _] = shape[..] else { bail!("expected a map of four dimensions, found {shape:?}") };
-        let is_same = [height, width].into_iter().enumerate().all(|(axis, size)| {
-            let ([before, after], kernel, stride) = (self.around[axis], kernel[axis], conv.stride[axis]);
-            let windows = size.div_ceil(stride);
-            let padded = size.saturating_add(before).saturating_add(after);
-            let all = ((windows - 1) * stride + kernel).saturating_sub(size);
-            padded.checked_sub(kernel).map(|rest| rest / stride + 1) == Some(windows) && all / 2 == before
-        });
-        ensure!(
-            conv.padding == Padding::Valid && is_same,
-            "a PAD of {:?} rows and {:?} columns in front of a convolution of {kernel:?} with a stride of {:?} and padding {:?}: \
-             midge has paddings that are those of SAME only",
-            self.around[0],
-            self.around[1],
-            conv.stride,
-            conv.padding
-        );
-        Ok(Conv2d { padding: Padding::Same, ..conv })
+        let [_, height, width, channels] = shape[..] else {
+            bail!("expected a map of four dimensions, found {shape:?}")
+        };
+        let windows = Windows { kernel, stride: conv.stride, pads: Pads::Explicit(self.around) };
+        let padding = windows.padding(Shape::hwc(height, width, channels), true).ok();
+        let padding = padding.filter(|_| conv.padding == tflite::Padding::Valid);
+        padding.with_context(|| {
+            format!(
+                "a PAD of {:?} rows and {:?} columns in front of a convolution of {kernel:?} with a stride of {:?} and padding \
+                 {:?}: midge has paddings that are those of SAME, or as many on both sides",
+                self.around[0], self.around[1], conv.stride, conv.padding
+            )
+        })
     }
 }
 

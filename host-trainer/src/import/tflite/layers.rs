@@ -166,8 +166,8 @@ impl Lowering<'_> {
         match &operator.kind {
             Kind::Conv2d(conv) => {
                 let [filters, height, width, _] = self.weights(operator)?;
-                let (input, conv) = self.unpadded(input, *conv, [height, width])?;
-                let layer = self.convolution(&conv, [height, width], |kernel, stride, padding| Layer::Conv2d {
+                let (input, padding) = self.unpadded(input, *conv, [height, width])?;
+                let layer = self.convolution(conv, [height, width], |kernel, stride| Layer::Conv2d {
                     filters,
                     kernel,
                     stride,
@@ -178,9 +178,13 @@ impl Lowering<'_> {
             }
             Kind::DepthwiseConv2d { conv, multiplier } => {
                 let [_, height, width, _] = self.weights(operator)?;
-                let (input, conv) = self.unpadded(input, *conv, [height, width])?;
-                let layer = self.convolution(&conv, [height, width], |kernel, stride, padding| {
-                    Layer::DepthwiseConv2d { multiplier: *multiplier, kernel, stride, padding, bias }
+                let (input, padding) = self.unpadded(input, *conv, [height, width])?;
+                let layer = self.convolution(conv, [height, width], |kernel, stride| Layer::DepthwiseConv2d {
+                    multiplier: *multiplier,
+                    kernel,
+                    stride,
+                    padding,
+                    bias,
                 })?;
                 self.push(index, input, layer, conv.activation)?;
             }
@@ -197,11 +201,11 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// What a convolution reads if there is no PAD before it.
-    fn unpadded(&self, input: usize, conv: Conv2d, kernel: [usize; 2]) -> Result<(usize, Conv2d)> {
+    /// What a convolution reads if there is no PAD before it, and its padding.
+    fn unpadded(&self, input: usize, conv: Conv2d, kernel: [usize; 2]) -> Result<(usize, Padding)> {
         match self.pads.get(&input) {
             Some(pad) => Ok((pad.source, pad.fold(self.graph, conv, kernel)?)),
-            None => Ok((input, conv)),
+            None => Ok((input, padding(conv.padding))),
         }
     }
 
@@ -212,14 +216,9 @@ impl Lowering<'_> {
         shape[..].try_into().with_context(|| format!("expected weights of four dimensions, found {shape:?}"))
     }
 
-    fn convolution(
-        &self,
-        conv: &Conv2d,
-        kernel: [usize; 2],
-        layer: impl Fn(Size, Size, Padding) -> Layer,
-    ) -> Result<Layer> {
+    fn convolution(&self, conv: &Conv2d, kernel: [usize; 2], layer: impl Fn(Size, Size) -> Layer) -> Result<Layer> {
         ensure!(conv.dilation == [1, 1], "expected a dilation of 1, found {:?}", conv.dilation);
-        Ok(layer(size(kernel)?, size(conv.stride)?, padding(conv.padding)))
+        Ok(layer(size(kernel)?, size(conv.stride)?))
     }
 
     fn average(&self, input: usize, output: usize, pool: &Pool2d) -> Result<Layer> {
