@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use midge_core::METADATA_NETWORK;
 
-use crate::archive;
 use crate::tensors;
 use crate::tflite::IDENTIFIER;
+use crate::zip;
 
 /// Bytes that are looked at before the rest of a file is read: its kind is known from them.
 pub(crate) const HEAD: u64 = 1 << 16;
@@ -80,7 +80,7 @@ pub(crate) fn read_any(path: &Path) -> Result<Vec<u8>> {
 
 /// Whether a file that starts with `head` is of a kind whose models are read.
 pub(crate) fn is_model(head: &[u8]) -> bool {
-    is_tflite(head) || is_onnx(head) || [archive::MAGIC, LEGACY_TORCH, HDF5].iter().any(|magic| head.starts_with(magic))
+    is_tflite(head) || is_onnx(head) || [zip::MAGIC, LEGACY_TORCH, HDF5].iter().any(|magic| head.starts_with(magic))
 }
 
 /// What messages call a file.

@@ -10,7 +10,6 @@ pub mod output;
 
 pub mod any_weights;
 pub mod architecture;
-mod archive;
 pub mod bundled;
 pub mod commands;
 pub mod data;

@@ -1,4 +1,4 @@
-//! The entries of a zip archive, plain and deflated: NumPy's `.npz` is one.
+//! The entries of a zip archive, plain and deflated: NumPy's `.npz` is one, and so is what torch.save and Keras write.
 //!
 //! ```text
 //! entry    at `start`: "PK\3\4", 22 bytes, length of name u16, of extra u16, name, extra, then the packed bytes
@@ -8,7 +8,7 @@
 //! ```
 //! Little endian (PKWARE: APPNOTE 6.3). The index is what counts. Sizes above 4 GB stand in its extra fields.
 
-use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Take};
+use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Take};
 
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
@@ -26,6 +26,42 @@ const LOCAL: usize = 30;
 /// The identifier of the extra field with long sizes, and what stands in the place of those.
 const LONG: u16 = 1;
 const ELSEWHERE: u32 = u32::MAX;
+
+/// Why an archive or an entry of it cannot be read; inside an [`io::Error`] where it comes up while bytes are read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ZipError {
+    /// The file was cut, or is none.
+    #[error("expected a zip archive with an index at its end, found none: was the file cut?")]
+    NoIndex,
+    /// The index, or an entry, is not where or what it should be.
+    #[error("a damaged zip archive: {0}")]
+    Damaged(&'static str),
+    /// An entry is packed in a way that is not read.
+    #[error("entry {name:?}: expected one that is stored or deflated, without a password; found method {method}")]
+    Method {
+        /// The entry.
+        name: String,
+        /// Number of the method.
+        method: u16,
+    },
+    /// No such entry.
+    #[error("expected an entry {0:?}, found none")]
+    Missing(String),
+}
+
+/// What went wrong while bytes were read. (A packing that has no meaning, or ends early, says so in words of its own.)
+impl From<io::Error> for ZipError {
+    fn from(error: io::Error) -> Self {
+        error.downcast().unwrap_or(Self::Damaged("an entry is cut, or cannot be unpacked"))
+    }
+}
+
+impl From<ZipError> for io::Error {
+    fn from(error: ZipError) -> Self {
+        Self::new(ErrorKind::InvalidData, error)
+    }
+}
 
 /// A file in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,19 +88,19 @@ pub fn entries(file: &mut (impl Read + Seek)) -> io::Result<Vec<Entry>> {
     let mut bytes = Vec::new();
     file.by_ref().take(tail).read_to_end(&mut bytes)?;
     let end = (0..bytes.len().saturating_sub(END - 1)).rev().find(|at| bytes[*at..].starts_with(b"PK\x05\x06"));
-    let end = &bytes[end.ok_or_else(|| damaged("it has no end of a zip archive; perhaps it is cut"))?..];
+    let end = &bytes[end.ok_or(ZipError::NoIndex)?..];
     let (count, size, start) = (short(end, 10), long(end, 12), long(end, 16));
     let (Some(count), Some(size), Some(start)) = (count, size.map(u64::from), start.map(u64::from)) else {
-        return Err(damaged("its end is cut"));
+        return Err(damaged("its end is cut").into());
     };
     if size > MAX_INDEX || start.checked_add(size).is_none_or(|end| end > length) {
-        return Err(damaged("its index does not fit the file"));
+        return Err(damaged("its index does not fit the file").into());
     }
     let mut index = Vec::new();
     file.seek(SeekFrom::Start(start))?;
     file.by_ref().take(size).read_to_end(&mut index)?;
     let mut rest = &index[..];
-    (0..count).map(|_| entry(&mut rest).ok_or_else(|| damaged("its index is damaged"))).collect()
+    (0..count).map(|_| entry(&mut rest).ok_or_else(|| damaged("its index").into())).collect()
 }
 
 /// Takes an entry off the front of the index.
@@ -106,8 +142,8 @@ fn long(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-fn damaged(reason: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, reason)
+fn damaged(what: &'static str) -> ZipError {
+    ZipError::Damaged(what)
 }
 
 impl Entry {
@@ -116,29 +152,54 @@ impl Entry {
     /// # Errors
     /// What the system says, or why the entry cannot be unpacked.
     pub fn open<R: Read + Seek>(&self, mut file: R) -> io::Result<impl Read + use<R>> {
+        let method = || ZipError::Method { name: self.name.clone(), method: self.method };
         if self.flags & 1 != 0 {
-            return Err(damaged(&format!("{} is encrypted", self.name.escape_debug())));
+            return Err(method().into());
         }
         file.seek(SeekFrom::Start(self.start))?;
         let mut head = [0; LOCAL];
         file.read_exact(&mut head)?;
         let lengths = [26, 28].map(|at| short(&head, at).unwrap_or(0));
         if !head.starts_with(MAGIC) {
-            return Err(damaged("an entry does not start where the index says"));
+            return Err(damaged("an entry does not start where the index says").into());
         }
         file.seek(SeekFrom::Current(lengths.iter().map(|length| i64::from(*length)).sum()))?;
         let packed = BufReader::new(file.take(self.packed));
         let bytes = match self.method {
             0 => Unpacked::Stored(packed),
             8 => Unpacked::Deflated(DeflateDecoder::new(packed)),
-            method => {
-                return Err(damaged(&format!(
-                    "{} is packed by method {method}; midge reads 0 and 8",
-                    self.name.escape_debug()
-                )));
-            }
+            _ => return Err(method().into()),
         };
         Ok(Checked { bytes, crc: Crc::new(), left: self.length, expected: self.crc })
+    }
+}
+
+/// An archive in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Archive<'b> {
+    bytes: &'b [u8],
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl<'b> Archive<'b> {
+    /// Reads the index.
+    ///
+    /// # Errors
+    /// If there is none, or it is damaged.
+    pub(crate) fn read(bytes: &'b [u8]) -> Result<Self, ZipError> {
+        Ok(Self { bytes, entries: entries(&mut Cursor::new(bytes))? })
+    }
+
+    /// The content of an entry: at most what its bytes unpack to.
+    ///
+    /// # Errors
+    /// If there is none of this name, or it is damaged.
+    pub(crate) fn content(&self, name: &str) -> Result<Vec<u8>, ZipError> {
+        let entry = self.entries.iter().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| ZipError::Missing(name.to_string()))?;
+        let mut content = Vec::new();
+        entry.open(Cursor::new(self.bytes))?.take(entry.length).read_to_end(&mut content)?;
+        Ok(content)
     }
 }
 
@@ -169,7 +230,7 @@ impl<R: Read> Read for Checked<R> {
         self.crc.update(&out[..n]);
         self.left -= n as u64;
         if n > 0 && self.left == 0 && self.crc.sum() != self.expected {
-            return Err(damaged("its checksum is wrong"));
+            return Err(damaged("an entry's checksum is wrong").into());
         }
         Ok(n)
     }
@@ -177,7 +238,7 @@ impl<R: Read> Read for Checked<R> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::io::{Cursor, Write};
+    use std::io::Write;
 
     use super::*;
 
@@ -225,6 +286,19 @@ pub(crate) mod tests {
         }
         let commented = [&archive(&files[..1], true)[..], b"a comment"].concat();
         assert_eq!(read(&commented).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_archive_in_memory_has_its_entries_by_name() {
+        let bytes = archive(&[("a", &[7; 1000]), ("b/c", b"xyz")], true);
+        let found = Archive::read(&bytes).unwrap();
+        assert_eq!((found.content("a").unwrap(), found.content("b/c").unwrap()), (vec![7; 1000], b"xyz".to_vec()));
+        assert!(matches!(found.content("d"), Err(ZipError::Missing(name)) if name == "d"));
+        assert!(matches!(Archive::read(&bytes[..bytes.len() - 1]), Err(ZipError::NoIndex)));
+        let mut other = archive(&[("a", &[7; 1000])], false);
+        let index = other.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        other[index + 10] = 12;
+        assert!(matches!(Archive::read(&other).unwrap().content("a"), Err(ZipError::Method { method: 12, .. })));
     }
 
     #[test]

@@ -31,10 +31,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use midge_core::Network;
 
-pub use crate::archive::ArchiveError;
-use crate::archive::{self, Archive};
 use crate::foreign;
 use crate::weights::{DType, TensorInfo, Weights, tensor_infos};
+pub use crate::zip::ZipError;
+use crate::zip::{self, Archive};
 use graph::{Array, Graph};
 pub use hints::{Hints, Normalisation};
 pub use keras::Hdf5Error;
@@ -76,7 +76,7 @@ pub enum Format {
 impl Format {
     /// That of a file, by its content; a safetensors file has nothing to be known by, and is what all others are taken for.
     fn of(bytes: &[u8]) -> Result<Self> {
-        if bytes.starts_with(archive::MAGIC) {
+        if bytes.starts_with(zip::MAGIC) {
             let archive = Archive::read(bytes)?;
             if torch::is_torch(&archive) {
                 return Ok(Self::Torch);

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 
 use super::graph::{Array, Graph};
 use super::hints::Hints;
-use crate::archive::Archive;
+use crate::zip::Archive;
 use config::{Arrays, Config, Layer};
 use hdf5::Hdf5;
 pub use hdf5::Hdf5Error;

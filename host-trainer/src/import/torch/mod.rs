@@ -17,7 +17,7 @@ use half::{bf16, f16};
 use midge_core::MAX_ELEMENTS;
 
 use super::graph::Array;
-use crate::archive::Archive;
+use crate::zip::Archive;
 use objects::{Element, Id, Object, Pickle, Storage};
 pub use pickle::PickleError;
 
