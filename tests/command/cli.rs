@@ -197,13 +197,13 @@ fn robust_accuracy_is_the_worst_case_and_says_whether_to_believe_it() {
     let folder = tempfile::tempdir().unwrap();
     write_digits(folder.path(), [600, 24]);
     ok(folder.path(), &[&["train", "--out", "m", "--network", SMALL, "--lr", "0.1"], &DATA[..]].concat());
-    let evaluate = ["evaluate", "--robust", "--model", "m", "--steps", "5", "--restarts", "2"];
+    let evaluate = ["evaluate", "--robust", "--model", "m", "--steps", "5", "--restarts", "2", "--queries", "50"];
     let run = |more: &[&str]| json(folder.path(), &[&evaluate, &DATA[..], &["--json"], more].concat());
     // Transfer is from the bundled model.
     let report = run(&["--eps", "0.1", "--threads", "1"]);
     assert_eq!(report, run(&["--eps", "0.1", "--threads", "2"]));
     let attacks = report["attacks"].as_array().unwrap();
-    assert_eq!(attacks.len(), 7);
+    assert_eq!(attacks.len(), 10);
     let right = |attack: &Value| attack["robust_correct"].as_u64().unwrap();
     let worst = report["robust_correct"].as_u64().unwrap();
     assert!(attacks.iter().all(|attack| right(attack) >= worst && attack["samples"] == 24), "{report}");
@@ -214,7 +214,7 @@ fn robust_accuracy_is_the_worst_case_and_says_whether_to_believe_it() {
     let accuracy = report["robust_accuracy"].as_f64().unwrap();
     assert!(interval(0) <= accuracy && accuracy <= interval(1) && accuracy == worst as f64 / 24.0);
     let gates = report["gates"].as_array().unwrap();
-    assert_eq!(gates.len(), 7);
+    assert_eq!(gates.len(), 8);
     assert!(gates.iter().all(|gate| gate["verdict"] != "not-run"), "{report}");
     assert_eq!(gates[0]["verdict"], "pass");
     let report = run(&["--eps", "0"]);
@@ -232,7 +232,8 @@ fn a_model_that_hides_its_gradient_falls_to_the_margin_and_fails_the_checks() {
     weights.tensors[last..].iter_mut().flat_map(|tensor| tensor.iter_mut()).for_each(|w| *w *= 1000.0);
     weights.save(&folder.path().join("masked"), DType::F32).unwrap();
     let evaluate = ["evaluate", "--robust", "--model", "masked", "--data", "synthetic", "--limit", "12", "--json"];
-    let report = json(folder.path(), &[&evaluate[..], &["--steps", "3", "--restarts", "1"]].concat());
+    let report =
+        json(folder.path(), &[&evaluate[..], &["--steps", "3", "--restarts", "1", "--queries", "50"]].concat());
     let right = |i: usize| report["attacks"][i]["robust_correct"].as_u64().unwrap();
     assert_eq!(report["attacks"][1]["attack"], "FGSM");
     assert_eq!(right(1), report["correct"].as_u64().unwrap(), "{report}");
@@ -333,7 +334,7 @@ fn mistakes_get_a_message_and_leave_no_file() {
         (&["evaluate", "--data", "synthetic", "--offset", "99999999"], "offset"),
         (&["attack", "--attack", "fgsm", "--eps", "-1"], "--eps"),
         (&["attack", "--attack", "fgsm", "--eps", "nan"], "--eps"),
-        (&["attack", "--attack", "fgsm", "--eps", "0.1", "--steps", "3"], "mi-fgsm"),
+        (&["attack", "--attack", "fgsm", "--eps", "0.1", "--steps", "3"], "iterated attacks"),
         (
             &["attack", "--attack", "otcm", "--eps", "0.1", "--target", "77", "--data", "synthetic", "--limit", "5"],
             "--target",

@@ -230,7 +230,7 @@ fn every_subcommand_has_a_manual_page() {
     assert!(page("midge-train.1").contains("\\-\\-epochs") && page("midge-train.1").contains("Exit status"));
     assert_eq!(listed.lines().count(), std::fs::read_dir(folder.path().join("share/man1")).unwrap().count());
     assert!(page("midge-device-evaluate.1").contains("min\\-agreement"));
-    assert_eq!(listed.lines().count(), 20);
+    assert_eq!(listed.lines().count(), 21);
     std::fs::write(folder.path().join("file"), "").unwrap();
     assert!(error(folder.path(), &["man", "file"]).contains("file: "));
 }

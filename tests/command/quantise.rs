@@ -69,8 +69,8 @@ fn what_has_no_meaning_is_refused_and_nothing_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::write(path.join("m"), "old").unwrap();
-    let pixels = [0u8; 2 * 9];
-    let view = TensorView::new(Dtype::U8, vec![2, 3, 3, 1], &pixels).unwrap();
+    let pixels = [0u8; 4 * 2 * 9];
+    let view = TensorView::new(Dtype::F32, vec![2, 3, 3, 1], &pixels).unwrap();
     std::fs::write(path.join("small"), safetensors::serialize([("images", view)], None).unwrap()).unwrap();
     for (arguments, expected) in [
         (&["--dtype", "i8"][..], "expected --calibrate"),

@@ -29,7 +29,9 @@ pub enum Method {
 pub enum AttackAt {
     Steps(AnyAttack),
     Apgd(Apgd),
+    TargetedApgd(Targeted<Apgd>),
     Square(Square),
+    TargetedSquare(Targeted<Square>),
 }
 
 impl AttackAt {
@@ -105,7 +107,7 @@ impl Attack {
         Self { target: Some(target), ..self }
     }
 
-    /// The attack at one `eps`. The images bring seeds and, with APGD and Square, goals of their own.
+    /// The attack at one `eps`. The images bring seeds of their own.
     pub fn at(&self, eps: f32) -> AttackAt {
         let &Self { method, target, steps, alpha, decay, restarts, loss, .. } = self;
         match (method, target) {
@@ -126,8 +128,16 @@ impl Attack {
                 let attack = Pgd { alpha: alpha.unwrap_or(default.alpha), loss, restarts, ..default };
                 target.map_or(attack.into(), |target| Targeted { attack, target }.into())
             }
-            (Method::Apgd, _) => AttackAt::Apgd(Apgd { eps, steps, seed: 0, loss }),
-            (Method::Square, _) => AttackAt::Square(Square { eps, queries: steps, seed: 0, loss }),
+            (Method::Apgd, target) => {
+                let attack = Apgd { eps, steps, seed: 0, loss };
+                let targeted = |target| AttackAt::TargetedApgd(Targeted { attack, target });
+                target.map_or(AttackAt::Apgd(attack), targeted)
+            }
+            (Method::Square, target) => {
+                let attack = Square { eps, queries: steps, seed: 0, loss };
+                let targeted = |target| AttackAt::TargetedSquare(Targeted { attack, target });
+                target.map_or(AttackAt::Square(attack), targeted)
+            }
         }
     }
 
@@ -144,7 +154,13 @@ impl Attack {
                 Targeted { attack: Pgd { seed, ..attack }, target }.into()
             }
             AttackAt::Apgd(apgd) => AttackAt::Apgd(Apgd { seed, ..apgd }),
+            AttackAt::TargetedApgd(Targeted { attack, target }) => {
+                AttackAt::TargetedApgd(Targeted { attack: Apgd { seed, ..attack }, target })
+            }
             AttackAt::Square(square) => AttackAt::Square(Square { seed, ..square }),
+            AttackAt::TargetedSquare(Targeted { attack, target }) => {
+                AttackAt::TargetedSquare(Targeted { attack: Square { seed, ..attack }, target })
+            }
             other @ AttackAt::Steps(_) => other,
         }
     }
@@ -169,12 +185,12 @@ impl Attack {
 
     /// The attack's name as papers write it.
     pub fn name(&self) -> &'static str {
-        match (self.at(0.0), self.is_targeted()) {
-            (AttackAt::Steps(attack), _) => attack.name(),
-            (AttackAt::Apgd(_), false) => "APGD",
-            (AttackAt::Apgd(_), true) => "targeted APGD",
-            (AttackAt::Square(_), false) => "Square",
-            (AttackAt::Square(_), true) => "targeted Square",
+        match self.at(0.0) {
+            AttackAt::Steps(attack) => attack.name(),
+            AttackAt::Apgd(_) => "APGD",
+            AttackAt::TargetedApgd(_) => "targeted APGD",
+            AttackAt::Square(_) => "Square",
+            AttackAt::TargetedSquare(_) => "targeted Square",
         }
     }
 

@@ -148,7 +148,9 @@ impl<'w, 'm> Attacker<'w, 'm> {
         match attack_at {
             AttackAt::Steps(attack) => self.run(attack, &mut walks),
             AttackAt::Apgd(attack) => self.run(attack, &mut walks),
+            AttackAt::TargetedApgd(attack) => self.run(attack, &mut walks),
             AttackAt::Square(attack) => self.run(attack, &mut walks),
+            AttackAt::TargetedSquare(attack) => self.run(attack, &mut walks),
         }?;
         Ok(walks.iter().filter_map(|walk| Some(Found { outcome: walk.outcome()?, starts: walk.starts() })).collect())
     }

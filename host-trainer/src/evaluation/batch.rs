@@ -203,7 +203,9 @@ mod tests {
         let outcome = match attack.at_place(eps, place) {
             AttackAt::Steps(attack) => attack.attack(model, image, label, &mut out, &mut buffer),
             AttackAt::Apgd(attack) => attack.attack(model, image, label, &mut out, &mut buffer),
+            AttackAt::TargetedApgd(attack) => attack.attack(model, image, label, &mut out, &mut buffer),
             AttackAt::Square(attack) => attack.attack(model, image, label, &mut out, &mut buffer),
+            AttackAt::TargetedSquare(attack) => attack.attack(model, image, label, &mut out, &mut buffer),
         };
         (outcome.unwrap(), out)
     }

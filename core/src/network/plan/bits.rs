@@ -58,11 +58,11 @@ impl Spatial {
         (self.output().height - 1) * self.packed_row_len() + self.mask_row_len()
     }
 
-    /// Packs the bits of a row, which are followed by what is left over.
+    /// Packs the bits of a row, which are followed by what is left over, if any are kept.
     #[inline(never)]
     pub(crate) fn pack(&self, bits: &mut [u32]) {
         let (columns, channels) = (self.columns_of_word(), self.output().channels);
-        if columns == 1 {
+        if columns == 1 || bits.is_empty() {
             return;
         }
         for place in 0..self.packed_row_len() {

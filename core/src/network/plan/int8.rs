@@ -1,6 +1,6 @@
 //! What a spatial stage of integers keeps, in bytes and words.
 
-use super::maps::Direction;
+use super::direction::Direction;
 use super::spatial::{Operation, Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;

@@ -15,8 +15,8 @@
 //! ```
 //! An attack puts one image in front of the latter where it keeps momentum or the best place so far.
 
+use super::direction::Direction;
 use super::int8::{Int8Backward, PLACE, rows_len};
-use super::maps::Direction;
 use super::spatial::{Spatial, max};
 use super::stage::Stage;
 use crate::network::shape::Shape;

@@ -14,29 +14,13 @@
 //! The cuts are those that make the largest of these the smallest. The way back has cuts of its own: there a stage's rows and its map are
 //! those of its output's gradient, and the last stage is the first.
 
+use super::direction::Direction;
 use super::lengths::Lengths;
 use super::schedule::is_linear;
 use super::spatial::{Operation, Spatial, WAITS};
 use super::stage::Stage;
 use super::stages::{MAX_STAGES, Stages};
 use crate::network::shape::Shape;
-
-/// A way through the stages.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Forward,
-    Backward,
-}
-
-impl Direction {
-    /// The stage that comes as number `number` of `count`.
-    pub(super) const fn stage(self, number: usize, count: usize) -> usize {
-        match self {
-            Self::Forward => number,
-            Self::Backward => count - 1 - number,
-        }
-    }
-}
 
 /// What the rows of a stage and its whole map take, which is 0 where it cannot wait for that: bytes, or words on the way back.
 #[derive(Clone, Copy)]

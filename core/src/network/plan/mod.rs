@@ -14,6 +14,7 @@
 //! start, a second pooling, a pooling without a convolution. Such a stage passes its input through a kernel of one element.
 
 mod bits;
+mod direction;
 mod int8;
 mod lengths;
 mod maps;
@@ -23,8 +24,8 @@ mod spatial;
 mod stage;
 mod stages;
 
+pub(crate) use direction::Direction;
 pub(crate) use int8::{FILTERS, GRADIENT_STATE, GRADIENT_TERMS, PLACE, POSITIONS};
-pub(crate) use maps::Direction;
 pub(crate) use spatial::{Operation, Spatial, WORD_BITS};
 pub(crate) use stage::{DenseStage, Stage};
 pub(crate) use stages::{MAX_CHAIN, MAX_STAGES, Stages};

@@ -245,7 +245,7 @@ fn other_types_and_other_files_are_named() {
         (b"\x89PNG\r\n\x1a\n", "it looks like a PNG image; --data takes pictures"),
         (b"\x93NUMPY\x01", "cannot be read"),
         (b"\x93NUMPY\x01\0\x01\0\n", "expected a header with fortran_order"),
-        (b"PK\x03\x04....data.pkl", "no end of a zip archive"),
+        (b"PK\x03\x04....data.pkl", "a zip archive with an index at its end"),
         (b"\0\0\x08\x03", "an IDX file of images; --data takes its folder"),
         (b"\x1f\x8b\x08", "gunzip"),
     ] {
