@@ -73,7 +73,7 @@ pub use model::{
 };
 pub use network::{
     Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, MNIST_CNN, MNIST_CNN_SHIFTED, Network, NetworkError, Padding,
-    ParseError, Shape, Size,
+    ParseError, Shape, Size, Zeros,
 };
 pub use number::{Number, Stored};
 pub use pass::{Classification, Element, InputGradient, batch};

@@ -1,6 +1,6 @@
 //! The attacks with as little memory as a type of weights allows: images of integers for models of integers.
 
-use midge_core::attack::{Attack as _, Fgsm, Outcome, Stepwise};
+use midge_core::attack::{Fgsm, Outcome, Stepwise};
 use midge_core::{Chain, Element, Error, Model, f16};
 
 /// What a device runs.

@@ -377,10 +377,6 @@ fn mistakes_get_a_message_and_leave_no_file() {
         (&["camera", "--attack", "fgsm", "--eps", "0.1", "--rotation", "nan"], "--rotation"),
         (&["camera", "--attack", "fgsm", "--eps", "0.1", "--shift", "18446744073709551615"], "--shift"),
         (&["train", "--out", "x", "--lr", "-3"], "--lr"),
-        (
-            &["train", "--out", "x", "--data", "digits", "--network", "input(28,27,1) flatten dense(units=10)"],
-            "images are",
-        ),
         (&["train", "--out", "x", "--beta", "2", "--adversarial", "pgd"], "--beta"),
         (&["train", "--out", "x", "--eps", "-1", "--adversarial", "pgd"], "--eps"),
         (&["train", "--out", "x", "--momentum", "1"], "--momentum"),

@@ -43,7 +43,7 @@ fn windows(shape: Shape, kernel: Size, stride: Size, padding: Padding) -> (Shape
     let zeros = |of: fn(Size) -> u8| match padding {
         Padding::Same => None,
         Padding::Valid => Some(0),
-        Padding::Zeros(size) => Some(of(size)),
+        Padding::Zeros(zeros) => Some(of(zeros.size())),
     };
     let rows = starts(shape.height, (kernel.height, stride.height), zeros(|size| size.height));
     let columns = starts(shape.width, (kernel.width, stride.width), zeros(|size| size.width));

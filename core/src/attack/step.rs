@@ -114,9 +114,9 @@ impl Step {
     // Not inlined: each way of the steps asks for it.
     #[inline(never)]
     pub(super) fn check_options(&self) -> Result<(), Error> {
-        check_option("eps", self.eps)?;
-        check_option("alpha", self.alpha)?;
-        check_option("decay", self.decay.unwrap_or(0.0))?;
+        for (what, value) in [("eps", self.eps), ("alpha", self.alpha), ("decay", self.decay.unwrap_or(0.0))] {
+            check_option(what, value)?;
+        }
         if self.steps == 0 { Err(Error::NoSteps) } else { Ok(()) }
     }
 

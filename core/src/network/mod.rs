@@ -20,7 +20,7 @@ pub use layer::{Layer, MAX_DIMENSION, MAX_ELEMENTS, MAX_LAYERS, NetworkError};
 pub(crate) use layer::{MAX_KERNEL, MAX_STRIDE};
 pub use mnist_cnn::{MNIST_CNN, MNIST_CNN_SHIFTED};
 use plan::{MAX_STAGES, Stage, Stages};
-pub use shape::{Padding, Shape, Size};
+pub use shape::{Padding, Shape, Size, Zeros};
 pub use text::ParseError;
 pub(crate) use text::{is_tensor_name, read_number};
 use words::Fingerprint;

@@ -122,8 +122,38 @@ pub enum Padding {
     /// Only whole windows: `(n - kernel) / stride + 1` outputs.
     Valid,
     /// So many rows of zeros above and as many below, columns to the left and as many to the right, as PyTorch's `padding` says:
-    /// `(n + 2 padding - kernel) / stride + 1` outputs. Fewer than the kernel has. For convolutions only.
-    Zeros(Size),
+    /// `(n + 2 padding - kernel) / stride + 1` outputs. Fewer than the kernel has, and at most 14. For convolutions only.
+    Zeros(Zeros),
+}
+
+/// Rows and columns of zeros, in one byte: every byte of a layer is there 64 times in a network.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Zeros(u8);
+
+/// As Rust has it, for programs that write a network as source.
+impl core::fmt::Debug for Zeros {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "midge_core::Zeros::new({:?})", self.size())
+    }
+}
+
+impl Zeros {
+    /// What stands for more than there can be.
+    const TOO_MANY: u8 = 15;
+
+    /// From rows above and columns on the left; 15 and more count as too many.
+    pub const fn new(size: Size) -> Self {
+        let [rows, columns] = [
+            if size.height < Self::TOO_MANY { size.height } else { Self::TOO_MANY },
+            if size.width < Self::TOO_MANY { size.width } else { Self::TOO_MANY },
+        ];
+        Self(rows << 4 | columns)
+    }
+
+    /// Rows above, and below; columns on either side.
+    pub const fn size(self) -> Size {
+        Size::hw(self.0 >> 4, self.0 & 15)
+    }
 }
 
 impl Padding {
@@ -132,17 +162,20 @@ impl Padding {
     /// ```
     /// use midge_core::{Padding, Size};
     ///
-    /// assert_eq!(Padding::zeros(Size::square(1)), Padding::Zeros(Size::square(1)));
+    /// assert!(matches!(Padding::zeros(Size::hw(1, 2)), Padding::Zeros(zeros) if zeros.size() == Size::hw(1, 2)));
     /// assert_eq!(Padding::zeros(Size::square(0)), Padding::Valid);
     /// ```
     pub const fn zeros(size: Size) -> Self {
-        if size.height == 0 && size.width == 0 { Self::Valid } else { Self::Zeros(size) }
+        if size.height == 0 && size.width == 0 { Self::Valid } else { Self::Zeros(Zeros::new(size)) }
     }
 
     /// Whether a window of this size can have it: every window has to lie on the map in part.
     pub(super) const fn fits(self, kernel: Size) -> bool {
         match self {
-            Self::Zeros(size) => size.height < kernel.height && size.width < kernel.width,
+            Self::Zeros(zeros) => {
+                let Size { height, width } = zeros.size();
+                height < kernel.height && width < kernel.width && height < Zeros::TOO_MANY && width < Zeros::TOO_MANY
+            }
             _ => true,
         }
     }
@@ -154,7 +187,7 @@ pub(crate) const fn windows(input: Shape, kernel: Size, stride: Size, padding: P
     let (rows, columns) = match padding {
         Padding::Same => (None, None),
         Padding::Valid => (Some(0), Some(0)),
-        Padding::Zeros(size) => (Some(size.rows()), Some(size.columns())),
+        Padding::Zeros(zeros) => (Some(zeros.size().rows()), Some(zeros.size().columns())),
     };
     let (height, top) = window_count(input.height, kernel.rows(), stride.rows(), rows);
     let (width, left) = window_count(input.width, kernel.columns(), stride.columns(), columns);

@@ -297,6 +297,10 @@ mod tests {
                 "input(28,28,1) conv2d(filters=1,kernel=3,padding=3)",
                 ParseError::Network(NetworkError::Window { layer: 0 }),
             ),
+            (
+                "input(28,28,1) conv2d(filters=1,kernel=16,padding=15)",
+                ParseError::Network(NetworkError::Window { layer: 0 }),
+            ),
             ("input(28,28,1) maxpool2d(pool=2,padding=1)", ParseError::Network(NetworkError::Window { layer: 0 })),
             ("input(28,28,1) avgpool2d(pool=2,padding=1)", ParseError::Network(NetworkError::Window { layer: 0 })),
             ("input(28,28,1) relu add(pool=0)", ParseError::Layer { layer: 1 }),

@@ -61,7 +61,7 @@ impl Text {
         match padding {
             Padding::Same => self.text("same"),
             Padding::Valid => self.text("valid"),
-            Padding::Zeros(size) => self.size("", size),
+            Padding::Zeros(zeros) => self.size("", zeros.size()),
         }
     }
 

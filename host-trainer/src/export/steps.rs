@@ -117,11 +117,11 @@ impl Walk<'_> {
         let last = layers.iter().find(is_pool).copied().unwrap_or(first);
         let shape = dimensions(self.network.output_shape(last).unwrap_or(Shape::hwc(1, 1, 1)), &kind);
         let zeros = match self.network.layers()[first] {
-            Layer::Conv2d { padding: Padding::Zeros(size), .. }
-            | Layer::DepthwiseConv2d { padding: Padding::Zeros(size), .. }
+            Layer::Conv2d { padding: Padding::Zeros(zeros), .. }
+            | Layer::DepthwiseConv2d { padding: Padding::Zeros(zeros), .. }
                 if matches!(kind, Kind::Conv2d(_) | Kind::DepthwiseConv2d { .. }) =>
             {
-                Some(size)
+                Some(zeros.size())
             }
             _ => None,
         };

@@ -71,7 +71,7 @@ impl Windows {
         let pads = match self.pads {
             Pads::As(Padding::Same) => Pads::SameUpper,
             Pads::As(Padding::Valid) => Pads::NONE,
-            Pads::As(Padding::Zeros(size)) => Pads::both([size.height.into(), size.width.into()]),
+            Pads::As(Padding::Zeros(zeros)) => Pads::both([zeros.size().height.into(), zeros.size().width.into()]),
             pads => pads,
         };
         match pads {
