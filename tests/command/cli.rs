@@ -382,7 +382,7 @@ fn mistakes_get_a_message_and_leave_no_file() {
         (&["train", "--out", "x", "--momentum", "1"], "--momentum"),
         (&["train", "--out", "x", "--data", "synthetic", "--limit", "5", "--held-out", "5"], "--held-out"),
         (&["train", "--out", "x", "--data", "synthetic", "--limit", "0"], "--limit"),
-        (&["train", "--out", "x", "--network", "nonsense"], "input(height,width,channels)"),
+        (&["train", "--out", "x", "--network", "nonsense"], "conv FILTERS KERNEL"),
         (&["train", "--out", "no/such/folder/x", "--data", "synthetic"], "no/such/folder/x"),
         (&["train", "--out", "x", "--data", "digits", "--lr", "1e30", "--network", SMALL], "diverged"),
         (&["import", "broken", "--out", "x"], "broken"),
