@@ -91,14 +91,19 @@ fuzz() {
         not_run "fuzzing; rustup toolchain install nightly, and cargo install --locked cargo-fuzz"
         return
     fi
-    local names name
-    names=$(cargo +nightly fuzz list --fuzz-dir tests/fuzz)
-    # The fuzzer keeps what it finds interesting in the first folder, which is not committed.
-    for name in $names; do
-        mkdir -p "tests/fuzz/corpus/$name"
-        cargo +nightly fuzz run --fuzz-dir tests/fuzz "$name" \
-            "$PWD/tests/fuzz/corpus/$name" "$PWD/tests/fuzz/seeds/$name" -- -max_total_time=15 -timeout=20
-    done
+    # The fuzzer keeps what it finds interesting in the first folder, which is not committed. A target takes one core, so two
+    # run beside each other.
+    mkdir -p target
+    cargo +nightly fuzz build --fuzz-dir tests/fuzz
+    cargo +nightly fuzz list --fuzz-dir tests/fuzz | xargs -P 2 -I NAME sh -c '
+        mkdir -p tests/fuzz/corpus/NAME
+        if cargo +nightly fuzz run --fuzz-dir tests/fuzz NAME "$PWD/tests/fuzz/corpus/NAME" "$PWD/tests/fuzz/seeds/NAME" \
+            -- -max_total_time=15 -timeout=20 > target/fuzz-NAME.log 2>&1; then
+            echo "NAME: $(tail -n 1 target/fuzz-NAME.log)"
+        else
+            cat target/fuzz-NAME.log
+            exit 1
+        fi'
 }
 
 # The kernels with NEON, on an emulated processor; `apt install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross`.

@@ -2,8 +2,8 @@
 //! that moves the right way, and errors instead of panics.
 
 use midge_core::attack::{
-    AnyAttack, Attack, Bim, Fgsm, Goal, MiFgsm, Otcm, Pgd, Target, Targeted, Walk, least_likely, perturb_len,
-    start_seed,
+    AnyAttack, Apgd, Attack, Bim, Fgsm, Goal, MiFgsm, Otcm, Pgd, Square, Target, Targeted, Walk, least_likely,
+    perturb_len, start_seed,
 };
 use midge_core::loss::{Loss, cross_entropy};
 use midge_core::{Error, Model, Network};
@@ -90,10 +90,16 @@ fn all_attacks(eps: f32, check: &dyn Fn(AttackFn<'_>)) {
     check(&|m, x, y, out, buffer| MiFgsm { decay: 0.0, alpha: eps, ..MiFgsm::new(eps) }.attack(m, x, y, out, buffer));
     check(&|m, x, y, out, buffer| Bim::new(eps).attack(m, x, y, out, buffer));
     check(&|m, x, y, out, buffer| short_pgd(eps, 2).attack(m, x, y, out, buffer));
+    let apgd = Apgd { steps: 5, ..Apgd::new(eps, 11) };
+    let square = Square { queries: 8, loss: Loss::CrossEntropy, ..Square::new(eps, 11) };
+    check(&|m, x, y, out, buffer| apgd.attack(m, x, y, out, buffer));
+    check(&|m, x, y, out, buffer| square.attack(m, x, y, out, buffer));
     for target in [Target::Next, Target::LeastLikely, Target::Random(3)] {
         check(&|m, x, y, out, buffer| Otcm { eps, target }.attack(m, x, y, out, buffer));
         check(&|m, x, y, out, buffer| Targeted { attack: MiFgsm::new(eps), target }.attack(m, x, y, out, buffer));
         check(&|m, x, y, out, buffer| Targeted { attack: short_pgd(eps, 2), target }.attack(m, x, y, out, buffer));
+        check(&|m, x, y, out, buffer| Targeted { attack: apgd, target }.attack(m, x, y, out, buffer));
+        check(&|m, x, y, out, buffer| Targeted { attack: square, target }.attack(m, x, y, out, buffer));
     }
 }
 
@@ -109,7 +115,7 @@ proptest! {
     fn the_adversarial_image_stays_in_the_ball_and_in_range((weights, image, label) in sample(), eps in 0.0f32..0.6) {
         let mut transposed = vec![0.0; weights.transposed_len()];
         let model = weights.model(&mut transposed).unwrap();
-        let mut buffer = vec![0.0; model.attack_len()];
+        let mut buffer = vec![0.0; Apgd::new(0.0, 0).buffer_len(&model)];
         all_attacks(eps, &|run| {
             let (mut out, mut buffer) = (vec![f32::NAN; image.len()], buffer.clone());
             let outcome = run(&model, &image, label, &mut out, &mut buffer).unwrap();
@@ -127,7 +133,7 @@ proptest! {
         let mut transposed = vec![0.0; weights.transposed_len()];
         let model = weights.model(&mut transposed).unwrap();
         all_attacks(0.0, &|run| {
-            let (mut out, mut buffer) = (vec![f32::NAN; image.len()], vec![0.0; model.attack_len()]);
+            let (mut out, mut buffer) = (vec![f32::NAN; image.len()], vec![0.0; Apgd::new(0.0, 0).buffer_len(&model)]);
             let outcome = run(&model, &image, label, &mut out, &mut buffer).unwrap();
             assert!(image.iter().zip(&out).all(|(a, b)| a.to_bits() == b.to_bits()));
             assert_eq!(outcome.before, outcome.after);

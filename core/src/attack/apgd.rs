@@ -4,7 +4,7 @@
 //! z       <- clip(x_k + alpha * sign(grad_x J(x_k, y)))
 //! x_(k+1) <- clip(x_k + 3/4 (z - x_k) + 1/4 (x_k - x_(k-1)))          the first step goes all the way to z
 //! ```
-//! `alpha` starts at `2 eps`. At each checkpoint it is halved, and the walk goes back to the best point so far, if fewer than
+//! `alpha` starts at `2 eps`. At each checkpoint it is halved, and the walk goes back to the best point so far, if no more than
 //! three quarters of the steps since the last one raised the loss, or if neither `alpha` nor the best loss has changed since then.
 //!
 //! Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks, ICML 2020,
@@ -21,7 +21,8 @@ use crate::loss::{Loss, argmax};
 use crate::network::Network;
 use crate::span::{span, span_mut, split_mut};
 
-/// Steps from one random point, whose size follows from what they achieve. With [`Targeted`](super::Targeted), APGD-T.
+/// Steps from one random point, whose size follows from what they achieve. With [`Targeted`](super::Targeted) and
+/// [`Loss::Margin`] they go where the paper's APGD-T goes with another loss (DLR, the margin in parts of the spread of the logits).
 ///
 /// ```
 /// use midge_core::{Layer, Model, Network, Shape, attack::{Apgd, Attack}};
@@ -36,7 +37,7 @@ use crate::span::{span, span_mut, split_mut};
 pub struct Apgd {
     /// Largest change of a pixel, in units of [0, 1].
     pub eps: f32,
-    /// Number of steps; a return to the best point is none.
+    /// Number of steps, up to 2^24; a return to the best point is none.
     pub steps: usize,
     /// Seed of the start. Give every image a seed of its own.
     pub seed: u64,
@@ -110,6 +111,9 @@ struct State {
 /// Elements of a [`State`] as it is kept.
 const STATE: usize = 10;
 
+/// Above the second number an f32 does not count on.
+const STEPS: [f32; 2] = [1.0, (1 << 24) as f32];
+
 /// Elements that are kept of a walk: its state and two images.
 const fn kept_len(pixels: usize) -> usize {
     STATE + 2 * pixels
@@ -123,21 +127,20 @@ impl State {
     }
 
     fn read(kept: &[f32]) -> Self {
-        let mut elements = kept.iter().copied();
-        let mut next = || elements.next().unwrap_or(0.0);
-        let at = [At::Start, At::Step, At::Best];
-        Self {
-            at: at.get(next() as usize).copied().unwrap_or(At::End),
-            alpha: next(),
-            steps: next() as usize,
-            since: next() as usize,
-            period: next() as usize,
-            raised: next() as usize,
-            last: next(),
-            best: next(),
-            best_at_checkpoint: next(),
-            halved: next() != 0.0,
-        }
+        let mut elements = [0.0; STATE];
+        copy(span(kept, 0, STATE), &mut elements);
+        let [at, alpha, steps, since, period, raised, last, best, best_at_checkpoint, halved] = elements;
+        let [steps, since, period, raised] = [steps, since, period, raised].map(|count| count as usize);
+        let at = match at as usize {
+            0 => At::Start,
+            1 => At::Step,
+            2 => At::Best,
+            number => {
+                debug_assert!(number == At::End as usize);
+                At::End
+            }
+        };
+        Self { at, alpha, steps, since, period, raised, last, best, best_at_checkpoint, halved: halved != 0.0 }
     }
 
     fn write(&self, kept: &mut [f32]) {
@@ -267,7 +270,12 @@ impl Course for Apgd {
 
     fn check(&self) -> Result<(), Error> {
         check_option("eps", self.eps)?;
-        if self.steps == 0 { Err(Error::NoSteps) } else { Ok(()) }
+        let value = self.steps as f32;
+        match self.steps {
+            0 => Err(Error::NoSteps),
+            _ if value > STEPS[1] => Err(Error::Range { what: "steps", value, range: &STEPS }),
+            _ => Ok(()),
+        }
     }
 
     fn kept_len(&self, pixels: usize) -> usize {
@@ -355,6 +363,14 @@ mod tests {
         assert_eq!((read.alpha, read.last, read.best, read.best_at_checkpoint), (1.0, 0.5, 1.0, 0.0));
     }
 
+    #[test]
+    fn steps_can_be_counted() {
+        let check = |steps| Apgd { steps, ..Apgd::new(0.1, 0) }.check();
+        assert_eq!((check(0), check(1), check(1 << 24)), (Err(Error::NoSteps), Ok(()), Ok(())));
+        assert!(matches!(check(1 << 25), Err(Error::Range { what: "steps", .. })));
+        assert!(matches!(Apgd::new(-1.0, 0).check(), Err(Error::Option { what: "eps", .. })));
+    }
+
     const NETWORK: Network =
         Network::new(Shape::hwc(1, 3, 1), &[Layer::Flatten, Layer::Dense { units: 2, bias: true }]);
 
@@ -377,7 +393,7 @@ mod tests {
             assert!((c - 0.5).abs() <= 0.25 && outcome.after.class == 0 && outcome.largest_change <= 0.25);
             assert_eq!(run(-0.25, goal).1.after.class, 1);
         }
-        // From the clean image on in the other class: there is nothing to do but to stay in the ball.
+        // The clean image is in the other class already.
         assert_eq!(run(-9.0, Goal::Away(0)).1.before.class, 1);
     }
 }

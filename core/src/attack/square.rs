@@ -6,7 +6,7 @@
 //! x' <- x with a square of +- eps, a sign for each channel          x <- x' if the loss is larger there
 //! ```
 //! Every pixel is at an end of the ball, so that a bit says where. The share of the image that a square covers starts at 0.8 and is
-//! halved eight times on the way.
+//! halved nine times on the way.
 //!
 //! Andriushchenko, Croce, Flammarion, Hein: Square Attack, a query-efficient black-box adversarial attack via random search,
 //! ECCV 2020, algorithms 1 and 2; the schedule is that of section 5 and appendix B.
@@ -71,8 +71,8 @@ impl Square {
         let halvings = HALVED_AFTER.iter().filter(|after| of_10_000 > **after).count();
         let area = SHARE * (input.height * input.width) as f32 / (1u32 << halvings) as f32;
         let most = input.height.min(input.width).saturating_sub(1).max(1);
-        // Nearest, by hand: `f32::round` is not in core.
-        ((libm::sqrtf(area) + 0.5) as usize).max(1).min(most)
+        // The integer that is nearest to a root is half of the root of four times the number, rounded up.
+        ((4.0 * area) as usize).isqrt().div_ceil(2).max(1).min(most)
     }
 
     fn random(&self, walk: &Walk<'_>, query: usize) -> Xoshiro128PlusPlus {
@@ -100,6 +100,10 @@ impl Square {
         (patch, input): (&Patch, Shape),
         sign: impl Fn(usize, usize) -> bool,
     ) {
+        // Not even the sign of a zero changes.
+        if self.eps == 0.0 {
+            return;
+        }
         let step = self.step();
         let (image, adversarial) = walk.images_mut();
         patch.each(input, |index, channel| {
@@ -275,7 +279,7 @@ mod tests {
         let weights: Vec<f32> = (0..32).flat_map(|i| [if i % 3 == 0 { -1.0 } else { 1.0 }, 0.0]).collect();
         let bias = [bias, 0.0];
         let model = Model::<f32>::from_tensors(&NETWORK, &[&weights, &bias]).unwrap();
-        let square = Square { queries: 2000, ..Square::new(0.25, 3) };
+        let square = Square { queries: 400, ..Square::new(0.25, 3) };
         assert_eq!(square.buffer_len(&model), Square::len(&NETWORK));
         let (mut adversarial, mut buffer) = (vec![f32::NAN; 32], [f32::NAN; Square::len(&NETWORK)]);
         let outcome = square.attack_towards(&model, &[0.875; 32], goal, &mut adversarial, &mut buffer).unwrap();

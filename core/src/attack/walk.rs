@@ -351,8 +351,7 @@ impl Walk<'_> {
 
     /// The part of `kept` that is this walk's; nothing if nothing is kept.
     fn own<'k>(&self, kept: &'k mut [f32]) -> &'k mut [f32] {
-        let len = if kept.is_empty() { 0 } else { self.image.len() };
-        span_mut(kept, self.place * len, len)
+        self.part(kept, if kept.is_empty() { 0 } else { self.image.len() })
     }
 
     /// Keeps the place where the walk stands if it is the goal, or nearer to it than the one that was kept before.

@@ -172,15 +172,7 @@ impl Attack {
 
     /// Starts from which an image is attacked until one reaches the goal.
     pub(crate) fn starts(&self) -> usize {
-        if self.starts_at_the_image() { 1 } else { self.restarts }
-    }
-
-    /// Whether the first step follows the gradient at the clean image itself.
-    pub(super) fn starts_at_the_image(&self) -> bool {
-        match self.method {
-            Method::Fgsm | Method::Bim | Method::MiFgsm => true,
-            Method::Pgd | Method::Apgd | Method::Square => false,
-        }
+        if self.method == Method::Pgd { self.restarts } else { 1 }
     }
 
     /// The attack's name as papers write it.

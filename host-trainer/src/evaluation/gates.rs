@@ -123,7 +123,10 @@ impl Suite<'_> {
     /// At eps 0 every attack returns the image bit for bit, and so the clean accuracy.
     fn eps_zero(&self) -> Result<Gate> {
         let pgd = Attack { steps: 2, restarts: 2, ..self.pgd(2, Loss::Margin) };
-        let attacks = [Attack::new(Method::Fgsm), Attack::new(Method::MiFgsm), pgd, pgd.towards(Target::Next)];
+        let apgd = Attack { steps: 2, ..self.apgd(Loss::CrossEntropy) };
+        let square = Attack { steps: 2, ..Attack::new(Method::Square) };
+        let [fgsm, mi_fgsm] = [Method::Fgsm, Method::MiFgsm].map(Attack::new);
+        let attacks = [fgsm, mi_fgsm, pgd, pgd.towards(Target::Next), apgd, square];
         let same = for_each_part(self.model, self.data.len(), &ProgressBar::hidden(), |attacker, part| {
             let samples: Vec<_> = part.iter().map(|index| Sample::of(self.data, *index)).collect();
             let mut out = vec![0.0; part.len() * attacker.pixels()];

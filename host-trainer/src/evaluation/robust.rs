@@ -93,7 +93,7 @@ impl<'a> Suite<'a> {
     }
 
     /// APGD with the suite's steps and seed.
-    fn apgd(&self, loss: Loss) -> Attack {
+    pub(super) fn apgd(&self, loss: Loss) -> Attack {
         let Options { steps, seed, .. } = self.options;
         Attack { steps, loss, seed, ..Attack::new(Method::Apgd) }
     }
