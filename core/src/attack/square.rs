@@ -287,6 +287,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "hundreds of queries take the interpreter minutes")]
     fn the_best_corner_is_found_without_a_gradient() {
         for goal in [Goal::Away(0), Goal::Toward(1)] {
             let (adversarial, outcome) = run(9.0, goal);
