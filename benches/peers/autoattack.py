@@ -162,9 +162,9 @@ def correct(net, images, labels):
 
 
 def attack_batch(net, attacked, images, labels, options):
-    """Images that stand before any attack, and after each: those that `net` reads correctly. `attacked` is the same function."""
+    """Indices of what stands before any attack, and after each: what `net` reads correctly. `attacked` is the same function."""
     standing = correct(net, images, labels).nonzero().flatten()
-    left = {COUNTS[0]: len(standing)}
+    left = {COUNTS[0]: standing.tolist()}
     for name, attack in zip(COUNTS[1:], attacks(attacked, options.eps, options.seed), strict=True):
         if len(standing):
             x, y = images[standing], labels[standing]
@@ -174,7 +174,7 @@ def attack_batch(net, attacked, images, labels, options):
             if change > options.eps + 1e-6 or adversarial.min() < 0 or adversarial.max() > 1:
                 sys.exit(f"autoattack.py: {name} left the ball: changed by {change}")
             standing = standing[correct(net, adversarial, y)]
-        left[name] = len(standing)
+        left[name] = standing.tolist()
     return left
 
 
@@ -189,7 +189,8 @@ def work(options, firsts, results):
     attacked, parent = simplified(net), multiprocessing.parent_process()
     while parent.is_alive() and (first := firsts.get()) is not None:
         last = min(first + options.batch, options.limit)
-        results.put((first, attack_batch(net, attacked, images[first:last], labels[first:last], options)))
+        left = attack_batch(net, attacked, images[first:last], labels[first:last], options)
+        results.put((first, {name: [first + index for index in indices] for name, indices in left.items()}))
 
 
 def write(path, report):
@@ -230,13 +231,15 @@ def settings(options):
     }
 
 
-def checked(left, batch):
-    """The counts of one batch: no attack leaves more images than stood before it."""
-    counts = [left[name] for name in COUNTS]
-    if len(left) != len(COUNTS) or any(type(count) is not int for count in counts):
-        raise ValueError(f"counts {left}")
-    if counts != sorted(counts, reverse=True) or counts[0] > batch or counts[-1] < 0:
-        raise ValueError(f"counts {left}")
+def checked(left, first, batch):
+    """The images of one batch that are right: each attack leaves some of those that stood before it."""
+    if list(left) != list(COUNTS):
+        raise ValueError(f"attacks {list(left)}")
+    before = set(range(first, first + batch))
+    for name, indices in left.items():
+        if not before.issuperset(indices) or len(set(indices)) != len(indices):
+            raise ValueError(f"images {indices} after {name}")
+        before = set(indices)
     return left
 
 
@@ -248,7 +251,7 @@ def earlier(options):
     try:
         found = json.loads(options.out.read_text())
         differ = [name for name in settings(options) if found[name] != new[name]]
-        found["batches"] = {int(first): checked(left, options.batch) for first, left in found["batches"].items()}
+        found["batches"] = {int(first): checked(left, int(first), options.batch) for first, left in found["batches"].items()}
         found["seconds"] = float(found["seconds"])
         if not differ and not found["batches"].keys() <= set(range(0, options.limit, options.batch)):
             raise ValueError("a batch that is none of this run")
@@ -263,7 +266,7 @@ def totals(report):
     """Images, and how many of them are right after each attack."""
     right = {}
     for left in report["batches"].values():
-        right = {name: right.get(name, 0) + count for name, count in left.items()}
+        right = {name: right.get(name, 0) + len(indices) for name, indices in left.items()}
     return sum(min(report["batch"], report["limit"] - first) for first in report["batches"]), right
 
 

@@ -155,7 +155,7 @@ fn is_on_the_page(model: &Value, html: &str) {
 fn is_what_evaluate_says(path: &Path, model: &Value) {
     let evaluate =
         ["evaluate", "--robust", "--model", "m", "--transfer-from", "plain", "--data", "synthetic", "--json"];
-    let options = ["--limit", "12", "--steps", "4", "--restarts", "2", "--queries", "1000", "--eps", "0.3"];
+    let options = ["--limit", "12", "--steps", "4", "--restarts", "2", "--queries", "1000", "--eps", "0.3", "--every"];
     let evaluation = json(path, &[&evaluate[..], &options].concat());
     assert_eq!(model["robust"]["worst"]["count"], evaluation["robust_correct"]);
     assert_eq!(model["loss"], evaluation["loss"]);

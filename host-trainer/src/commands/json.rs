@@ -18,7 +18,7 @@ const fn schema(name: &'static str, version: u32) -> Schema {
 pub(crate) const DEMO: Schema = schema("midge.demo", 1);
 pub(crate) const TRAIN: Schema = schema("midge.train", 1);
 pub(crate) const EVALUATE: Schema = schema("midge.evaluate", 1);
-pub(crate) const ROBUST: Schema = schema("midge.evaluate.robust", 1);
+pub(crate) const ROBUST: Schema = schema("midge.evaluate.robust", 2);
 pub(crate) const CLASSIFY: Schema = schema("midge.classify", 1);
 pub(crate) const ATTACK: Schema = schema("midge.attack", 1);
 pub(crate) const MINIMAL_EPS: Schema = schema("midge.minimal-eps", 1);

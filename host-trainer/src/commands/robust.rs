@@ -1,6 +1,9 @@
 //! `midge evaluate --robust`
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use indicatif::HumanDuration;
 use serde::Serialize;
 
 use super::eps::{self, Eps};
@@ -9,32 +12,43 @@ use super::{ModelName, TestArguments, percent};
 use crate::any_weights::AnyWeights;
 use crate::bundled;
 use crate::data::{Dataset, Input};
+use crate::evaluation::budget::Budget;
 use crate::evaluation::classifier::Classifier;
 use crate::evaluation::gates::{Gate, Point, Verdict};
 use crate::evaluation::robust::{Options, ProbeResult, Suite, WorstCase, count};
-use crate::evaluation::{Evaluation, Share};
+use crate::evaluation::{Evaluation, Passes, Share};
 use crate::progress;
 use crate::twin::float_twin;
 
+/// Forward passes in the time of a gradient, roughly.
+const GRADIENT: f64 = 3.0;
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RobustArguments {
-    /// Attack every image with FGSM, MI-FGSM, PGD and APGD on two losses and at every target, Square, noise and transfer; report
-    /// the worst case of each image, and checks of whether to believe it
+    /// Attack with FGSM, MI-FGSM, PGD and APGD on two losses and at every target, Square, noise and transfer; report the worst case
+    /// of each image, and checks of whether to believe it
     #[arg(long)]
     robust: bool,
+    /// How much the attacks may take: a first look; the steps and queries of AutoAttack; or PGD from ten starts too, and every
+    /// attack on every image
+    #[arg(long, value_enum, default_value_t = Preset::Standard, requires = "robust")]
+    preset: Preset,
+    /// Run every attack on every image that is read correctly, not only on those that stand before it
+    #[arg(long, requires = "robust")]
+    every: bool,
     /// Largest change of a pixel, in the units of the model's input, [0, 1] unless it says otherwise; also as a fraction such as
     /// 8/255, and of a model of integers in steps of its grid, such as 2q [default: 0.3; 2q if the input is not [0, 1]]
     #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true, requires = "robust")]
     eps: Option<Eps>,
-    /// Steps of PGD and APGD
-    #[arg(long, default_value_t = 100, value_name = "T", requires = "robust")]
-    steps: usize,
-    /// Random starts of PGD; at every target there is one
-    #[arg(long, default_value_t = 10, value_name = "N", requires = "robust")]
-    restarts: usize,
-    /// Images that Square asks the model about
-    #[arg(long, default_value_t = 5000, value_name = "N", requires = "robust")]
-    queries: usize,
+    /// Steps of PGD and APGD [default: the preset's: 20, 100, 100]
+    #[arg(long, value_name = "T", requires = "robust")]
+    steps: Option<usize>,
+    /// Random starts of PGD; from 2 on it also goes for the margin, and at every target once [default: the preset's: 1, 1, 10]
+    #[arg(long, value_name = "N", requires = "robust")]
+    restarts: Option<usize>,
+    /// Images that Square asks the model about [default: the preset's: 500, 5000, 5000]
+    #[arg(long, value_name = "N", requires = "robust")]
+    queries: Option<usize>,
     /// Also try images made with this model [default: another bundled model, if there is one; of a model of integers, the
     /// network of the floating-point numbers that they stand for]
     #[arg(long, value_name = "MODEL", requires = "robust")]
@@ -44,18 +58,28 @@ pub(crate) struct RobustArguments {
     check: bool,
 }
 
-/// Accuracy under one attack alone.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Preset {
+    Quick,
+    Standard,
+    Full,
+}
+
+/// What one attack left right.
 #[derive(Debug, Serialize)]
 struct AttackReport {
     attack: String,
     /// Whether it follows the model's own gradient.
     white_box: bool,
-    robust_accuracy: Option<f64>,
+    /// Images that it ran on, and how many of them it left right.
+    attacked: usize,
     robust_correct: usize,
-    samples: usize,
-    interval: [f64; 2],
-    /// Images that fell to this attack and to none above it.
+    /// The share of all images, if it ran on all that are read correctly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    right: Option<Share>,
+    /// Images that fell to this attack and to none above it, and their numbers in the data set.
     first: usize,
+    fallen: Vec<usize>,
 }
 
 /// The whole report.
@@ -67,9 +91,7 @@ pub(crate) struct Report {
     eps: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     eps_steps: Option<f32>,
-    steps: usize,
-    restarts: usize,
-    queries: usize,
+    budget: Budget,
     transfer_from: Option<String>,
     #[serde(flatten)]
     clean: Evaluation,
@@ -95,9 +117,27 @@ impl RobustArguments {
     /// Before anything is loaded.
     pub(crate) fn check(&self) -> Result<()> {
         for (name, value) in [("--steps", self.steps), ("--restarts", self.restarts), ("--queries", self.queries)] {
+            let Some(value) = value else { continue };
             ensure!((1..=1_000_000).contains(&value), "{name} is {value}: expected 1 to 1000000");
         }
         Ok(())
+    }
+
+    /// The preset's, with what was asked for in its place.
+    fn budget(&self) -> Budget {
+        let preset = match self.preset {
+            Preset::Quick => Budget::QUICK,
+            Preset::Standard => Budget::STANDARD,
+            Preset::Full => Budget::FULL,
+        };
+        Budget {
+            pgd_steps: self.steps.unwrap_or(preset.pgd_steps),
+            restarts: self.restarts.unwrap_or(preset.restarts),
+            steps: self.steps.unwrap_or(preset.steps),
+            queries: self.queries.unwrap_or(preset.queries),
+            every: self.every || preset.every,
+            ..preset
+        }
     }
 
     /// The eps for a model that takes `input`.
@@ -113,9 +153,9 @@ impl RobustArguments {
         clean: Evaluation,
     ) -> Result<Report> {
         let (source, input) = (self.source(model)?, model.input());
-        let &Self { steps, restarts, queries, .. } = self;
-        let options = Options { eps, steps, restarts, queries, seed: test.seed() };
+        let options = Options { eps, budget: self.budget(), seed: test.seed() };
         let mut suite = Suite::new(model, data, source.as_ref().map(|(_, other)| other as &dyn Classifier), options)?;
+        announce(&suite)?;
         suite.progress = progress::bar(suite.passes(&[]) as u64, "robust accuracy");
         let worst = suite.worst_case()?;
         let curve = suite.curve()?;
@@ -129,16 +169,14 @@ impl RobustArguments {
             seed: test.seed(),
             eps,
             eps_steps: input.steps(eps),
-            steps: self.steps,
-            restarts: self.restarts,
-            queries: self.queries,
+            budget: options.budget,
             transfer_from: source.as_ref().map(|(name, _)| name.clone()),
             clean,
             accuracy_interval: accuracy.interval,
             robust_accuracy: robust.fraction,
             robust_correct: robust.count,
             robust_interval: robust.interval,
-            attacks: attack_reports(&worst),
+            attacks: attack_reports(&worst, data),
             curve,
             gates_failed: gates.iter().filter(|gate| gate.verdict == Verdict::Fail).count(),
             gates,
@@ -152,7 +190,7 @@ impl RobustArguments {
     /// [`CheckFailed`].
     pub(crate) fn verdict(&self, report: &Report) -> Result<()> {
         match report.gates_failed {
-            failed if self.check && failed > 0 => Err(CheckFailed(format!("{failed} checks failed")).into()),
+            failed if self.check && failed > 0 => Err(CheckFailed(self::failed(failed)).into()),
             _ => Ok(()),
         }
     }
@@ -173,18 +211,31 @@ impl RobustArguments {
     }
 }
 
-fn attack_reports(worst: &WorstCase<'_>) -> Vec<AttackReport> {
-    let report = |result: &ProbeResult<'_>| {
-        let right = Share::new(result.count(), result.survives.len());
-        AttackReport {
-            attack: result.probe.name(),
-            white_box: result.probe.is_white_box(),
-            robust_accuracy: right.fraction,
-            robust_correct: right.count,
-            samples: right.of,
-            interval: right.interval,
-            first: result.first,
-        }
+fn failed(checks: usize) -> String {
+    format!("{checks} check{} failed", if checks == 1 { "" } else { "s" })
+}
+
+/// Says what the attacks will take: few steps of PGD tell how long a gradient takes, and the others follow from that.
+fn announce(suite: &Suite<'_>) -> Result<()> {
+    let Passes { forward, gradients } = suite.passes_of_each(&[]);
+    let images = count(&suite.correct);
+    let seconds = suite.time_of_a_gradient()? * images as f64 * (gradients as f64 + forward as f64 / GRADIENT);
+    note!(
+        "at most {gradients} gradients and {forward} forward passes for each of {images} images: at most {}",
+        HumanDuration(Duration::from_secs_f64(seconds))
+    );
+    Ok(())
+}
+
+fn attack_reports(worst: &WorstCase<'_>, data: &Dataset) -> Vec<AttackReport> {
+    let report = |result: &ProbeResult<'_>| AttackReport {
+        attack: result.probe.name(),
+        white_box: result.probe.is_white_box(),
+        attacked: result.attacked,
+        robust_correct: result.count(),
+        right: result.on_all.then(|| Share::new(result.count(), result.survives.len())),
+        first: result.first.len(),
+        fallen: result.first.iter().map(|index| data.places[*index]).collect(),
     };
     worst.probes.iter().map(report).collect()
 }
@@ -215,11 +266,12 @@ impl Report {
         header("attack");
         line("none", cell(Share::new(self.clean.correct, self.clean.samples)));
         for attack in &self.attacks {
-            let right = Share::new(attack.robust_correct, attack.samples);
-            line(&attack.attack, format!("{}{:>6} fell first to it", cell(right), attack.first));
+            let of_attacked = || format!("{:>8}  {:<28}", "", format!("{}/{}", attack.robust_correct, attack.attacked));
+            let cells = attack.right.map_or_else(of_attacked, cell);
+            line(&attack.attack, format!("{cells}{:>6} fell first to it", attack.first));
         }
         line("worst case", cell(Share::new(self.robust_correct, self.clean.samples)));
-        println!("Every attack runs on every image that is read correctly, whatever the others did;");
+        println!("{}", self.who_was_attacked());
         println!("shares are of all images.");
         header("PGD from one start, eps");
         for Point { eps, right } in &self.curve {
@@ -227,6 +279,14 @@ impl Report {
         }
         println!();
         self.print_gates();
+    }
+
+    fn who_was_attacked(&self) -> &'static str {
+        if self.budget.every {
+            "Every attack runs on every image that is read correctly, whatever the others did;"
+        } else {
+            "An attack without a share runs on what stands before it (--every: on all that is read correctly);"
+        }
     }
 
     fn print_gates(&self) {
@@ -239,7 +299,7 @@ impl Report {
             println!("{word:<8} {gate}\n         {detail}");
         }
         if self.gates_failed > 0 {
-            println!("{} checks failed: do not believe the worst case before you know why", self.gates_failed);
+            println!("{}: do not believe the worst case before you know why", failed(self.gates_failed));
         }
     }
 }

@@ -20,11 +20,19 @@ pub(super) static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Work done, in passes of one image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Passes {
+pub struct Passes {
     /// Forward passes without a gradient.
-    pub(crate) forward: usize,
+    pub forward: usize,
     /// Input gradients, each a forward and a backward pass.
-    pub(crate) gradients: usize,
+    pub gradients: usize,
+}
+
+impl std::ops::Add for Passes {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { forward: self.forward + other.forward, gradients: self.gradients + other.gradients }
+    }
 }
 
 /// A model, and memory to attack up to [`PART`] images at a time.

@@ -115,45 +115,55 @@ impl Suite<'_> {
     /// # Errors
     /// Those of the attacks.
     pub fn gates(&self, worst: &WorstCase<'_>, curve: &[Point]) -> Result<Vec<Gate>> {
+        let [eps_zero, zero_gradients] = self.at_eps_zero()?;
         let [falls, chance] = self.curve_gates(curve);
         let [noise, transfer, square] = self.gradient_free(worst);
-        Ok(vec![self.eps_zero()?, self.iterated(worst), falls, chance, self.more_steps()?, noise, transfer, square])
+        let [more_steps, more_starts] = [self.more_steps()?, self.more_starts(worst)?];
+        let iterated = Self::iterated(worst, self.slack());
+        Ok(vec![eps_zero, zero_gradients, iterated, falls, chance, more_steps, more_starts, noise, transfer, square])
     }
 
-    /// At eps 0 every attack returns the image bit for bit, and so the clean accuracy.
-    fn eps_zero(&self) -> Result<Gate> {
+    /// At eps 0 every attack returns the image bit for bit, and so the clean accuracy. The first of them shows the gradient there.
+    fn at_eps_zero(&self) -> Result<[Gate; 2]> {
         let pgd = Attack { steps: 2, restarts: 2, ..self.pgd(2, Loss::Margin) };
         let apgd = Attack { steps: 2, ..self.apgd(Loss::CrossEntropy) };
         let square = Attack { steps: 2, ..Attack::new(Method::Square) };
         let [fgsm, mi_fgsm] = [Method::Fgsm, Method::MiFgsm].map(Attack::new);
         let attacks = [fgsm, mi_fgsm, pgd, pgd.towards(Target::Next), apgd, square];
-        let same = for_each_part(self.model, self.data.len(), &ProgressBar::hidden(), |attacker, part| {
+        let found = for_each_part(self.model, self.data.len(), &ProgressBar::hidden(), |attacker, part| {
             let samples: Vec<_> = part.iter().map(|index| Sample::of(self.data, *index)).collect();
             let mut out = vec![0.0; part.len() * attacker.pixels()];
-            let mut same = vec![true; part.len()];
+            let mut all = vec![(true, false); part.len()];
             for attack in &attacks {
                 let found = attacker.attack(attack, 0.0, &samples, &mut out)?;
                 let images = out.chunks(attacker.pixels()).zip(&samples).zip(part);
-                for ((same, ((out, sample), index)), found) in same.iter_mut().zip(images).zip(found) {
+                for (((same, zero), ((out, sample), index)), found) in all.iter_mut().zip(images).zip(found) {
                     *same &= out.iter().zip(sample.image).all(|(a, b)| a.to_bits() == b.to_bits());
                     *same &= (found.outcome.after.class == sample.label) == self.correct[*index];
+                    *zero |= self.correct[*index] && *attack == fgsm && found.outcome.zero_gradient_steps > 0;
                 }
             }
-            Ok(same)
+            Ok(all)
         })?;
-        let (same, all) = (count(&same), self.data.len());
+        let (same, zero): (Vec<bool>, Vec<bool>) = found.into_iter().unzip();
+        let (same, zero, all) = (count(&same), count(&zero), self.data.len());
         let detail = format!("{same} of {all} images unchanged by {} attacks", attacks.len());
-        Ok(Gate { gate: "eps 0 is the clean image", verdict: Verdict::of(same == all), detail })
+        let slack = self.slack();
+        let zeros = format!("{zero} of {} images that are read correctly, at most {slack}", count(&self.correct));
+        Ok([
+            Gate { gate: "eps 0 is the clean image", verdict: Verdict::of(same == all), detail },
+            Gate { gate: "no gradient is zero at the image", verdict: Verdict::of(zero <= slack), detail: zeros },
+        ])
     }
 
-    fn iterated(&self, worst: &WorstCase<'_>) -> Gate {
+    fn iterated(worst: &WorstCase<'_>, slack: usize) -> Gate {
         let right = |method| {
             let is = |probe: &Probe<'_>| matches!(probe, Probe::WhiteBox(attack) if attack.method == method);
             worst.probes.iter().find(|result| is(&result.probe)).map_or(0, |result| result.count())
         };
         let (fgsm, mi_fgsm, pgd) = (right(Method::Fgsm), right(Method::MiFgsm), right(Method::Pgd));
-        let good = mi_fgsm.max(pgd) <= fgsm + self.slack();
-        let detail = format!("right: FGSM {fgsm}, MI-FGSM {mi_fgsm}, PGD {pgd}; at most {} more", self.slack());
+        let good = mi_fgsm.max(pgd) <= fgsm + slack;
+        let detail = format!("right: FGSM {fgsm}, MI-FGSM {mi_fgsm}, PGD {pgd}; at most {slack} more");
         Gate { gate: "many steps are at least as strong as one", verdict: Verdict::of(good), detail }
     }
 
@@ -189,19 +199,32 @@ impl Suite<'_> {
         Ok(Gate { gate: "twice the steps change nothing", verdict, detail })
     }
 
+    /// Many random starts of PGD fell what one does.
+    fn more_starts(&self, worst: &WorstCase<'_>) -> Result<Gate> {
+        let gate = "more random starts change nothing";
+        let many = worst.probes.iter().find_map(|result| match result.probe {
+            Probe::WhiteBox(attack) if attack.method == Method::Pgd && attack.restarts > 1 => Some((attack, result)),
+            _ => None,
+        });
+        let Some((attack, result)) = many else {
+            return Ok(Gate { gate, verdict: Verdict::NotRun, detail: "PGD has one start: --restarts N".to_string() });
+        };
+        let one = count(&self.survivors(Probe::WhiteBox(self.pgd(1, attack.loss)), self.eps)?);
+        let (all, slack) = (result.count(), self.slack());
+        let detail = format!("right after one start {one}, after {} {all}; at most {slack} less", attack.restarts);
+        Ok(Gate { gate, verdict: Verdict::of(one - all <= slack), detail })
+    }
+
     /// Noise, transfer and random search know less than the gradient, so they must not find what it does not.
     fn gradient_free(&self, worst: &WorstCase<'_>) -> [Gate; 3] {
-        let white_box = worst.probes.iter().filter(|result| result.probe.is_white_box());
-        let white_box = white_box.map(|result| result.survives.clone()).reduce(|a, b| both(&a, &b)).unwrap_or_default();
+        let left = count(&worst.white_box);
         let gate = |gate, slack, is: fn(&Probe<'_>) -> bool| {
             let Some(other) = worst.probes.iter().find(|result| is(&result.probe)) else {
                 let detail = "no other model: --transfer-from MODEL".to_string();
                 return Gate { gate, verdict: Verdict::NotRun, detail };
             };
-            let best = count(&white_box);
-            let only = best - count(&both(&white_box, &other.survives));
-            let right = other.count();
-            let detail = format!("right {right}, white-box {best}; {only} images fell to this only, at most {slack}");
+            let only = left - count(&both(&worst.white_box, &other.survives));
+            let detail = format!("of {left} images that the gradient leaves, {only} fell to this; at most {slack}");
             Gate { gate, verdict: Verdict::of(only <= slack), detail }
         };
         [

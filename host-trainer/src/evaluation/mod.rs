@@ -3,7 +3,7 @@
 //!
 //! [`classifier`] is a model whatever its weights are, [`levels`] the pixels that it can be shown; [`attack`] is an attack with
 //! its options, [`batch`] runs it on many images, [`seeds`] gives each image random numbers of
-//! its own, [`counts`] counts; [`robust`] is the worst case over many [`probe`]s with [`gates`] that tell whether to believe
+//! its own, [`counts`] counts; [`robust`] is the worst case over many [`probe`]s within a [`budget`], with [`gates`] that tell whether to believe
 //! it, [`minimal`] the smallest eps of each image, [`camera`] what is left of an attack on its way through a display and a
 //! lens.
 //!
@@ -12,6 +12,7 @@
 pub mod attack;
 pub(crate) mod attacker;
 pub mod batch;
+pub mod budget;
 pub mod camera;
 pub mod classifier;
 pub mod counts;
@@ -31,6 +32,7 @@ use serde::Serialize;
 use crate::data::Dataset;
 
 pub use attack::{Attack, Method};
+pub use attacker::Passes;
 use batch::for_each_part;
 pub use batch::{Attacked, Job, attack_all, input_gradients, logits, read};
 use classifier::Classifier;

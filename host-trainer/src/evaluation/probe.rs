@@ -6,7 +6,7 @@ use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::attack::{Attack, Method, Sample};
-use super::attacker::Attacker;
+use super::attacker::{Attacker, Passes};
 use super::classifier::Classifier;
 use super::levels::Levels;
 use super::seeds::{Purpose, stream};
@@ -36,15 +36,15 @@ impl Probe<'_> {
         matches!(self, Self::WhiteBox(_) | Self::EveryTarget(_))
     }
 
-    /// Forward passes, with a gradient or without, for an image that stands to the end, but for looks at results.
-    pub(crate) fn passes(&self, classes: usize) -> usize {
-        match self {
-            Self::WhiteBox(attack) | Self::Search(attack) | Self::Transfer(_, attack) => {
-                attack.starts() * attack.steps()
-            }
-            Self::EveryTarget(attack) => (classes - 1) * attack.starts() * attack.steps(),
-            Self::Noise => NOISE_DRAWS,
-        }
+    /// Passes for an image that stands to the end, but for looks at results.
+    pub(super) fn passes(&self, classes: usize) -> Passes {
+        let (forward, gradients) = match self {
+            Self::WhiteBox(attack) | Self::Transfer(_, attack) => (0, attack.starts() * attack.steps()),
+            Self::EveryTarget(attack) => (0, (classes - 1) * attack.starts() * attack.steps()),
+            Self::Search(attack) => (attack.steps(), 0),
+            Self::Noise => (NOISE_DRAWS, 0),
+        };
+        Passes { forward, gradients }
     }
 
     /// What it does, in a few words.

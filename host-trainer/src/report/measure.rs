@@ -10,6 +10,7 @@ use super::stages::Stages;
 use super::{card, costs, examples};
 use crate::any_weights::AnyWeights;
 use crate::bundled;
+use crate::evaluation::budget::Budget;
 use crate::evaluation::classifier::Classifier;
 use crate::evaluation::gates::Point;
 use crate::evaluation::minimal::{minimal_eps, quantile};
@@ -84,9 +85,10 @@ impl Measuring<'_> {
 
     fn suite(&self) -> Result<Suite<'_>> {
         let &Settings { robust_eps: eps, steps, restarts, queries, seed, .. } = self.settings;
+        let budget = Budget { pgd_steps: steps, restarts, steps, queries, ..Budget::FULL };
         let source = self.source.map(|(_, weights)| weights as &dyn Classifier);
         let Subject { weights, data, .. } = self.subject;
-        let mut suite = Suite::new(weights, data, source, Options { eps, steps, restarts, queries, seed })?;
+        let mut suite = Suite::new(weights, data, source, Options { eps, budget, seed })?;
         let eps = || self.settings.eps.iter();
         let curves: Vec<_> =
             self.curve_attacks().into_iter().flat_map(|attack| eps().map(move |eps| (attack, *eps))).collect();
@@ -150,7 +152,7 @@ impl Measuring<'_> {
         let row = |result: &ProbeResult<'_>| AttackRow {
             attack: result.probe.name(),
             right: Share::new(result.count(), result.survives.len()),
-            first: result.first,
+            first: result.first.len(),
         };
         let attacks = worst.probes.iter().map(row).collect();
         let transfer_from = self.source.map(|(name, _)| name.to_string());
