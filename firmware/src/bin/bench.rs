@@ -2,8 +2,12 @@
 #![no_std]
 #![no_main]
 
+#[cfg(not(own_model))]
+use midge_core::Element;
 use midge_core::Model;
-use midge_core::attack::{Bim, Fgsm, MiFgsm, Otcm, Target};
+use midge_core::attack::{Apgd, Bim, Fgsm, MiFgsm, Otcm, Target};
+#[cfg(not(own_model))]
+use midge_core::attack::{Attack, Square};
 use midge_firmware::board;
 use midge_firmware::embedded::{self, NETWORK, PIXELS, SAMPLES, SAMPLES_ARE, Weights};
 use midge_firmware::measure::{Cost, measure};
@@ -25,8 +29,15 @@ struct Buffers {
     image: [Pixel; PIXELS],
     adversarial: [Pixel; PIXELS],
     /// As long as that of any attack.
-    work: [f32; NETWORK.attack_len() + PIXELS],
+    work: [f32; WORK_LEN],
 }
+
+/// APGD keeps two images, and an attack of integers with momentum two.
+const WORK_LEN: usize = if Apgd::len(&NETWORK) > NETWORK.attack_len() + PIXELS {
+    Apgd::len(&NETWORK)
+} else {
+    NETWORK.attack_len() + PIXELS
+};
 
 static BUFFERS: StaticCell<Buffers> = StaticCell::new();
 
@@ -110,6 +121,26 @@ fn line(dtype: &str, (work, image): (&str, &str), (cost, buffer_bytes): (Cost, u
     );
 }
 
+/// APGD and Square, which take images of floating-point numbers: 10 steps and 20 queries on one digit, so near it that all are
+/// needed.
+#[cfg(not(own_model))]
+fn report_searches<T: Element>(model: &Model<'_, T>, dtype: &str, buffers: &mut Buffers) {
+    let label = embedded::sample(0, &mut buffers.real);
+    let eps = 0.001;
+    let apgd = Apgd { steps: 10, ..Apgd::new(eps, 1) };
+    let square = Square { queries: 20, ..Square::new(eps, 1) };
+    for (work, len) in [("apgd", apgd.buffer_len(model)), ("square", square.buffer_len(model))] {
+        let Buffers { real, adversarial, work: buffer, .. } = &mut *buffers;
+        let buffer = &mut buffer[..len];
+        let (done, cost) = measure(|| match work {
+            "apgd" => apgd.attack(model, real, label, adversarial, buffer),
+            _ => square.attack(model, real, label, adversarial, buffer),
+        });
+        assert!(done.is_ok_and(|outcome| outcome.after.class == label), "{}", work);
+        line(dtype, (work, "digit"), (cost, size_of::<f32>() * (2 * PIXELS + len)));
+    }
+}
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
     // The timer; nothing is shown.
@@ -118,12 +149,15 @@ fn main() -> ! {
         real: [0.0; PIXELS],
         image: [Pixel::default(); PIXELS],
         adversarial: [Pixel::default(); PIXELS],
-        work: [0.0; NETWORK.attack_len() + PIXELS],
+        work: [0.0; WORK_LEN],
     });
     #[cfg(all(feature = "emulated", not(own_model)))]
     if let Some(model) = embedded::model_f32() {
         report(&model, "f32", buffers);
+        report_searches(&model, "f32", buffers);
     }
     report(&embedded::model(0).1, embedded::DTYPE, buffers);
+    #[cfg(not(own_model))]
+    report_searches(&embedded::model(0).1, embedded::DTYPE, buffers);
     board::exit(0)
 }
