@@ -157,6 +157,28 @@ fn the_version_names_what_makes_a_difference() {
     assert_eq!(ok(folder.path(), &["-V"]), concat!("midge ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
+/// The vectors are those of the environment; a model of integers does the same with all.
+#[test]
+fn the_vectors_can_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let run =
+        |level: &str, arguments: &[&str]| command(folder.path(), arguments).env("MIDGE_LEVEL", level).output().unwrap();
+    let mut reports = Vec::new();
+    for level in midge_core::Level::all() {
+        let version = run(level.name(), &["--version"]);
+        let said = String::from_utf8_lossy(&version.stdout);
+        assert!(said.contains(&format!("vectors: {level:?}, ")), "{version:?}");
+        let evaluate = ["evaluate", "--data", "synthetic", "--limit", "40", "--model", "plain-int8", "--json"];
+        let report: serde_json::Value = serde_json::from_slice(&run(level.name(), &evaluate).stdout).unwrap();
+        assert!(report["correct"].as_u64() > Some(20), "{report}");
+        reports.push(report);
+    }
+    assert!(reports.windows(2).all(|pair| pair[0] == pair[1]), "{reports:?}");
+    let refused = run("sse", &["summary"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("MIDGE_LEVEL is sse: expected one of"), "{refused:?}");
+}
+
 #[test]
 fn quiet_says_less_and_verbose_more() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,6 +11,9 @@
 //! More lanes also mean other ways through a convolution (`kernels/conv/mod.rs` lists them). On a Cortex-M with an FPU,
 //! `Scalar` takes the assembly of `kernels/sparse/cortex_m.rs` for its inner loops.
 
+#[cfg(feature = "std")]
+use std::sync::OnceLock;
+
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 use super::neon;
 #[cfg(feature = "std")]
@@ -47,8 +50,51 @@ pub enum Level {
 }
 
 impl Level {
-    /// The best level of this processor. Without feature `std` always [`Level::Scalar`].
+    /// The best level of this processor. Without feature `std` always [`Level::Scalar`]; with it, a lower one if the environment
+    /// variable [`MIDGE_LEVEL`](Self::VARIABLE) has the name of one when the first model is made.
     pub fn detect() -> Self {
+        #[cfg(feature = "std")]
+        {
+            static CHOSEN: OnceLock<Level> = OnceLock::new();
+            let named = || std::env::var(Self::VARIABLE).ok().and_then(|name| Self::named(&name));
+            *CHOSEN.get_or_init(|| named().unwrap_or(Self::best()))
+        }
+        #[cfg(not(feature = "std"))]
+        Self::best()
+    }
+
+    /// Names a level for [`Self::detect`].
+    #[cfg(feature = "std")]
+    pub const VARIABLE: &str = "MIDGE_LEVEL";
+
+    /// The level of this processor that is called so, in small letters.
+    ///
+    /// ```
+    /// use midge_core::Level;
+    ///
+    /// assert_eq!(Level::named("scalar"), Some(Level::Scalar));
+    /// assert_eq!(Level::named("sse"), None);
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|level| level.name() == name)
+    }
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Portable => "portable",
+            #[cfg(all(feature = "std", target_arch = "aarch64"))]
+            Self::Neon => "neon",
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Self::Avx2 => "avx2",
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    fn best() -> Self {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         {
             if x86_token::Avx512::detect().is_some() {
@@ -82,12 +128,12 @@ impl Level {
     /// ```
     /// use midge_core::Level;
     ///
-    /// assert_eq!(Level::all().next(), Some(Level::detect()));
+    /// assert!(Level::all().any(|level| level == Level::detect()));
     /// assert_eq!(Level::all().last(), Some(Level::Scalar));
     /// ```
     #[cfg(feature = "std")]
     pub fn all() -> impl Iterator<Item = Self> {
-        let mut next = Some(Self::detect());
+        let mut next = Some(Self::best());
         core::iter::from_fn(move || {
             let level = next?;
             next = level.lower();
@@ -168,14 +214,15 @@ mod tests {
     fn levels_go_down_to_one_lane() {
         let lanes: std::vec::Vec<usize> = Level::all().map(Level::lanes).collect();
         assert!(lanes.is_sorted_by(|a, b| a >= b) && lanes.ends_with(&[4, 1]), "{lanes:?}");
-        assert_eq!(Level::all().next(), Some(Level::detect()));
+        assert_eq!(Level::all().next(), Some(Level::best()));
+        assert!(Level::all().all(|level| Level::named(level.name()) == Some(level)));
     }
 
     /// A level that the processor does not have is not taken for the lowest one.
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn a_level_that_is_not_there_gives_way_to_the_next_lower_one() {
-        let best = Level::detect().lanes();
+        let best = Level::best().lanes();
         assert_eq!(Level::Avx512.lanes(), best);
         assert_eq!(Level::Avx2.lanes(), best.min(8));
     }

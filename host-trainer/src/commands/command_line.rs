@@ -123,6 +123,16 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Whether the level that the environment names is one of this processor's.
+fn check_level() -> Result<()> {
+    let Some(name) = std::env::var_os(Level::VARIABLE) else { return Ok(()) };
+    let levels: Vec<_> = Level::all().map(Level::name).collect();
+    let is_there = name.to_str().is_some_and(|name| levels.contains(&name));
+    let (variable, name, levels) = (Level::VARIABLE, name.to_string_lossy(), levels.join(", "));
+    anyhow::ensure!(is_there, "{variable} is {name}: expected one of this processor's vectors: {levels}");
+    Ok(())
+}
+
 fn execute(cli: Cli) -> Result<()> {
     let start = Instant::now();
     set_verbosity(match (cli.quiet, cli.verbose) {
@@ -131,6 +141,7 @@ fn execute(cli: Cli) -> Result<()> {
         _ => Verbosity::Normal,
     });
     set_threads(cli.threads)?;
+    check_level()?;
     detail!("vectors: {:?}; threads: {}", Level::detect(), rayon::current_num_threads());
     match cli.command.unwrap_or(Command::Demo(Default::default())) {
         Command::Demo(arguments) => demo::run(&arguments),
