@@ -25,8 +25,8 @@ const GRADIENT: f64 = 3.0;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RobustArguments {
-    /// Attack with FGSM, MI-FGSM, PGD and APGD on two losses and at every target, Square, noise and transfer; report the worst case
-    /// of each image, and checks of whether to believe it
+    /// Attack with FGSM, MI-FGSM, APGD also at every target, noise, transfer and Square; report the worst case of each image, and
+    /// checks of whether to believe it
     #[arg(long)]
     robust: bool,
     /// How much the attacks may take: a first look; the steps and queries of AutoAttack; or PGD from ten starts too, and every
@@ -40,10 +40,10 @@ pub(crate) struct RobustArguments {
     /// 8/255, and of a model of integers in steps of its grid, such as 2q [default: 0.3; 2q if the input is not [0, 1]]
     #[arg(long, value_parser = eps::parse, value_name = "E", allow_negative_numbers = true, requires = "robust")]
     eps: Option<Eps>,
-    /// Steps of PGD and APGD [default: the preset's: 20, 100, 100]
+    /// Steps of APGD and PGD [default: the preset's: 20, 100, 100]
     #[arg(long, value_name = "T", requires = "robust")]
     steps: Option<usize>,
-    /// Random starts of PGD; from 2 on it also goes for the margin, and at every target once [default: the preset's: 1, 1, 10]
+    /// Random starts of PGD; from 2 on it also goes for the margin, and at every target once [default: the preset's: 0, 0, 10]
     #[arg(long, value_name = "N", requires = "robust")]
     restarts: Option<usize>,
     /// Images that Square asks the model about [default: the preset's: 500, 5000, 5000]
@@ -101,7 +101,7 @@ pub(crate) struct Report {
     robust_correct: usize,
     robust_interval: [f64; 2],
     attacks: Vec<AttackReport>,
-    /// Accuracy under PGD from one start.
+    /// Accuracy under APGD.
     curve: Vec<Point>,
     gates: Vec<Gate>,
     gates_failed: usize,
@@ -131,7 +131,6 @@ impl RobustArguments {
             Preset::Full => Budget::FULL,
         };
         Budget {
-            pgd_steps: self.steps.unwrap_or(preset.pgd_steps),
             restarts: self.restarts.unwrap_or(preset.restarts),
             steps: self.steps.unwrap_or(preset.steps),
             queries: self.queries.unwrap_or(preset.queries),
@@ -273,7 +272,7 @@ impl Report {
         line("worst case", cell(Share::new(self.robust_correct, self.clean.samples)));
         println!("{}", self.who_was_attacked());
         println!("shares are of all images.");
-        header("PGD from one start, eps");
+        header("APGD, eps");
         for Point { eps, right } in &self.curve {
             line(&input.shown(*eps), cell(*right));
         }

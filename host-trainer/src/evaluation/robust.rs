@@ -89,7 +89,7 @@ impl<'a> Suite<'a> {
     /// PGD with the suite's steps and seed.
     pub fn pgd(&self, restarts: usize, loss: Loss) -> Attack {
         let Options { budget, seed, .. } = self.options;
-        Attack { steps: budget.pgd_steps, restarts, loss, seed, ..Attack::new(Method::Pgd) }
+        Attack { steps: budget.steps, restarts, loss, seed, ..Attack::new(Method::Pgd) }
     }
 
     /// APGD with the suite's steps and seed.
@@ -104,13 +104,15 @@ impl<'a> Suite<'a> {
         let mut probes = vec![
             Probe::WhiteBox(Attack::new(Method::Fgsm)),
             Probe::WhiteBox(Attack::new(Method::MiFgsm)),
-            Probe::WhiteBox(self.pgd(restarts, Loss::CrossEntropy)),
+            Probe::WhiteBox(self.apgd(Loss::CrossEntropy)),
         ];
+        if restarts > 0 {
+            probes.push(Probe::WhiteBox(self.pgd(restarts, Loss::CrossEntropy)));
+        }
         if restarts > 1 {
             probes.push(Probe::WhiteBox(self.pgd(restarts, Loss::Margin)));
             probes.push(Probe::EveryTarget(self.pgd(1, Loss::CrossEntropy)));
         }
-        probes.push(Probe::WhiteBox(self.apgd(Loss::CrossEntropy)));
         if targets {
             probes.push(Probe::EveryTarget(self.apgd(Loss::Margin)));
         }
@@ -120,9 +122,9 @@ impl<'a> Suite<'a> {
         probes
     }
 
-    /// Whether an attack runs on all that is read correctly: the checks compare what some leave, and the curve has PGD.
+    /// Whether an attack runs on all that is read correctly: the checks compare what some leave, and the curve has APGD.
     fn runs_on_all(&self, probe: &Probe<'_>) -> bool {
-        self.options.budget.every || matches!(probe, Probe::WhiteBox(attack) if attack.method != Method::Apgd)
+        self.options.budget.every || matches!(probe, Probe::WhiteBox(_))
     }
 
     /// Passes of the worst case, the curve, the gates and then `more`, if no image falls: what [`Self::progress`] counts.
@@ -148,7 +150,7 @@ impl<'a> Suite<'a> {
         })
     }
 
-    /// Seconds that the gradient of one image takes, measured on a few steps of PGD on up to 64 images.
+    /// Seconds that the gradient of one image takes, measured on a few steps on up to 64 images.
     ///
     /// # Errors
     /// Those of the attack.
@@ -195,7 +197,9 @@ impl<'a> Suite<'a> {
     }
 
     /// For each image, whether it is one of the attacked and right under the attack.
-    fn left_of(&self, attacked: &[bool], probe: Probe<'_>, eps: f32) -> Result<Vec<bool>> {
+    pub(super) fn left_of(&self, attacked: &[bool], probe: Probe<'_>, eps: f32) -> Result<Vec<bool>> {
+        let Passes { forward, gradients } = probe.passes(self.model.network().classes());
+        self.progress.inc(((count(&self.correct) - count(attacked)) * (forward + gradients)) as u64);
         Ok(self.measure(attacked, probe, eps)?.iter().map(|standing| standing.all).collect())
     }
 
@@ -301,8 +305,6 @@ impl<'a> Suite<'a> {
                 first: Vec::new(),
                 probe,
             };
-            let Passes { forward, gradients } = probe.passes(self.model.network().classes());
-            self.progress.inc(((count(&self.correct) - result.attacked) * (forward + gradients)) as u64);
             let falls = |index: &usize| attacked[*index] && !result.survives[*index];
             let fallen: Vec<usize> = (0..self.data.len()).filter(falls).collect();
             let first = fallen.iter().copied().filter(|index| survives[*index]).collect();
@@ -318,7 +320,7 @@ impl<'a> Suite<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gates::CURVE;
+    use super::super::gates::Point;
     use super::*;
     use crate::bundled;
 
@@ -326,7 +328,7 @@ mod tests {
     #[test]
     fn no_attack_is_run_twice() {
         let (weights, data) = (bundled::model("plain").unwrap().unwrap(), bundled::digits().unwrap());
-        let budget = Budget { pgd_steps: 1, restarts: 8, steps: 1, queries: 30, ..Budget::FULL };
+        let budget = Budget { steps: 1, restarts: 8, queries: 30, ..Budget::FULL };
         let options = Options { eps: 0.2, budget, seed: 1 };
         let mut suite = Suite::new(&weights, &data, None, options).unwrap();
         let once = suite.pgd(1, Loss::CrossEntropy);
@@ -335,28 +337,27 @@ mod tests {
         suite.progress = ProgressBar::with_draw_target(Some(planned as u64), indicatif::ProgressDrawTarget::hidden());
         let images = count(&suite.correct);
         let worst = suite.worst_case().unwrap();
-        let mut before = suite.gradients();
-        let mut spent = || {
-            let spent = suite.gradients() - before;
-            before += spent;
-            spent
-        };
+        let before = suite.gradients();
         let curve = suite.curve().unwrap();
-        assert_eq!(
-            spent(),
-            (CURVE.len() - 1) * images * budget.pgd_steps,
-            "the worst case had the point at its own eps"
-        );
+        let spent = suite.gradients() - before;
+        // What the curve takes without the point at the suite's own eps, which the worst case had.
+        let fresh = Suite::new(&weights, &data, None, options).unwrap();
+        fresh.survivors(Probe::WhiteBox(fresh.apgd(Loss::CrossEntropy)), 0.2).unwrap();
+        let own = fresh.gradients();
+        let right = |curve: &[Point]| curve.iter().map(|point| point.right.count).collect::<Vec<_>>();
+        assert_eq!(right(&fresh.curve().unwrap()), right(&curve));
+        assert_eq!(spent, fresh.gradients() - own, "the worst case had the point at its own eps");
         suite.gates(&worst, &curve).unwrap();
-        assert_eq!(spent(), 2 * budget.pgd_steps * images, "only twice the steps are new");
+        let before = suite.gradients();
         for (attack, eps) in more {
             suite.survivors(Probe::WhiteBox(attack), eps).unwrap();
         }
-        assert_eq!(spent(), budget.pgd_steps * images, "only one eps is new");
+        assert_eq!(suite.gradients() - before, 2 * budget.steps * images, "two eps are new");
         assert_eq!(suite.progress.position(), planned as u64);
         // What was remembered of the first start is what one start alone finds, and not what all starts find.
-        let alone = Suite::new(&weights, &data, None, options).unwrap().curve().unwrap();
-        assert_eq!(curve[1].right, alone[1].right);
-        assert!(curve[1].right.count > worst.probes[2].count(), "{} {}", curve[1].right.count, worst.probes[2].count());
+        let alone = Suite::new(&weights, &data, None, options).unwrap();
+        let alone = count(&alone.survivors(Probe::WhiteBox(once), 0.2).unwrap());
+        assert_eq!(count(&suite.survivors(Probe::WhiteBox(once), 0.2).unwrap()), alone);
+        assert!(alone > worst.probes[3].count(), "{alone} {}", worst.probes[3].count());
     }
 }

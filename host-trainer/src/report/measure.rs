@@ -85,7 +85,7 @@ impl Measuring<'_> {
 
     fn suite(&self) -> Result<Suite<'_>> {
         let &Settings { robust_eps: eps, steps, restarts, queries, seed, .. } = self.settings;
-        let budget = Budget { pgd_steps: steps, restarts, steps, queries, ..Budget::FULL };
+        let budget = Budget { steps, restarts, queries, ..Budget::FULL };
         let source = self.source.map(|(_, weights)| weights as &dyn Classifier);
         let Subject { weights, data, .. } = self.subject;
         let mut suite = Suite::new(weights, data, source, Options { eps, budget, seed })?;
