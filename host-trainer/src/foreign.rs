@@ -20,9 +20,10 @@ const SAVE: &str = "in Python: safetensors.torch.save_file(model.state_dict(), \
 const WEIGHTS: &str = "bring its weights as a PyTorch state_dict in safetensors";
 const IMPORT: &str = "midge import makes a midge model of its file";
 const MODELS: &str = "--model and import take models";
-/// What `--data` says where the hints above are about models.
+/// What `--data` and `--against` say where the hints above are about models.
 const DATA: &str =
     "--data takes pictures, folders of them, safetensors, .npy, .npz, and the files of MNIST and CIFAR-10";
+const TENSORS: &str = "expected safetensors, or .npz of numpy.savez";
 
 /// A kind of file that is recognised: what it is and what to do about it.
 type Kind = (&'static str, &'static str);
@@ -37,6 +38,8 @@ pub(crate) const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 pub(crate) fn is_onnx(head: &[u8]) -> bool {
     matches!(head, [0x08, 1..=30, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
 }
+
+const NPZ: Kind = ("a NumPy archive", WEIGHTS);
 
 /// First bytes of files, and their kinds.
 const MAGIC: [(&[u8], Kind); 20] = [
@@ -76,6 +79,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// Those of [`read`].
 pub(crate) fn read_any(path: &Path) -> Result<Vec<u8>> {
     open(path, |head| if is_model(head) { Ok(()) } else { check(head) })
+}
+
+/// Reads a file of tensors, safetensors or a NumPy archive; `-` is standard input.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_tensors(path: &Path) -> Result<Vec<u8>> {
+    open(path, |head| if container(head) == Some(NPZ) { Ok(()) } else { check_with(head, TENSORS) })
 }
 
 /// Whether a file that starts with `head` is of a kind whose models are read.
@@ -123,15 +134,20 @@ pub(crate) fn read_tflite(path: &Path) -> Option<Vec<u8>> {
 
 /// An error if a file that starts with `head` cannot be a safetensors file, with what it looks like.
 fn check(head: &[u8]) -> Result<()> {
-    check_with(head, |hint| hint)
+    check_hinting(head, |hint| hint)
 }
 
 /// [`check`] of a file that should hold images.
 pub(crate) fn check_data(head: &[u8]) -> Result<()> {
-    check_with(head, |hint| if [SAVE, WEIGHTS, IMPORT, MODELS].contains(&hint) { DATA } else { hint })
+    check_with(head, DATA)
 }
 
-fn check_with(head: &[u8], hint_for: impl Fn(&'static str) -> &'static str) -> Result<()> {
+/// [`check`], with `instead` for hints that are about models.
+fn check_with(head: &[u8], instead: &'static str) -> Result<()> {
+    check_hinting(head, |hint| if [SAVE, WEIGHTS, IMPORT, MODELS].contains(&hint) { instead } else { hint })
+}
+
+fn check_hinting(head: &[u8], hint_for: impl Fn(&'static str) -> &'static str) -> Result<()> {
     if head.is_empty() {
         bail!("the file is empty");
     }
@@ -165,7 +181,7 @@ fn container(head: &[u8]) -> Option<Kind> {
         return Some(if has(b"data.pkl") || has(b"constants.pkl") {
             ("a file of torch.save (a zip archive)", IMPORT)
         } else if has(b".npy") {
-            ("a NumPy archive", WEIGHTS)
+            NPZ
         } else if has(b"model.weights.h5") || has(b"config.json") {
             ("a Keras file (a zip archive)", IMPORT)
         } else {

@@ -377,6 +377,17 @@ fn models_of_others_are_imported_explained_and_compared() {
     let message = error(path, &["verify", "--against", &check, "--model", &file("residual.opset7.onnx")]);
     assert!(message.contains("expected images of 16x16x3"), "{message}");
     assert!(error(path, &["verify", "--against", &network]).contains("not a safetensors file"));
+    for (archive, images) in [("mnist.check.npz", 4), ("mnist.check64.npz", 1)] {
+        // Its content counts, not its name.
+        std::fs::copy(file(archive), path.join("check")).unwrap();
+        let text = ok(path, &["verify", "--model", "m", "--against", "check"]);
+        assert!(
+            text.contains(&format!("{images} images")) && text.contains(&format!("{images} of {images}")),
+            "{text}"
+        );
+    }
+    let message = error(path, &["verify", "--model", "m", "--against", &file("lenet.pt")]);
+    assert!(message.contains("a file of torch.save") && message.contains("numpy.savez"), "{message}");
     for (arguments, expected) in [
         (["--mean", "0.5", "--std", "0"], "above 0"),
         (["--mean", "a", "--std", "1"], "one for each channel"),

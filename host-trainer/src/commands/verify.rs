@@ -8,14 +8,15 @@ use serde::Serialize;
 use super::exit::CheckFailed;
 use super::{ModelArguments, print_json};
 use crate::evaluation::classifier::Classifier as _;
-use crate::evaluation::verify::{Comparison, Outputs, Reference, verify};
+use crate::evaluation::reference::Reference;
+use crate::evaluation::verify::{Comparison, Outputs, verify};
 use crate::progress;
 
 /// Differences up to this come from the order of sums.
 const TOLERANCE: f32 = 1e-4;
 
 const FILE: &str = "\
-The file has two tensors: inputs, [N, channels, height, width] or [N, height, width, channels], pixels from 0 to 1 (F32) or bytes \
+The file, safetensors or NumPy's .npz, has two tensors: inputs, [N, channels, height, width] or [N, height, width, channels], pixels from 0 to 1 (F32) or bytes \
 (U8, where 255 is 1), before any normalisation; and outputs, [N, classes], what the framework makes of them. Outputs that are \
 probabilities, or their logarithms, are compared with midge's behind a softmax.
 The tolerance is for the largest output, or for 1 if that is larger: a network of large logits has large roundings.";
@@ -25,7 +26,7 @@ The tolerance is for the largest output, or for 1 if that is larger: a network o
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// A safetensors file of inputs, and of the outputs that the framework has for them
+    /// A file of inputs, and of the outputs that the framework has for them: safetensors or .npz
     #[arg(long, value_name = "FILE")]
     against: PathBuf,
     /// Largest difference of an output, in parts of the largest output

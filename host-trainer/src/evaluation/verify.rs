@@ -1,44 +1,15 @@
 //! Whether a model computes what the framework does that it came from: the framework's outputs on some images, and midge's.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail, ensure};
-use half::f16;
+use anyhow::Result;
 use indicatif::ProgressBar;
 use midge_core::loss::{argmax, softmax};
-use safetensors::tensor::{Dtype, TensorView};
 
 use super::classifier::Classifier;
 use super::logits;
-use crate::foreign;
-use crate::tensors;
+use super::reference::{Layout, Reference, ReferenceError};
 
-/// Names of the images, and of what the framework made of them.
-const INPUTS: [&str; 4] = ["inputs", "input", "images", "x"];
-const OUTPUTS: [&str; 4] = ["outputs", "output", "logits", "y"];
 /// How far a row of probabilities may be from a sum of 1.
 const SUM: f64 = 1e-3;
-
-/// Images, and a framework's outputs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reference {
-    /// `[N, ...]`.
-    pub shape: Vec<usize>,
-    /// In the framework's order.
-    pub inputs: Vec<f32>,
-    /// `[N, classes]`.
-    pub outputs: Vec<f32>,
-}
-
-/// How the images of a [`Reference`] lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Channel, row, column: PyTorch's and ONNX's.
-    Nchw,
-    /// Row, column, channel: Keras's and midge's.
-    Nhwc,
-}
 
 /// What the framework's outputs are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -73,74 +44,6 @@ pub struct Comparison {
     pub same_class: usize,
 }
 
-impl Reference {
-    /// Reads a safetensors file.
-    ///
-    /// # Errors
-    /// With the file's name, what was expected and what was found.
-    pub fn load(path: &Path) -> Result<Self> {
-        let read = || Self::from_bytes(&foreign::read(path)?);
-        read().with_context(|| foreign::name(path))
-    }
-
-    /// Reads the bytes of a safetensors file.
-    ///
-    /// # Errors
-    /// Without tensors of images and outputs, or of one number of images.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let file = tensors::read(bytes).context("not a sound safetensors file")?;
-        let find = |names: [&'static str; 4]| {
-            let found = names.iter().find_map(|name| Some((*name, file.tensor(name).ok()?)));
-            found.with_context(|| format!("expected a tensor {:?}, found {:?}", names[0], file.names()))
-        };
-        let ((input_name, inputs), (output_name, outputs)) = (find(INPUTS)?, find(OUTPUTS)?);
-        let (shape, of_outputs) = (inputs.shape().to_vec(), outputs.shape());
-        ensure!(
-            shape.first() == of_outputs.first() && shape.first() > Some(&0) && of_outputs.len() == 2,
-            "expected {output_name} of [N, classes] for {input_name} of [N, ...], found {of_outputs:?} for {shape:?}"
-        );
-        let inputs = numbers(&inputs).with_context(|| format!("tensor {input_name:?}"))?;
-        let outputs = numbers(&outputs).with_context(|| format!("tensor {output_name:?}"))?;
-        ensure!(
-            inputs.iter().chain(&outputs).all(|number| number.is_finite()),
-            "expected finite numbers, found an infinite one or NaN"
-        );
-        Ok(Self { shape, inputs, outputs })
-    }
-
-    /// The layout of images for a model of these rows, columns and channels.
-    fn layout(&self, [height, width, channels]: [usize; 3]) -> Result<Layout> {
-        let is = |sizes: &[usize]| self.shape[1..] == *sizes;
-        // The usual order of the frameworks with graphs of their own first, where both fit.
-        if is(&[height, width, channels]) && channels > 1 && height == channels {
-            bail!("rows and channels are as many: nothing says which come first");
-        }
-        if is(&[channels, height, width]) {
-            return Ok(Layout::Nchw);
-        }
-        let flat = height * width * channels;
-        if is(&[height, width, channels]) || channels == 1 && (is(&[height, width]) || is(&[flat])) {
-            return Ok(Layout::Nhwc);
-        }
-        bail!(
-            "expected images of {height}x{width}x{channels} or {channels}x{height}x{width}, found {:?}",
-            &self.shape[1..]
-        )
-    }
-}
-
-/// Bytes are pixels, of which 255 is 1.
-fn numbers(view: &TensorView<'_>) -> Result<Vec<f32>> {
-    let bytes = view.data();
-    Ok(match view.dtype() {
-        Dtype::F32 => bytemuck::pod_collect_to_vec(bytes),
-        Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(bytes).into_iter().map(|x| x as f32).collect(),
-        Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).into_iter().map(f16::to_f32).collect(),
-        Dtype::U8 => bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect(),
-        other => bail!("expected elements of type F32, F64, F16 or U8, found {other:?}"),
-    })
-}
-
 /// Compares a model with a framework.
 ///
 /// # Errors
@@ -150,12 +53,10 @@ pub fn verify(model: &dyn Classifier, reference: &Reference, bar: &ProgressBar) 
     let [height, width, channels] = input.shape;
     let (layout, pixels) = (reference.layout(input.shape)?, height * width * channels);
     let images = reference.shape[0];
-    ensure!(
-        reference.outputs.len() == images * input.classes,
-        "expected outputs of {} classes, found {}",
-        input.classes,
-        reference.outputs.len() / images
-    );
+    let classes = reference.outputs.len() / images;
+    if classes != input.classes {
+        return Err(ReferenceError::Classes { expected: input.classes, found: classes }.into());
+    }
     let image = |index: usize| {
         let own = &reference.inputs[index * pixels..][..pixels];
         let at = |i: usize| match layout {

@@ -15,7 +15,7 @@
 mod header;
 mod labels;
 mod names;
-mod numpy;
+pub(crate) mod numpy;
 mod pixels;
 mod problem;
 mod tensor;

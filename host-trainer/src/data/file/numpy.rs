@@ -8,7 +8,7 @@
 //! (NumPy Enhancement Proposal 1.)
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -22,6 +22,8 @@ pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 const MAX_HEADER: u64 = 1 << 16;
 /// Dimensions of an array, at most.
 const MAX_DIMENSIONS: usize = 8;
+/// The longest array that is read whole, in bytes.
+const MAX_ARRAY: u64 = 1 << 30;
 /// What ends the name of an array in an archive.
 const ENDING: &str = ".npy";
 
@@ -52,16 +54,55 @@ impl<'a> Archive<'a> {
 
     /// The array of that name, without its ending.
     pub(super) fn find(&self, name: &'static str) -> Result<Option<Tensor>, Problem> {
-        let is_it = |entry: &&Entry| entry.name.strip_suffix(ENDING) == Some(name);
-        let Some(entry) = self.entries.iter().find(is_it) else { return Ok(None) };
+        let Some(entry) = entry_of(&self.entries, name) else { return Ok(None) };
         let header = Header::read(&mut entry.open(File::open(self.path)?)?, entry.length)?;
         Ok(Some(header.tensor(name, |start| Place::Archive(self.path.to_path_buf(), entry.clone(), start))))
     }
 
     /// The names of all arrays.
     pub(super) fn names(&self) -> Vec<String> {
-        self.entries.iter().map(|entry| entry.name.trim_end_matches(ENDING).to_string()).collect()
+        names(&self.entries)
     }
+}
+
+/// The arrays of an archive in memory.
+pub(crate) struct Arrays<'b>(zip::Archive<'b>);
+
+impl<'b> Arrays<'b> {
+    /// Reads the archive's index.
+    ///
+    /// # Errors
+    /// If there is none, or it is damaged.
+    pub(crate) fn read(bytes: &'b [u8]) -> Result<Self, Problem> {
+        Ok(Self(zip::Archive::read(bytes).map_err(io::Error::from)?))
+    }
+
+    /// Type, dimensions and bytes of the array of that name, without its ending.
+    ///
+    /// # Errors
+    /// If it is damaged, too long, or no plain array.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<(Dtype, Vec<usize>, Vec<u8>)>, Problem> {
+        let Some(entry) = entry_of(&self.0.entries, name) else { return Ok(None) };
+        if entry.length > MAX_ARRAY {
+            return Err(Problem::Numpy(format!("expected at most {MAX_ARRAY} bytes, found {}", entry.length)));
+        }
+        let mut content = self.0.content(&entry.name).map_err(io::Error::from)?;
+        let header = Header::read(&mut &content[..], entry.length)?;
+        Ok(Some((header.dtype, header.shape, content.split_off(header.start as usize))))
+    }
+
+    /// The names of all arrays.
+    pub(crate) fn names(&self) -> Vec<String> {
+        names(&self.0.entries)
+    }
+}
+
+fn entry_of<'e>(entries: &'e [Entry], name: &str) -> Option<&'e Entry> {
+    entries.iter().find(|entry| entry.name.strip_suffix(ENDING) == Some(name))
+}
+
+fn names(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.name.trim_end_matches(ENDING).to_string()).collect()
 }
 
 struct Header {
