@@ -5,7 +5,7 @@
 //! layer     = "conv" filters kernel [ "stride" size ] [ padding ] [ bias ] | "depthwise" kernel [ "x" n ] [ "stride" size ] ...
 //!           | "relu" [ threshold ] | "relu6" | "maxpool" size [ padding ] | "avgpool" size [ padding ]
 //!           | "flatten" | "dense" [ units ] [ bias ] | "from" layer | "add" layer
-//! size      = n | n "x" n       padding = "same" | "valid"      bias = "bias" | "no bias"
+//! size      = n | n "x" n       padding = "same" | "valid" | "padding" size      bias = "bias" | "no bias"
 //! ```
 //! What is left out is stride 1, same, bias; the input is that of the data, and so is the number of units of a last `dense`. In
 //! front of the first dense layer stands a `flatten`, said or not. The core's own text, `input(28,28,1) conv2d(filters=..)`,
@@ -42,7 +42,7 @@ pub fn parse(text: &str, wanted: Wanted) -> Result<Network> {
 
 fn input(wanted: Wanted) -> Result<String> {
     let [height, width, channels] =
-        wanted.shape.context("the images have no shape of their own: expected input HxWxC first")?;
+        wanted.shape.context("nothing says the shape of the images: expected input HxWxC first, or --size")?;
     Ok(format!("input({height},{width},{channels})"))
 }
 
@@ -83,6 +83,7 @@ struct Layer<'a> {
     numbers: Vec<&'a str>,
     stride: Option<&'a str>,
     multiplier: Option<&'a str>,
+    /// As the core says it.
     padding: Option<&'a str>,
     bias: Option<bool>,
 }
@@ -96,10 +97,11 @@ impl<'a> Layer<'a> {
                 "same" | "valid" => layer.padding = Some(word),
                 "bias" => layer.bias = Some(true),
                 "no" if words.next() == Some("bias") => layer.bias = Some(false),
+                "padding" => layer.padding = Some(words.next().context("expected a number behind padding")?),
                 "stride" => layer.stride = Some(words.next().context("expected a number behind stride")?),
                 _ if word.starts_with(|c: char| c.is_ascii_digit()) => layer.numbers.push(word),
                 _ if word.len() > 1 && word.starts_with('x') => layer.multiplier = Some(&word[1..]),
-                _ => bail!("{word:?}: expected a number, stride, same, valid, bias or no bias"),
+                _ => bail!("{word:?}: expected a number, stride, same, valid, padding, bias or no bias"),
             }
         }
         Ok(layer)
@@ -112,7 +114,7 @@ impl<'a> Layer<'a> {
         ensure!(self.stride.is_none() || is_window, "stride belongs to conv and depthwise");
         ensure!(
             self.padding.is_none() || is_window || is_pool,
-            "same and valid belong to conv, depthwise, maxpool, avgpool"
+            "same, valid and padding belong to conv, depthwise, maxpool, avgpool"
         );
         ensure!(self.bias.is_none() || is_window || self.name == "dense", "bias belongs to conv, depthwise and dense");
         let padding = format!("padding={}", self.padding.unwrap_or("same"));
@@ -163,6 +165,11 @@ mod tests {
                 "input(32,32,3) conv2d(filters=16,kernel=3) relu maxpool2d(pool=2) \
                  conv2d(filters=8,kernel=5,stride=2,padding=valid,bias=false) relu6 flatten dense(units=20) relu dense(units=7)",
             ),
+            (
+                "conv 4 3x3 stride 2 padding 1, relu, conv 4 5x3 padding 2x1, dense 3",
+                "input(32,32,3) conv2d(filters=4,kernel=3,stride=2,padding=1) relu \
+                 conv2d(filters=4,kernel=5x3,padding=2x1) flatten dense(units=3)",
+            ),
             ("input 28x28x1, flatten, dense 10 no bias", "input(28,28,1) flatten dense(units=10,bias=false)"),
             (
                 "input 32x32x1, depthwise 3x3 x2 stride 2x1, relu 0.1, avgpool 4x8 valid, dense 5",
@@ -189,6 +196,7 @@ mod tests {
             ("relu, tanh", "layer \"tanh\": expected conv"),
             ("conv 16 3x3 padded", "layer \"conv 16 3x3 padded\": \"padded\": expected a number, stride"),
             ("relu stride 2", "stride belongs to conv"),
+            ("conv 16 3 padding", "a number behind padding"),
             ("relu,, dense 2", "layer \"\": expected a layer"),
             ("input 28x28, dense 2", "input 28x28: expected height x width x channels"),
             ("maxpool 2x3, dense 2", "layer 0"),

@@ -123,7 +123,7 @@ fn width(text: &str, size: i32) -> i32 {
 }
 
 /// As much of the text as fits, with dots for what is missing.
-fn fit(text: &str, size: i32, limit: i32) -> String {
+pub(crate) fn fit(text: &str, size: i32, limit: i32) -> String {
     let mut kept: Vec<char> = text.chars().collect();
     let mut shown = text.to_string();
     while width(&shown, size) > limit && kept.pop().is_some() {

@@ -68,6 +68,15 @@ fn every_weight_comes_to_its_place() {
     assert_eq!(weights.tensors[2][(3 * 3 + 2) * 5 + 4], (4 * 27 + 2 * 9 + 3) as f32);
     assert_eq!(weights.tensors[3].as_slice(), [0.0, 1.0, 2.0, 3.0, 4.0]);
     assert_eq!(imported(path, &["--network", text]).0, network);
+    // Channels and classes are the file's where the words leave them open.
+    let words = "conv 3 3x3, relu, maxpool 2, dense";
+    assert_eq!(imported(path, &["--network", words, "--size", "6x6"]).0, network);
+    let padded =
+        full("input(6,6,2) conv2d(filters=3,kernel=3,padding=1) relu maxpool2d(pool=2) flatten dense(units=5)");
+    let said = "input 6x6x2, conv 3 3x3 padding 1, relu, maxpool 2, dense 5";
+    assert_eq!(imported(path, &["--network", said]).0, padded);
+    assert!(refused(path, &["--network", words]).contains("expected input HxWxC first, or --size"));
+    assert!(refused(path, &["--network", "conv 3 3x3, tanh", "--size", "6x6"]).contains("\"tanh\": expected conv"));
     // Two channels: nothing says how large the image is.
     let message = refused(path, &[]);
     assert!(message.contains("--size") && offered(&message).contains(&network), "{message}");

@@ -160,6 +160,37 @@ fn classes_are_called_by_their_names() {
     std::fs::write(path.join("few"), "a\nb").unwrap();
     let message = error(path, &["evaluate", "--labels", "few", "--data", "idx"]);
     assert!(message.contains("few: expected 10 names, one for each class of the model, found 2"), "{message}");
+    // Where a class is a target, and in the report.
+    let towards = |target: &str| {
+        ["attack", "--model", "m", "--data", "idx", "--attack", "otcm", "--eps", "0.3", "--target", target]
+            .map(String::from)
+    };
+    let run = |target: &str| ok(path, &towards(target).each_ref().map(String::as_str));
+    assert!(run("digit 3").contains("target digit 3  model m"), "{}", run("digit 3"));
+    assert_eq!(run("digit 3"), run("3"));
+    let message = error(path, &towards("digit 33").each_ref().map(String::as_str));
+    let expected = "--target is digit 33: expected least-likely, random, next, or a class from 0 to 9, or the name of one; did you mean";
+    assert!(message.contains(expected), "{message}");
+    let report = [
+        "report",
+        "--model",
+        "m",
+        "--data",
+        "idx",
+        "--limit",
+        "3",
+        "--steps",
+        "2",
+        "--restarts",
+        "1",
+        "--queries",
+        "2",
+    ];
+    let report = json(path, &[&report[..], &["--eps", "0.1", "--out", "page", "--json"]].concat());
+    assert_eq!(report["models"][0]["matrix"]["classes"][7], "digit 7");
+    let [page, plot] =
+        ["index.html", "matrix-a.svg"].map(|n| std::fs::read_to_string(path.join("page").join(n)).unwrap());
+    assert!(page.contains("<th scope=\"row\">digit 7</th>") && plot.contains("digit 7"), "{plot}");
     let summary = ok(path, &["summary", "--model", "m"]);
     assert!(summary.contains("digit 3"), "{summary}");
 }

@@ -202,7 +202,7 @@ pub(crate) fn import(bytes: &[u8]) {
                 if !format.is_state_dict() {
                     continue;
                 }
-                let hints = import::Hints { network: Some(weights.network), ..Default::default() };
+                let hints = import::Hints { network: Some(weights.network.to_string()), ..Default::default() };
                 assert_eq!(import::from_bytes(bytes, &hints).expect("its own architecture").weights, weights);
             }
             Err(error) => assert!(!format!("{error:#}").is_empty()),

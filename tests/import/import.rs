@@ -55,7 +55,7 @@ impl Check {
         let numbers = |key: &str| -> Option<Vec<f64>> {
             Some(self.metadata.get(key)?.split(',').map(|number| number.parse().unwrap()).collect())
         };
-        let network = self.metadata.get("network").filter(|_| with_network).map(|text| text.parse().unwrap());
+        let network = self.metadata.get("network").filter(|_| with_network).cloned();
         let normalisation = numbers("mean").zip(numbers("std")).map(|(mean, std)| Normalisation { mean, std });
         Hints { network, size: None, normalisation }
     }

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use midge_core::loss::Loss;
 use serde::Serialize;
 
-use super::attack_arguments::{AttackArguments, Selected, describe, select};
+use super::attack_arguments::{AttackArguments, Selected, class_of, describe, select};
 use super::attack_file;
 use super::attack_pictures::{self, Line, Out};
 use super::{TestArguments, eps, percent, print_json};
@@ -20,7 +20,6 @@ use crate::evaluation::attack::loss_name;
 use crate::evaluation::classifier::Classifier as _;
 use crate::evaluation::{Attack, Attacked, Job, Method, Robustness, read};
 use crate::files::check_writable;
-use crate::names;
 use crate::progress;
 
 #[derive(Debug, clap::Args)]
@@ -134,11 +133,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         [] => vec![default_eps(&input)],
         lists => eps::List::flatten(lists, "--eps", &input)?,
     };
-    let attack = arguments.attack.attack(arguments.test.seed(), &input)?;
     let loaded = arguments.test.pictures(&arguments.images, &model)?;
+    let attack = arguments.attack.attack(arguments.test.seed(), &input, &loaded.classes)?;
     let (data, labels) = arguments.labelled(&model, loaded)?;
     let all = data.len();
-    let Selected { data, labels } = select(attack, input.classes, &data, &labels)?;
+    let Selected { data, labels } = select(attack, &data, &labels)?;
     let job = Job { model: &model, data: &data, labels: &labels, attack, eps: 0.0 };
     let results = Results { arguments, model: &model, checksum: model.checksum()?, out };
     let (results, images, end) = results.at_every(&job, &eps)?;
@@ -236,7 +235,7 @@ pub(super) fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 fn metadata((arguments, checksum): (&Arguments, &str), job: &Job<'_>) -> BTreeMap<&'static str, String> {
     let mut metadata = BTreeMap::from([
         ("midge.version", env!("CARGO_PKG_VERSION").to_string()),
-        ("attack", describe(job.attack)),
+        ("attack", describe(job.attack, &job.data.classes)),
         ("eps", job.eps.to_string()),
         ("model", arguments.test.model_name().to_string()),
         ("model.checksum", checksum.to_string()),
@@ -290,7 +289,10 @@ impl Arguments {
         let labels = loaded.labels.clone().unwrap_or_else(|| vec![0; loaded.len()]);
         let mut data = Loaded { labels: Some(labels), ..loaded }.labelled()?;
         let labels = match &rule {
-            Label::Class(class) => vec![class_of(class, &data.classes, model.input().classes)?; data.len()],
+            Label::Class(class) => {
+                let option = ("--label", "true, predicted");
+                vec![class_of(option, class, &data.classes, model.input().classes)?; data.len()]
+            }
             Label::True | Label::Predicted => read(model, &data, &ProgressBar::hidden())?,
         };
         if !known {
@@ -300,18 +302,8 @@ impl Arguments {
     }
 }
 
-/// A class by its name or number.
-fn class_of(word: &str, names: &Classes, classes: usize) -> Result<usize> {
-    let class = names.find(word).or_else(|| word.parse().ok().filter(|class| *class < classes));
-    let hint = || names::hint(word, names.names().iter().map(String::as_str));
-    class.with_context(|| {
-        let named = if names.is_empty() { "" } else { ", or the name of one" };
-        format!("--label is {word}: expected true, predicted, or a class from 0 to {}{named}{}", classes - 1, hint())
-    })
-}
-
 fn print(report: &Report<'_>, attack: Attack, input: &Input, classes: &Classes) {
-    println!("{}  model {}  {}  seed {}", describe(attack), report.model, report.data, report.seed);
+    println!("{}  model {}  {}  seed {}", describe(attack, classes), report.model, report.data, report.seed);
     let is_table = report.images.is_empty();
     match report.label.as_str() {
         "predicted" if is_table => {

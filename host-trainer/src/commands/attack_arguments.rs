@@ -1,13 +1,14 @@
 //! The options of an attack, for every command that runs one.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use midge_core::attack::Target;
 use midge_core::loss::Loss;
 
 use super::eps::{self, Eps};
-use crate::data::{Dataset, Input};
+use crate::data::{Classes, Dataset, Input};
 use crate::evaluation::attack::loss_name;
 use crate::evaluation::{Attack, Method};
+use crate::names;
 
 /// Which attack, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -30,8 +31,9 @@ pub(crate) struct AttackArguments {
     /// Random starts of PGD; the worst image is kept [default: 1]
     #[arg(long, value_name = "N")]
     restarts: Option<usize>,
-    /// Target of OTCM and the targeted attacks: a class, least-likely, random (by --seed) or next [default: next]
-    #[arg(long, value_name = "K", value_parser = parse_target)]
+    /// Target of OTCM and the targeted attacks: a class by its number or name, least-likely, random (by --seed) or next
+    /// [default: next]
+    #[arg(long, value_name = "CLASS", value_parser = parse_target)]
     target: Option<TargetName>,
 }
 
@@ -85,21 +87,33 @@ enum LossName {
     Margin,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum TargetName {
-    Class(usize),
+    /// A number or a name.
+    Class(String),
     LeastLikely,
     Random,
     Next,
 }
 
 fn parse_target(text: &str) -> Result<TargetName, String> {
-    match text {
-        "least-likely" => Ok(TargetName::LeastLikely),
-        "random" => Ok(TargetName::Random),
-        "next" => Ok(TargetName::Next),
-        _ => text.parse().map(TargetName::Class).map_err(|_| "expected a class, least-likely, random or next".into()),
-    }
+    Ok(match text {
+        "" => return Err("expected a class, least-likely, random or next".into()),
+        "least-likely" => TargetName::LeastLikely,
+        "random" => TargetName::Random,
+        "next" => TargetName::Next,
+        class => TargetName::Class(class.into()),
+    })
+}
+
+/// A class by its name or number, which option `name` takes beside some words.
+pub(crate) fn class_of((name, words): (&str, &str), text: &str, classes: &Classes, count: usize) -> Result<usize> {
+    let class = classes.find(text).or_else(|| text.parse().ok().filter(|class| *class < count));
+    let hint = || names::hint(text, classes.names().iter().map(String::as_str));
+    class.with_context(|| {
+        let named = if classes.is_empty() { "" } else { ", or the name of one" };
+        format!("{name} is {text}: expected {words}, or a class from 0 to {}{named}{}", count - 1, hint())
+    })
 }
 
 impl AttackArguments {
@@ -129,13 +143,13 @@ impl AttackArguments {
         Ok(())
     }
 
-    /// The attack on a model that takes `input`, with `seed` for what is random about it.
-    pub(crate) fn attack(&self, seed: u64, input: &Input) -> Result<Attack> {
+    /// The attack on a model that takes `input` and calls its classes so, with `seed` for what is random about it.
+    pub(crate) fn attack(&self, seed: u64, input: &Input, classes: &Classes) -> Result<Attack> {
         let method = self.attack.method();
         let default = Attack::new(method);
         Ok(Attack {
             method,
-            target: self.attack.is_targeted().then(|| self.target(seed)),
+            target: self.attack.is_targeted().then(|| self.target(seed, input, classes)).transpose()?,
             steps: self.steps.unwrap_or(default.steps),
             alpha: self.alpha.map(|alpha| alpha.of("--alpha", input)).transpose()?,
             decay: self.decay.unwrap_or(default.decay),
@@ -159,18 +173,21 @@ impl AttackArguments {
         Ok(())
     }
 
-    fn target(&self, seed: u64) -> Target {
-        match self.target.unwrap_or(TargetName::Next) {
-            TargetName::Class(class) => Target::Class(class),
+    fn target(&self, seed: u64, input: &Input, classes: &Classes) -> Result<Target> {
+        Ok(match self.target.as_ref().unwrap_or(&TargetName::Next) {
+            TargetName::Class(class) => {
+                let option = ("--target", "least-likely, random, next");
+                Target::Class(class_of(option, class, classes, input.classes)?)
+            }
             TargetName::LeastLikely => Target::LeastLikely,
             TargetName::Random => Target::Random(seed),
             TargetName::Next => Target::Next,
-        }
+        })
     }
 }
 
-/// The attack and its options in words.
-pub(crate) fn describe(attack: Attack) -> String {
+/// The attack and its options in words, on a model that calls its classes so.
+pub(crate) fn describe(attack: Attack, classes: &Classes) -> String {
     let mut words = vec![attack.name().to_string()];
     if attack.method != Method::Fgsm {
         let what = if attack.method == Method::Square { "queries" } else { "steps" };
@@ -186,7 +203,7 @@ pub(crate) fn describe(attack: Attack) -> String {
         Method::Fgsm | Method::Bim | Method::Apgd | Method::Square => {}
     }
     words.extend(attack.target.map(|target| match target {
-        Target::Class(class) => format!("target {class}"),
+        Target::Class(class) => format!("target {}", classes.name(class)),
         Target::LeastLikely => "target least likely".into(),
         Target::Next => "target label + 1".into(),
         Target::Random(_) => "random target".into(),
@@ -202,13 +219,10 @@ pub(crate) struct Selected {
 }
 
 /// Leaves out the images of the target class itself: nothing can walk there from them.
-pub(crate) fn select(attack: Attack, classes: usize, data: &Dataset, labels: &[usize]) -> Result<Selected> {
+pub(crate) fn select(attack: Attack, data: &Dataset, labels: &[usize]) -> Result<Selected> {
     let target = if let Some(Target::Class(class)) = attack.target { Some(class) } else { None };
-    if let Some(class) = target {
-        ensure!(class < classes, "--target is {class}: expected a class from 0 to {}", classes - 1);
-    }
     let kept = (0..data.len()).filter(|i| Some(labels[*i]) != target);
     let selected = Selected { data: data.subset(kept.clone()), labels: kept.map(|i| labels[i]).collect() };
-    ensure!(!selected.labels.is_empty(), "every image has the target class {}", target.unwrap_or(0));
+    ensure!(!selected.labels.is_empty(), "every image has the target class {}", data.classes.name(target.unwrap_or(0)));
     Ok(selected)
 }

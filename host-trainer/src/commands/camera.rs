@@ -89,16 +89,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let model = arguments.test.model()?;
     let input = model.input();
-    let (attack, eps) = (arguments.attack.attack(arguments.test.seed(), &input)?, arguments.eps.of("--eps", &input)?);
+    let eps = arguments.eps.of("--eps", &input)?;
     let data = arguments.test.images(&model)?.labelled()?;
+    let attack = arguments.attack.attack(arguments.test.seed(), &input, &data.classes)?;
     let all = data.len();
     let labels: Vec<usize> = (0..all).map(|i| data.label(i)).collect();
-    let Selected { data, .. } = select(attack, input.classes, &data, &labels)?;
+    let Selected { data, .. } = select(attack, &data, &labels)?;
     let stored = stored(&model)?;
     let tables = stored.iter().map(|model| table(arguments, (attack, eps), model, &data));
     let tables = tables.collect::<Result<_>>()?;
     let report = Report {
-        attack: describe(attack),
+        attack: describe(attack, &data.classes),
         eps,
         eps_steps: input.steps(eps),
         model: arguments.test.model_name(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use midge_core::{MAX_DIMENSION, Network, Shape};
+use midge_core::{MAX_DIMENSION, Shape};
 
 use super::export::{report, report_int8};
 use super::summary::print_layers;
@@ -27,9 +27,9 @@ pub(crate) struct Import {
     /// File to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The architecture in midge's words, where it cannot be worked out from the file, for example
-    /// "input(28,28,1) conv2d(filters=8,kernel=5,stride=2,padding=valid) relu flatten dense(units=10)"
-    #[arg(long, value_name = "TEXT", conflicts_with = "size")]
+    /// The architecture, where it cannot be worked out from the file, in the words of midge train, for example
+    /// "conv 8 5x5 stride 2 valid, relu, maxpool 2, dense 10"; images are 28x28 if grey, --size or "input 32x32x3" first says otherwise
+    #[arg(long, value_name = "TEXT")]
     network: Option<String>,
     /// Height and width of the image [for example: 28x20]
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
@@ -88,8 +88,7 @@ pub(crate) fn import(arguments: &Import) -> Result<()> {
     if let Some(bytes) = foreign::read_tflite(&arguments.state) {
         return import_tflite(arguments, &bytes);
     }
-    let network = arguments.network.as_deref().map(str::parse::<Network>).transpose().context("--network")?;
-    let normalisation = arguments.normalisation.normalisation();
+    let (network, normalisation) = (arguments.network.clone(), arguments.normalisation.normalisation());
     let imported = import::read(&arguments.state, &Hints { network, size: arguments.size, normalisation })?;
     let weights = &imported.weights;
     weights.save(&arguments.out, DType::F32)?;

@@ -68,12 +68,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     arguments.attack.check()?;
     let model = arguments.test.model()?;
     let input = model.input();
-    let attack = arguments.attack.attack(arguments.test.seed(), &input)?;
     let grid = arguments.grid(&input)?;
     let data = arguments.test.images(&model)?.labelled()?;
+    let attack = arguments.attack.attack(arguments.test.seed(), &input, &data.classes)?;
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     let left_out = data.len();
-    let Selected { data, .. } = select(attack, input.classes, &data, &labels)?;
+    let Selected { data, .. } = select(attack, &data, &labels)?;
     let left_out = left_out - data.len();
     let bar = progress::bar(data.len() as u64, "minimal eps");
     let images = minimal_eps(&model, &data, attack, &grid, &bar)?;
@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let at = |eps: f32| images.iter().filter(|image| image.eps == Some(eps)).count();
     let bin = |eps: &f32| Bin { eps: *eps, eps_steps: input.steps(*eps), images: at(*eps) };
     let report = Report {
-        attack: describe(attack),
+        attack: describe(attack, &data.classes),
         model: arguments.test.model_name(),
         data: &data.name,
         seed: arguments.test.seed(),

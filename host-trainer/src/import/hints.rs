@@ -3,15 +3,15 @@
 use std::fmt::{self, Display, Formatter};
 
 use anyhow::{Result, ensure};
-use midge_core::{Network, Shape};
+use midge_core::Shape;
 
 use super::graph::{Affine, Graph, Op, Value};
 
 /// What a file does not say.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
-    /// The whole architecture of a `state_dict`, in midge's words.
-    pub network: Option<Network>,
+    /// The architecture of a `state_dict`, in midge's words or in short ones ([`crate::architecture`]).
+    pub network: Option<String>,
     /// Height and width of the image, where the file leaves them open; 28x28 if absent and the first layer of a `state_dict` can
     /// read that in grey.
     pub size: Option<(usize, usize)>,

@@ -4,7 +4,7 @@
 //! tflite     TensorFlow Lite: graphs of integers too         graph      what all others become, and how layers are made of it
 //! onnx       ONNX                                            keras      Keras: .keras, and .h5 by way of hdf5
 //! torch      torch.save: pickles, of which nothing is run    state      modules of a state_dict, also of safetensors
-//! infer      the architecture of a state_dict: readings, order, norms, sequence
+//! infer      the architecture of a state_dict: readings, order, norms, sequence; words: what the user says
 //! ```
 //! A `state_dict` holds weights and their names, and no word about strides, paddings, activations and poolings. Without
 //! `--network` they are worked out: in a `Sequential`, modules without weights leave gaps between the numbers in the
@@ -25,20 +25,19 @@ mod sequence;
 mod state;
 pub mod tflite;
 mod torch;
+mod words;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use midge_core::Network;
 
 use crate::foreign;
-use crate::weights::{DType, TensorInfo, Weights, tensor_infos};
+use crate::weights::{DType, Weights};
 pub use crate::zip::ZipError;
 use crate::zip::{self, Archive};
 use graph::{Array, Graph};
 pub use hints::{Hints, Normalisation};
 pub use keras::Hdf5Error;
-use module::Module;
 pub use onnx::OnnxError;
 use state::State;
 pub use torch::PickleError;
@@ -169,8 +168,8 @@ fn of_torch((tensors, notes): (Vec<(String, Array)>, Vec<String>), hints: &Hints
 
 /// The graph of a `state_dict`, and what was assumed.
 fn of_state(state: State, hints: &Hints) -> Result<(Graph, Vec<String>)> {
-    let (network, modules, mut assumed) = match hints.network {
-        Some(network) => (network, in_order_of(&network, &state)?, Vec::new()),
+    let (network, modules, mut assumed) = match &hints.network {
+        Some(text) => words::network(text, hints.size, &state)?,
         None => infer::network(&state, hints.size)?,
     };
     assumed.extend(state.assumed.iter().cloned());
@@ -178,59 +177,4 @@ fn of_state(state: State, hints: &Hints) -> Result<(Graph, Vec<String>)> {
     graph.notes.extend(state.notes.iter().cloned());
     sequence::fill(&mut graph, start, &network, &modules)?;
     Ok((graph, assumed))
-}
-
-/// The tensors of each layer with weights.
-fn infos(network: &Network) -> Vec<Vec<TensorInfo>> {
-    let mut layers: Vec<Vec<TensorInfo>> = Vec::new();
-    for info in tensor_infos(network) {
-        match layers.last_mut() {
-            Some(layer) if layer[0].layer == info.layer => layer.push(info),
-            _ => layers.push(vec![info]),
-        }
-    }
-    layers
-}
-
-/// The modules in the order of the layers that take them: that of the file where it is known and fits.
-fn in_order_of<'m>(network: &Network, state: &'m State) -> Result<Vec<&'m Module>> {
-    let (infos, modules) = (infos(network), &state.modules);
-    let expected: Vec<Vec<usize>> = infos.iter().map(|layer| pytorch_shape(&layer[0].shape)).collect();
-    let fits = |before: &[&Module], module: &Module| {
-        let has_bias = infos.get(before.len()).is_some_and(|layer| layer.len() > 1);
-        expected.get(before.len()) == Some(&module.weight.shape)
-            && (has_bias == module.has_bias() || module.norm.is_some())
-    };
-    if expected.len() == modules.len() {
-        let as_they_stand: Vec<&Module> = modules.iter().collect();
-        if state.is_ordered && (0..modules.len()).all(|i| fits(&as_they_stand[..i], &modules[i])) {
-            return Ok(as_they_stand);
-        }
-        if let Some(sorted) = order::sorted(modules, &fits)? {
-            return Ok(sorted);
-        }
-    }
-    let line =
-        |name: &str, shape: &[usize], bias: bool| format!("{name} {shape:?}{}", if bias { " with bias" } else { "" });
-    let layers = infos
-        .iter()
-        .zip(&expected)
-        .map(|(layer, shape)| line(&format!("layer {}", layer[0].layer), shape, layer.len() > 1));
-    let found = modules.iter().map(|module| line(&module.name, &module.weight.shape, module.has_bias()));
-    bail!(
-        "the weights do not fit the architecture: expected, in PyTorch's order of dimensions, {}; found {}",
-        layers.collect::<Vec<_>>().join(", "),
-        found.collect::<Vec<_>>().join(", ")
-    )
-}
-
-/// `[row][column][in][out]` to `[out, in, row, column]`, `[row][column][out]` to `[out, 1, row, column]`, `[in][out]` to
-/// `[out, in]`.
-fn pytorch_shape(shape: &[usize]) -> Vec<usize> {
-    match *shape {
-        [rows, columns, channels, filters] => vec![filters, channels, rows, columns],
-        [rows, columns, filters] => vec![filters, 1, rows, columns],
-        [inputs, units] => vec![units, inputs],
-        _ => shape.to_vec(),
-    }
 }

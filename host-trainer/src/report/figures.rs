@@ -117,6 +117,8 @@ pub struct Bin {
 /// How often the images of each class, read correctly, are led to each other class.
 #[derive(Debug, Clone, Serialize)]
 pub struct Matrix {
+    /// What the classes are called.
+    pub classes: Vec<String>,
     /// By true class, then by target; null on the diagonal.
     pub cells: Vec<Vec<Option<Share>>>,
     /// All cells together.

@@ -127,7 +127,11 @@ impl Measuring<'_> {
             (source != target).then(|| Share::new(hits, of))
         };
         let row = |source| (0..classes).map(|target| cell(source, target)).collect();
-        Ok(Matrix { cells: (0..classes).map(row).collect(), all: Share::new(all.0, all.1) })
+        Ok(Matrix {
+            classes: (0..classes).map(|class| self.subject.data.classes.name(class).into_owned()).collect(),
+            cells: (0..classes).map(row).collect(),
+            all: Share::new(all.0, all.1),
+        })
     }
 
     /// For each true class, how many of the images `right` reach the target, and of how many.

@@ -94,6 +94,15 @@ fn a_board_is_measured_as_the_host_is() {
     }
     let classes = json(folder, &["device", &stub.port(), "classify", "--data", "data.safetensors", "--json"]);
     assert_eq!(classes["accuracy"]["count"], host["correct"]);
+    let names: Vec<String> = (0..weights.network.classes()).map(|class| format!("kind {class}")).collect();
+    std::fs::write(folder.join("names"), names.join("\n")).unwrap();
+    let port = stub.port();
+    let named = |words: &[&str]| {
+        ok(folder, &[&["device", &port][..], words, &["--data", "data.safetensors", "--labels", "names"]].concat())
+    };
+    assert!(named(&["classify"]).contains("  kind 1  "), "{}", named(&["classify"]));
+    let text = named(&["attack", "--attack", "otcm", "--eps", "0.1", "--target", "kind 1"]);
+    assert!(text.contains("target kind 1") && text.contains("  kind 0  kind "), "{text}");
     let words = ["attack", "--attack", "pgd", "--eps", "0.1", "--restarts", "2", "--data", "data.safetensors"];
     let attacked = json(folder, &[&["device", &stub.port()], &words[..], &["--json"]].concat());
     let host = json(folder, &[&words[..], &["--model", "m.safetensors", "--json"]].concat());

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::super::attack_arguments::{AttackArguments, Selected, describe, select};
 use super::super::eps::{self, Eps};
 use super::super::exit::CheckFailed;
-use super::super::{ModelName, json, percent, print_json};
+use super::super::{Expected, ModelName, json, percent, print_json};
 use super::evaluate_file::{self, Identity};
 use super::hosts::{self, Others};
 use super::session::{ImageArguments, Session};
@@ -104,16 +104,17 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let model = session.model(&info)?;
     let input = model.input();
     let seed = arguments.images.data.seed;
-    let (eps, attack) = (arguments.eps.of("--eps", &input)?, arguments.attack.attack(seed, &input)?);
+    let eps = arguments.eps.of("--eps", &input)?;
+    let all = arguments.images.load(&input, &Expected::by(&model))?.labelled()?;
+    let attack = arguments.attack.attack(seed, &input, &all.classes)?;
     arguments.attack.check_board(attack)?;
-    let all = arguments.images.load(&input)?.labelled()?;
     let labels: Vec<usize> = (0..all.len()).map(|i| all.label(i)).collect();
-    let Selected { data, labels } = select(attack, input.classes, &all, &labels)?;
+    let Selected { data, labels } = select(attack, &all, &labels)?;
     let in_integers = info.can(Ability::Integers);
     let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid, in_integers };
     let others = Others { source: arguments.source.as_ref(), reference: arguments.reference.as_ref() };
     let hosts = hosts::measure(&session.stop, model, others, &plan)?;
-    let identity = Identity::new(&plan, &info, &hosts, describe(attack))?;
+    let identity = Identity::new(&plan, &info, &hosts, describe(attack, &data.classes))?;
     let mut work = Work { session, arguments, plan, hosts: &hosts, identity, done: BTreeMap::new() };
     let ended = work.run(devices)?;
     let done: Vec<_> = work.done.iter().map(|(index, measured)| (*index, measured)).collect();
@@ -123,7 +124,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             model: &info.model,
             dtype: super::session::element_name(info.element),
             fingerprint: &info.fingerprint,
-            attack: describe(attack),
+            attack: describe(attack, &data.classes),
             eps,
             data: &data.name,
             seed,

@@ -65,8 +65,8 @@ pub(super) struct ImageArguments {
 }
 
 impl ImageArguments {
-    pub(super) fn load(&self, input: &Input) -> Result<Loaded> {
-        self.data.load(Split::Test, input, &Expected::default(), Part { offset: self.offset, limit: self.limit })
+    pub(super) fn load(&self, input: &Input, expected: &Expected) -> Result<Loaded> {
+        self.data.load(Split::Test, input, expected, Part { offset: self.offset, limit: self.limit })
     }
 }
 
@@ -123,6 +123,15 @@ impl Session<'_> {
         let mut devices = self.devices()?;
         ensure!(devices.len() == 1, "expected one board, found {}: only evaluate takes several", devices.len());
         devices.pop().context("no board")
+    }
+
+    /// What is known of the images of the board's model, which may be of nobody here.
+    pub(super) fn expected(&self, info: &DeviceInfo) -> Result<Expected> {
+        Ok(match &self.arguments.model {
+            Some(named) => Expected::by(&named.load_classifier()?),
+            None => bundled::with_checksum(&info.fingerprint)
+                .map_or_else(Expected::default, |(_, model)| Expected::by(&model)),
+        })
     }
 
     /// The model on the host that is on the board.

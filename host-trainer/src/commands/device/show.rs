@@ -1,5 +1,6 @@
 //! `midge device list`, `info`, `classify`, `attack`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::super::attack_arguments::{self, Selected, describe, select};
 use super::super::eps::{self, Eps};
 use super::super::{json, percent, print_json};
 use super::session::{ImageArguments, Session, element_name};
+use crate::data::Classes;
 use crate::device::table::unit_name;
 use crate::device::{Client, DeviceError, DeviceInfo, port};
 use crate::evaluation::Share;
@@ -158,6 +160,9 @@ impl<'a> About<'a> {
 struct Reading {
     index: usize,
     class: usize,
+    /// What the class is called, if it has a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     confidence: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<u16>,
@@ -177,7 +182,7 @@ struct Readings {
 pub(super) fn classify(session: &Session<'_>, arguments: &ClassifyOptions) -> Result<()> {
     let mut device = session.device()?;
     let info = device.client.info().clone();
-    let data = arguments.images.load(&info.input)?;
+    let data = arguments.images.load(&info.input, &session.expected(&info)?)?;
     let bar = progress::bar(data.len() as u64, "classifying");
     let mut images = Vec::new();
     for i in 0..data.len() {
@@ -187,6 +192,7 @@ pub(super) fn classify(session: &Session<'_>, arguments: &ClassifyOptions) -> Re
         images.push(Reading {
             index: data.places[i],
             class,
+            name: (!data.classes.is_empty()).then(|| data.classes.name(class).into_owned()),
             confidence: logits[class],
             label: data.labels.as_ref().map(|labels| labels[i]),
             ticks: cost.ticks,
@@ -202,21 +208,23 @@ pub(super) fn classify(session: &Session<'_>, arguments: &ClassifyOptions) -> Re
     if arguments.json {
         return print_json(json::DEVICE_CLASSIFY, &readings);
     }
-    readings.print(&data.name);
+    readings.print(&data.name, &data.classes);
     Ok(())
 }
 
 impl Readings {
-    fn print(&self, data: &str) {
+    fn print(&self, data: &str, classes: &Classes) {
         println!("{}  model {}  {data}", self.board, self.model);
-        println!("image  class  confidence  {:>12}", self.unit);
+        let width = widest(classes, self.images.iter().map(|image| image.class), "class");
+        println!("image  {:>width$}  confidence  {:>12}", "class", self.unit);
         for image in &self.images {
             let wrong = match image.label {
-                Some(label) if usize::from(label) != image.class => format!("  wrong: {label}"),
+                Some(label) if usize::from(label) != image.class => format!("  wrong: {}", classes.name(label.into())),
                 _ => String::new(),
             };
             let confidence = percent(f64::from(image.confidence));
-            println!("{:>5}  {:>5}  {confidence:>10}  {:>12}{wrong}", image.index, image.class, image.ticks);
+            let class = classes.name(image.class);
+            println!("{:>5}  {class:>width$}  {confidence:>10}  {:>12}{wrong}", image.index, image.ticks);
         }
         if let Some(accuracy) = self.accuracy {
             println!("accuracy {}  ({} of {})", percent(accuracy.fraction), accuracy.count, accuracy.of);
@@ -252,13 +260,14 @@ struct Attacks {
 pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result<()> {
     arguments.attack.check()?;
     let mut device = session.device()?;
+    let expected = session.expected(device.client.info())?;
     let DeviceInfo { board, model, input, unit, .. } = device.client.info().clone();
     let eps = arguments.eps.of("--eps", &input)?;
-    let attack = arguments.attack.attack(arguments.images.data.seed, &input)?;
+    let data = arguments.images.load(&input, &expected)?.labelled()?;
+    let attack = arguments.attack.attack(arguments.images.data.seed, &input, &data.classes)?;
     arguments.attack.check_board(attack)?;
-    let data = arguments.images.load(&input)?.labelled()?;
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
-    let Selected { data, labels } = select(attack, input.classes, &data, &labels)?;
+    let Selected { data, labels } = select(attack, &data, &labels)?;
     let bar = progress::bar(data.len() as u64, attack.name());
     let mut images = Vec::new();
     for (i, label) in labels.into_iter().enumerate() {
@@ -282,25 +291,40 @@ pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let attack = describe(attack);
+    let attack = describe(attack, &data.classes);
     let report = Attacks { board, model, attack, eps, unit: unit_name(unit), images };
     if arguments.json {
         return print_json(json::DEVICE_ATTACK, &report);
     }
-    report.print(&input.shown(eps), &data.name);
+    report.print(&input.shown(eps), &data.name, &data.classes);
     Ok(())
 }
 
 impl Attacks {
-    fn print(&self, eps: &str, data: &str) {
+    fn print(&self, eps: &str, data: &str, classes: &Classes) {
         println!("{}  model {}  {}  eps {eps}  {data}", self.board, self.model, self.attack);
-        println!("image  label  before  after  confidence  {:>12}  stack", self.unit);
+        let cells = |image: &Attacked| [image.label, image.before.into(), image.after.into()];
+        let titles = ["label", "before", "after"];
+        let widths = [0, 1, 2].map(|k| widest(classes, self.images.iter().map(|image| cells(image)[k]), titles[k]));
+        let row = |cells: [Cow<'_, str>; 3]| {
+            let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}"));
+            cells.collect::<Vec<_>>().join("  ")
+        };
+        println!("image  {}  confidence  {:>12}  stack", row(titles.map(Cow::from)), self.unit);
         for image in &self.images {
             let confidence = percent(f64::from(image.confidence));
             println!(
-                "{:>5}  {:>5}  {:>6}  {:>5}  {confidence:>10}  {:>12}  {:>5}",
-                image.index, image.label, image.before, image.after, image.ticks, image.stack_bytes
+                "{:>5}  {}  {confidence:>10}  {:>12}  {:>5}",
+                image.index,
+                row(cells(image).map(|class| classes.name(class))),
+                image.ticks,
+                image.stack_bytes
             );
         }
     }
+}
+
+/// Characters of a column of classes under a title.
+fn widest(classes: &Classes, shown: impl Iterator<Item = usize>, title: &str) -> usize {
+    shown.map(|class| classes.name(class).chars().count()).max().unwrap_or(0).max(title.len())
 }
