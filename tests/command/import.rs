@@ -370,6 +370,14 @@ fn models_of_others_are_imported_explained_and_compared() {
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
+    // The names of classes that go with it.
+    std::fs::write(path.join("names"), ('a'..='j').map(|name| format!("kind {name}\n")).collect::<String>()).unwrap();
+    ok(path, &["import", &network, "--out", "named", "--labels", "names"]);
+    let classified = ok(path, &["classify", "--model", "named", "--data", "synthetic", "--limit", "1"]);
+    assert!(classified.contains("  kind "), "{classified}");
+    std::fs::write(path.join("names"), "a\nb").unwrap();
+    let message = error(path, &["import", &network, "--out", "n", "--labels", "names"]);
+    assert!(message.contains("names: expected 10 names, one for each class of the model, found 2"), "{message}");
     let text = ok(path, &["verify", "--model", "m", "--against", &check]);
     assert!(text.contains("same class          32 of 32") && text.contains("logits of 10 classes"), "{text}");
     assert!(ok(path, &["summary", "--model", "m"]).contains("imported.normalisation: mean 0.1307 std 0.3081"));

@@ -1,5 +1,6 @@
 //! `midge import`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -8,8 +9,10 @@ use midge_core::{MAX_DIMENSION, Shape};
 use super::export::{report, report_int8};
 use super::summary::print_layers;
 use crate::any_weights::AnyWeights;
+use crate::data::{Classes, ClassesProblem};
 use crate::foreign;
 use crate::import::{self, Hints, Imported, Normalisation};
+use crate::training::history::CLASSES;
 use crate::weights::DType;
 
 const ASSUMPTIONS: &str = "\
@@ -34,6 +37,9 @@ pub(crate) struct Import {
     /// Height and width of the image [for example: 28x20]
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
     size: Option<(usize, usize)>,
+    /// File with the name of a class on each line, in the model's order; the model keeps them
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     #[command(flatten)]
     normalisation: NormalisationArguments,
 }
@@ -89,7 +95,8 @@ pub(crate) fn import(arguments: &Import) -> Result<()> {
         return import_tflite(arguments, &bytes);
     }
     let (network, normalisation) = (arguments.network.clone(), arguments.normalisation.normalisation());
-    let imported = import::read(&arguments.state, &Hints { network, size: arguments.size, normalisation })?;
+    let mut imported = import::read(&arguments.state, &Hints { network, size: arguments.size, normalisation })?;
+    arguments.name(imported.weights.network.classes(), &mut imported.weights.metadata)?;
     let weights = &imported.weights;
     weights.save(&arguments.out, DType::F32)?;
     println!("{}", weights.network);
@@ -98,6 +105,19 @@ pub(crate) fn import(arguments: &Import) -> Result<()> {
     explain(&imported, arguments.normalisation.normalisation().as_ref());
     report(weights, DType::F32, &arguments.out);
     Ok(())
+}
+
+impl Import {
+    /// Gives the classes of a model the names that the user has for them.
+    fn name(&self, classes: usize, metadata: &mut BTreeMap<String, String>) -> Result<()> {
+        let Some(file) = &self.labels else { return Ok(()) };
+        let names = Classes::read(file)?;
+        if names.len() != classes {
+            return Err(ClassesProblem::Count { expected: classes, found: names.len() }.at(file).into());
+        }
+        metadata.insert(CLASSES.into(), names.text());
+        Ok(())
+    }
 }
 
 /// What was done to a model, what was assumed about it, and what images it takes.
@@ -136,13 +156,15 @@ fn import_tflite(arguments: &Import, bytes: &[u8]) -> Result<()> {
     );
     let imported = import::tflite::from_bytes(bytes).with_context(|| format!("{name}: cannot be imported"))?;
     match imported {
-        import::tflite::Imported::Float(weights) => {
+        import::tflite::Imported::Float(mut weights) => {
+            arguments.name(weights.network.classes(), &mut weights.metadata)?;
             weights.save(&arguments.out, DType::F32)?;
             println!("{}", weights.network);
             print_layers(&AnyWeights::Float(weights.clone()));
             report(&weights, DType::F32, &arguments.out);
         }
-        import::tflite::Imported::Int8(weights) => {
+        import::tflite::Imported::Int8(mut weights) => {
+            arguments.name(weights.network.classes(), &mut weights.metadata)?;
             weights.save(&arguments.out)?;
             println!("{}", weights.network);
             print_layers(&AnyWeights::Int8(weights.clone()));

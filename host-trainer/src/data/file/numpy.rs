@@ -65,6 +65,9 @@ impl<'a> Archive<'a> {
     }
 }
 
+/// Type, dimensions and bytes of an array.
+pub(crate) type Whole = (Dtype, Vec<usize>, Vec<u8>);
+
 /// The arrays of an archive in memory.
 pub(crate) struct Arrays<'b>(zip::Archive<'b>);
 
@@ -77,11 +80,11 @@ impl<'b> Arrays<'b> {
         Ok(Self(zip::Archive::read(bytes).map_err(io::Error::from)?))
     }
 
-    /// Type, dimensions and bytes of the array of that name, without its ending.
+    /// The array of that name, without its ending.
     ///
     /// # Errors
     /// If it is damaged, too long, or no plain array.
-    pub(crate) fn find(&self, name: &str) -> Result<Option<(Dtype, Vec<usize>, Vec<u8>)>, Problem> {
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Whole>, Problem> {
         let Some(entry) = entry_of(&self.0.entries, name) else { return Ok(None) };
         if entry.length > MAX_ARRAY {
             return Err(Problem::Numpy(format!("expected at most {MAX_ARRAY} bytes, found {}", entry.length)));
