@@ -157,6 +157,7 @@ fn classes_are_called_by_their_names() {
     assert!(report["images"][0]["name"].as_str().unwrap().starts_with("digit "), "{report}");
     let text = ok(path, &["classify", "--labels", "names", "--data", "idx", "--limit", "2"]);
     assert_eq!(text.matches("digit ").count(), 4, "{text}");
+    assert_eq!(text.matches(" %  digit ").count(), 2, "{text}");
     std::fs::write(path.join("few"), "a\nb").unwrap();
     let message = error(path, &["evaluate", "--labels", "few", "--data", "idx"]);
     assert!(message.contains("few: expected 10 names, one for each class of the model, found 2"), "{message}");

@@ -167,13 +167,15 @@ fn print(report: &Report<'_>, classes: &Classes) {
     let widest = |words: &mut dyn Iterator<Item = usize>, heading: &str| words.max().unwrap_or(0).max(heading.len());
     let width = widest(&mut names.iter().map(|name| name.chars().count()), "image");
     let class_width = widest(&mut report.images.iter().map(|image| classes.name(image.class).chars().count()), "class");
-    let label = if report.correct.is_some() { "  label" } else { "" };
+    let labels = report.images.iter().filter_map(|image| image.label);
+    let label_width = widest(&mut labels.map(|label| classes.name(label.into()).chars().count()), "label");
+    let label = if report.correct.is_some() { format!("  {:>label_width$}", "label") } else { String::new() };
     println!("{:<width$}  {:>class_width$}  confidence{label}", "image", "class");
     for (image, name) in report.images.iter().zip(names) {
         let confidence = percent(f64::from(image.confidence));
         let label = match image.label.map(|label| classes.name(label.into())) {
-            Some(label) if image.is_right() => format!("{label:>7}"),
-            Some(label) => format!("{label:>7}  wrong"),
+            Some(label) if image.is_right() => format!("  {label:>label_width$}"),
+            Some(label) => format!("  {label:>label_width$}  wrong"),
             None => String::new(),
         };
         println!("{name:<width$}  {:>class_width$}  {confidence:>10}{label}", classes.name(image.class));
