@@ -133,6 +133,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         [] => vec![default_eps(&input)],
         lists => eps::List::flatten(lists, "--eps", &input)?,
     };
+    arguments.attack.check_for(&input)?;
     let loaded = arguments.test.pictures(&arguments.images, &model)?;
     let attack = arguments.attack.attack(arguments.test.seed(), &input, &loaded.classes)?;
     let (data, labels) = arguments.labelled(&model, loaded)?;

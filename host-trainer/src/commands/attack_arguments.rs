@@ -143,6 +143,11 @@ impl AttackArguments {
         Ok(())
     }
 
+    /// Before images are loaded: whether the model takes such steps.
+    pub(crate) fn check_for(&self, input: &Input) -> Result<()> {
+        self.alpha.map_or(Ok(()), |alpha| alpha.of("--alpha", input).map(drop))
+    }
+
     /// The attack on a model that takes `input` and calls its classes so, with `seed` for what is random about it.
     pub(crate) fn attack(&self, seed: u64, input: &Input, classes: &Classes) -> Result<Attack> {
         let method = self.attack.method();

@@ -90,6 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = arguments.test.model()?;
     let input = model.input();
     let eps = arguments.eps.of("--eps", &input)?;
+    arguments.attack.check_for(&input)?;
     let data = arguments.test.images(&model)?.labelled()?;
     let attack = arguments.attack.attack(arguments.test.seed(), &input, &data.classes)?;
     let all = data.len();

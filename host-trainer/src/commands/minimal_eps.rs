@@ -69,6 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let model = arguments.test.model()?;
     let input = model.input();
     let grid = arguments.grid(&input)?;
+    arguments.attack.check_for(&input)?;
     let data = arguments.test.images(&model)?.labelled()?;
     let attack = arguments.attack.attack(arguments.test.seed(), &input, &data.classes)?;
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
