@@ -274,12 +274,6 @@ pub trait Attack {
         remote::attack(self, model, (image, label), adversarial)
     }
 
-    /// Whether the attack asks for gradients, and not only for logits.
-    #[cfg(feature = "std")]
-    fn needs_gradient(&self) -> bool {
-        <Self::Course as course::Course>::NEEDS_GRADIENT
-    }
-
     /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results
     /// as one by one. Each walk has its [`Walk::outcome`] then. The buffer has [`Self::batch_len`] elements or more. Once `stop`
     /// is set, no further step is taken.

@@ -1,5 +1,19 @@
 //! One board, chosen by cargo feature; build.rs refuses none or several.
 
+/// The board's name, and a symbol that tells the runner which board to emulate or to flash.
+macro_rules! name {
+    ($name:literal, $symbol:ident) => {
+        /// The board's name.
+        pub const NAME: &str = $name;
+        #[used]
+        #[unsafe(no_mangle)]
+        static $symbol: u8 = 0;
+    };
+}
+
+#[cfg(any(feature = "netduinoplus2", feature = "nrf52840-dk"))]
+mod registers;
+
 #[cfg(any(feature = "qemu", feature = "qemu-an500", feature = "qemu-an505", feature = "mps3-an547"))]
 mod cmsdk;
 #[cfg(feature = "emulated")]

@@ -6,34 +6,19 @@ use core::convert::Infallible;
 use embedded_graphics::pixelcolor::Rgb565;
 use embedded_graphics::prelude::*;
 
+use super::registers::{read, write};
 use super::{Board, button, counter};
 
-/// Tells the runner which board to flash.
-#[used]
-#[unsafe(no_mangle)]
-static MIDGE_BOARD_nrf52840_dk: u8 = 0;
+name!("nrf52840-dk", MIDGE_BOARD_nrf52840_dk);
 
 /// Clock of the processor, in Hz: the only one there is.
 pub const CLOCK: u32 = 64_000_000;
-
-/// The board's name.
-pub const NAME: &str = "nrf52840-dk";
 
 /// Addresses of the clocks, the UART, port 0 and the cache of the flash.
 const CLOCKS: usize = 0x4000_0000;
 const UART: usize = 0x4000_2000;
 const PORT_0: usize = 0x5000_0000;
 const FLASH: usize = 0x4001_e000;
-
-fn read(address: usize) -> u32 {
-    // SAFETY: a register of this chip that only this file uses, and no handler.
-    unsafe { (address as *const u32).read_volatile() }
-}
-
-fn write(address: usize, value: u32) {
-    // SAFETY: as above.
-    unsafe { (address as *mut u32).write_volatile(value) }
-}
 
 /// The serial line to a host: 115,200 baud, 8 bits, no parity.
 ///

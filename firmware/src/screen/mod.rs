@@ -2,10 +2,12 @@
 //! each with the probabilities of all classes.
 
 mod draw;
+mod served;
 
 pub use draw::{draw_attacked, draw_scene};
+pub use served::{draw_served, draw_waiting};
 
-use crate::embedded::{CLASSES, MODELS, NETWORK};
+use crate::embedded::{CLASSES, NETWORK};
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
@@ -95,9 +97,10 @@ fn fit(side: u32) -> Size {
 }
 
 impl Layout {
-    fn new(size: Size) -> Self {
+    /// With so many rows of images.
+    fn new(size: Size, rows: usize) -> Self {
         let column = (size.width as i32 - 2 * MARGIN - (COLUMNS as i32 - 1) * GAP) / COLUMNS as i32;
-        let row = (size.height as i32 - TITLE) / MODELS as i32;
+        let row = (size.height as i32 - TITLE) / rows as i32;
         let side = column.min(row - HEAD - READING - BARS - LABELS);
         Self { shown: fit(side.max(1) as u32), size, column, row }
     }

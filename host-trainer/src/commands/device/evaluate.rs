@@ -14,14 +14,14 @@ use super::super::exit::CheckFailed;
 use super::super::{ModelName, json, percent, print_json};
 use super::evaluate_file::{self, Identity};
 use super::hosts::{self, Others};
-use super::session::{ImageArguments, Session};
-use crate::device::Device;
+use super::session::{self, ImageArguments, Session};
 use crate::device::evaluation::{Host, Measured, measure};
 use crate::device::farm::{Ended, share};
 use crate::device::plan::Plan;
 use crate::device::table::{Table, count};
-use crate::evaluation::Share;
+use crate::device::{Device, DeviceInfo};
 use crate::evaluation::classifier::Classifier as _;
+use crate::evaluation::{Attack, Share};
 use crate::files::check_writable;
 use crate::progress;
 
@@ -102,17 +102,23 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let devices = session.devices()?;
     let info = devices.first().context("no board")?.client.info().clone();
     let model = session.model(&info)?;
-    let input = model.input();
+    let input = model.as_ref().map_or(info.input, |model| model.input());
     let seed = arguments.images.data.seed;
     let (eps, attack) = (arguments.eps.of("--eps", &input)?, arguments.attack.attack(seed, &input)?);
-    arguments.attack.check_board(attack)?;
+    if model.is_none() {
+        arguments.check_alone(&info, attack)?;
+    }
     let all = arguments.images.load(&input)?.labelled()?;
     let labels: Vec<usize> = (0..all.len()).map(|i| all.label(i)).collect();
     let Selected { data, labels } = select(attack, input.classes, &all, &labels)?;
     let in_integers = info.can(Ability::Integers);
-    let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid, in_integers };
+    let classes = input.classes;
+    let plan = Plan { data: &data, labels: &labels, attack, classes, eps, grid: input.grid, in_integers };
     let others = Others { source: arguments.source.as_ref(), reference: arguments.reference.as_ref() };
-    let hosts = hosts::measure(&session.stop, model, others, &plan)?;
+    let hosts = match model {
+        Some(model) => hosts::measure(&session.stop, model, others, &plan)?,
+        None => Vec::new(),
+    };
     let identity = Identity::new(&plan, &info, &hosts, describe(attack))?;
     let mut work = Work { session, arguments, plan, hosts: &hosts, identity, done: BTreeMap::new() };
     let ended = work.run(devices)?;
@@ -207,6 +213,19 @@ impl Work<'_> {
 }
 
 impl Arguments {
+    /// Whether a board can be measured whose model the host has not.
+    fn check_alone(&self, info: &DeviceInfo, attack: Attack) -> Result<()> {
+        let unknown =
+            || format!("{}, which is no bundled model: expected --model with its file", session::on_board(info));
+        session::check_way(info, attack).with_context(unknown)?;
+        ensure!(self.source.is_none() && self.reference.is_none(), "{}", unknown());
+        note!(
+            "{}, which is no bundled model: without --model with its file it is measured alone",
+            session::on_board(info)
+        );
+        Ok(())
+    }
+
     fn show(&self, report: &Report<'_>, eps: &str) -> Result<()> {
         if self.json {
             return print_json(json::DEVICE_EVALUATE, report);
@@ -274,6 +293,17 @@ fn print(report: &Report<'_>, eps: &str) {
     for (maker, of) in table.readers.iter().enumerate() {
         line(&format!("  {}", of.name), table.readers.iter().map(|reader| cell(reader.robust[maker])));
     }
+    print_agreement(table);
+    println!();
+    for cost in &table.costs {
+        println!("{:<8} {} {}, {} bytes of stack", cost.job, cost.ticks, cost.unit, cost.stack_bytes);
+    }
+}
+
+fn print_agreement(table: &Table) {
+    if table.agreement.is_empty() {
+        return;
+    }
     println!("same class as the device");
     line("  clean", table.agreement.iter().map(|a| cell(Some(a.clean))));
     line("  clean and under all attacks", table.agreement.iter().map(|a| cell(Some(a.all))));
@@ -281,8 +311,4 @@ fn print(report: &Report<'_>, eps: &str) {
     let pixels = |a: &crate::device::table::Agreement| a.pixels.map_or("-".into(), |pixels| format!("{pixels:.2}"));
     line("  pixels that differ, mean", table.agreement.iter().map(pixels));
     line("largest difference of a logit", table.agreement.iter().map(|a| format!("{:.2e}", a.logits)));
-    println!();
-    for cost in &table.costs {
-        println!("{:<8} {} {}, {} bytes of stack", cost.job, cost.ticks, cost.unit, cost.stack_bytes);
-    }
 }
