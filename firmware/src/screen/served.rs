@@ -32,7 +32,7 @@ pub fn draw_served<D: DrawTarget<Color = Rgb565>, P: Pixel>(
     model: &str,
     shown: &Shown<'_, P>,
 ) -> Result<(), D::Error> {
-    let layout = Layout::new(display.bounding_box().size, 1);
+    let layout = Layout::middle(display.bounding_box().size);
     title(display, model)?;
     cost(display, &layout, shown.ticks)?;
     let ([low, high], [before, after]) = (shown.range, read(shown));

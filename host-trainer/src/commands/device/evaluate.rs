@@ -122,27 +122,13 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let identity = Identity::new(&plan, &info, &hosts, describe(attack))?;
     let mut work = Work { session, arguments, plan, hosts: &hosts, identity, done: BTreeMap::new() };
     let ended = work.run(devices)?;
-    let done: Vec<_> = work.done.iter().map(|(index, measured)| (*index, measured)).collect();
-    if !done.is_empty() {
-        let report = Report {
-            board: &info.board,
-            model: &info.model,
-            dtype: super::session::element_name(info.element),
-            fingerprint: &info.fingerprint,
-            attack: describe(attack),
-            eps,
-            data: &data.name,
-            seed,
-            left_out: all.len() - data.len(),
-            source: arguments.source.as_ref().map(ModelName::shown),
-            table: count(&plan, &hosts, &done, info.unit)?,
-            lost: ended.lost.iter().map(ToString::to_string).collect(),
-        };
-        arguments.show(&report, &input.shown(eps))?;
-        work.end(ended)?;
-        return arguments.gate.verdict(&report.table);
+    if work.done.is_empty() {
+        return work.end(ended);
     }
-    work.end(ended)
+    let report = work.report(&info, all.len() - data.len(), &ended)?;
+    arguments.show(&report, &input.shown(eps))?;
+    work.end(ended)?;
+    arguments.gate.verdict(&report.table)
 }
 
 /// The work of one run, and what of it is finished.
@@ -180,6 +166,24 @@ impl Work<'_> {
         bar.finish_and_clear();
         self.save()?;
         Ok(ended)
+    }
+
+    fn report<'r>(&'r self, info: &'r DeviceInfo, left_out: usize, ended: &Ended) -> Result<Report<'r>> {
+        let done: Vec<_> = self.done.iter().map(|(index, measured)| (*index, measured)).collect();
+        Ok(Report {
+            board: &info.board,
+            model: &info.model,
+            dtype: session::element_name(info.element),
+            fingerprint: &info.fingerprint,
+            attack: describe(self.plan.attack),
+            eps: self.plan.eps,
+            data: &self.plan.data.name,
+            seed: self.arguments.images.data.seed,
+            left_out,
+            source: self.arguments.source.as_ref().map(ModelName::shown),
+            table: count(&self.plan, self.hosts, &done, info.unit)?,
+            lost: ended.lost.iter().map(ToString::to_string).collect(),
+        })
     }
 
     fn save(&self) -> Result<()> {
