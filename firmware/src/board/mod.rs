@@ -16,10 +16,12 @@ mod registers;
 
 #[cfg(any(feature = "qemu", feature = "qemu-an500", feature = "qemu-an505", feature = "mps3-an547"))]
 mod cmsdk;
-#[cfg(feature = "emulated")]
+#[cfg(all(feature = "emulated", not(little_ram)))]
 mod emulated_screen;
 #[cfg(feature = "emulated")]
 mod interrupts;
+#[cfg(any(all(feature = "emulated", little_ram), feature = "nrf52840-dk"))]
+mod no_screen;
 #[cfg(feature = "emulated")]
 mod qemu;
 #[cfg(feature = "emulated")]

@@ -1,11 +1,7 @@
 //! Nordic nRF52840-DK (PCA10056). The serial line to a host is that of its J-Link: sent on P0.06, received on P0.08, without
 //! handshake. The button is Button 1 (P0.11). The kit has no display.
 
-use core::convert::Infallible;
-
-use embedded_graphics::pixelcolor::Rgb565;
-use embedded_graphics::prelude::*;
-
+pub use super::no_screen::Screen;
 use super::registers::{read, write};
 use super::{Board, button, counter};
 
@@ -72,24 +68,6 @@ impl Line {
         write(HAS_SENT, 0);
         self.sends = true;
         write(TO_SEND, byte.into());
-    }
-}
-
-/// No display: what is drawn is not seen, and the log says what there is to say.
-pub struct Screen;
-
-impl OriginDimensions for Screen {
-    fn size(&self) -> Size {
-        Size::new(320, 240)
-    }
-}
-
-impl DrawTarget for Screen {
-    type Color = Rgb565;
-    type Error = Infallible;
-
-    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb565>>>(&mut self, _pixels: I) -> Result<(), Infallible> {
-        Ok(())
     }
 }
 

@@ -5,7 +5,10 @@
 
 use defmt_semihosting as _;
 
+#[cfg(not(little_ram))]
 pub use super::emulated_screen::Screen;
+#[cfg(little_ram)]
+pub use super::no_screen::Screen;
 use machine::Timer;
 pub use machine::{Line, NAME};
 

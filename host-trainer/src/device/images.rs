@@ -56,6 +56,9 @@ pub struct Device {
     has: (Vec<f32>, usize),
 }
 
+/// Logits of an image, and the gradient of a loss with respect to its pixels.
+pub type Slope = (Vec<f32>, Vec<f32>);
+
 /// What an attack on a board's model came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attacked {
@@ -102,11 +105,7 @@ impl Device {
     ///
     /// # Errors
     /// Those of [`Self::logits`], and a board that gives no gradient.
-    pub fn gradient(
-        &mut self,
-        (loss, class): (Loss, usize),
-        image: &[f32],
-    ) -> Result<((Vec<f32>, Vec<f32>), Cost), DeviceError> {
+    pub fn gradient(&mut self, (loss, class): (Loss, usize), image: &[f32]) -> Result<(Slope, Cost), DeviceError> {
         let request = Request::Gradient { label: short(class), loss: midge_link::Loss::of(loss) };
         let classes = self.client.info().input.classes;
         self.with_image(image, |device| {
