@@ -15,6 +15,9 @@ const NETWORK: Network = Network::new(Shape::hwc(1, 4, 1), &[Layer::Flatten, Lay
 const WEIGHTS: [f32; 12] = [1.0, -2.0, 0.5, -1.0, 1.5, 0.25, 0.75, -0.5, -1.0, 2.0, 0.5, 1.0];
 const IMAGE: [f32; 4] = [0.5, 0.25, 1.0, 0.75];
 
+/// Pixels of image and result, the label, whether there are logits, ticks.
+type Seen = (Vec<f32>, Vec<f32>, Option<usize>, bool, u64);
+
 /// A line in memory, and how many jobs were measured.
 #[derive(Default)]
 struct Desk {
@@ -25,8 +28,8 @@ struct Desk {
     /// Whether nothing arrives during a job, and whether one runs.
     is_deaf: bool,
     works: bool,
-    /// What was to be seen of each job: pixels of image and result, the label, whether there are logits, ticks.
-    shown: Vec<(Vec<f32>, Vec<f32>, Option<usize>, bool, u64)>,
+    /// What was to be seen of each job.
+    shown: Vec<Seen>,
 }
 
 impl Board for &mut Desk {
