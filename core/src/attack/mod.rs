@@ -271,7 +271,7 @@ pub trait Attack {
         (image, label): (&[f32], usize),
         adversarial: &mut [f32],
     ) -> Result<Outcome, Error> {
-        remote::attack(self, model, (image, label), adversarial)
+        remote::attack((self.course(), self.target()), model, (image, label), adversarial)
     }
 
     /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results

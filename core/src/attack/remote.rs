@@ -4,10 +4,9 @@ use core::slice;
 use std::vec;
 use std::vec::Vec;
 
-use super::Attack;
 use super::course::Course;
 use super::goal::{Goal, Outcome, Prediction};
-use super::target::least_likely;
+use super::target::{Target, least_likely};
 use super::walk::{Gradients, Walk};
 use crate::error::Error;
 use crate::kernels::int8::Grid;
@@ -143,18 +142,18 @@ impl<M: Remote> Gradients for Asked<'_, M> {
 }
 
 /// All of an attack.
-pub(super) fn attack<A: Attack + ?Sized>(
-    attack: &A,
+pub(super) fn attack<C: Course>(
+    (course, target): (C, Option<Target>),
     model: &mut impl Remote,
     (image, label): (&[f32], usize),
     adversarial: &mut [f32],
 ) -> Result<Outcome, Error> {
-    let (course, classes, pixels, range) = (attack.course(), model.classes(), model.input().len(), model.range());
+    let (classes, pixels, range) = (model.classes(), model.input().len(), model.range());
     course.check()?;
     let (mut logits, mut gradient) = (vec![0.0; classes], Vec::new());
     // Nothing is asked about an image that is none.
     Walk::new(image, adversarial, Goal::Away(label), 0).begin((pixels, classes), range, 0)?;
-    let goal = match attack.target() {
+    let goal = match target {
         Some(target) => Goal::Toward(target.class_or_else(classes, label, || {
             model.logits(image, &mut logits)?;
             Ok(least_likely(&logits, label))
@@ -163,7 +162,7 @@ pub(super) fn attack<A: Attack + ?Sized>(
     };
     let mut walk = Walk::new(image, adversarial, goal, 0);
     walk.begin((pixels, classes), range, 0)?;
-    if A::Course::NEEDS_GRADIENT {
+    if C::NEEDS_GRADIENT {
         gradient.resize(pixels, 0.0);
     }
     let mut kept = vec![0.0; course.kept_len(pixels)];
@@ -174,7 +173,7 @@ pub(super) fn attack<A: Attack + ?Sized>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AnyAttack, Apgd, Bim, MiFgsm, Pgd, Square, Target, Targeted};
+    use super::super::{AnyAttack, Apgd, Attack, Bim, MiFgsm, Pgd, Square, Targeted};
     use super::*;
     use crate::kernels::int8::Grid;
     use crate::model::{Int8Tensors, Model};

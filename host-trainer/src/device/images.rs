@@ -7,8 +7,6 @@ use midge_link::{Attack, Cost, Done, Encoding, Fault, Part, Request, Response};
 
 use super::client::Client;
 use super::error::DeviceError;
-use super::remote::{self, Way};
-use crate::evaluation::attack::AttackAt;
 
 /// Bytes of elements in a message: on a bad line short messages arrive more often.
 const SHORTEST: usize = 16;
@@ -115,20 +113,12 @@ impl Device {
         })
     }
 
-    /// An attack on an image: the board's own, or one that asks it again and again.
-    ///
-    /// # Errors
-    /// Those of [`Self::logits`], an attack for which the board does not give what it needs, and options without a meaning.
-    pub fn attack(&mut self, attack: AttackAt, path: (&[f32], usize)) -> Result<Attacked, DeviceError> {
-        let way = Way::of(self.client.info(), attack);
-        match (way, attack.steps().and_then(Attack::of)) {
-            (Some(Way::OnBoard), Some(attack)) => self.attack_on_board(attack, path),
-            (Some(Way::Gradients | Way::Logits), _) => remote::attack(self, attack, path),
-            _ => Err(DeviceError::Fault { port: self.client.port(), fault: Fault::Unknown }),
-        }
-    }
-
-    fn attack_on_board(&mut self, attack: Attack, (image, label): (&[f32], usize)) -> Result<Attacked, DeviceError> {
+    /// The board's own attack on an image.
+    pub(super) fn attack_on_board(
+        &mut self,
+        attack: Attack,
+        (image, label): (&[f32], usize),
+    ) -> Result<Attacked, DeviceError> {
         let request = Request::Attack { attack, label: short(label) };
         let encoding = if self.client.info().input.grid.is_some() { Encoding::I8 } else { Encoding::F32 };
         let port = self.client.port();

@@ -3,7 +3,7 @@
 use midge_core::attack::{Outcome, Remote};
 use midge_core::loss::Loss;
 use midge_core::{Error, Grid, Shape};
-use midge_link::{Ability, Cost};
+use midge_link::{Ability, Cost, Fault};
 
 use super::client::DeviceInfo;
 use super::error::DeviceError;
@@ -95,12 +95,23 @@ impl Remote for Asked<'_> {
     }
 }
 
+impl Device {
+    /// An attack on an image: the board's own, or one that asks it again and again.
+    ///
+    /// # Errors
+    /// Those of [`Self::logits`], an attack for which the board does not give what it needs, and options without a meaning.
+    pub fn attack(&mut self, attack: AttackAt, path: (&[f32], usize)) -> Result<Attacked, DeviceError> {
+        let way = Way::of(self.client.info(), attack);
+        match (way, attack.steps().and_then(midge_link::Attack::of)) {
+            (Some(Way::OnBoard), Some(attack)) => self.attack_on_board(attack, path),
+            (Some(Way::Gradients | Way::Logits), _) => ask(self, attack, path),
+            _ => Err(DeviceError::Fault { port: self.client.port(), fault: Fault::Unknown }),
+        }
+    }
+}
+
 /// Attacks an image with what the board says of others.
-pub(super) fn attack(
-    device: &mut Device,
-    attack: AttackAt,
-    (image, label): (&[f32], usize),
-) -> Result<Attacked, DeviceError> {
+fn ask(device: &mut Device, attack: AttackAt, (image, label): (&[f32], usize)) -> Result<Attacked, DeviceError> {
     let (input, port) = (device.client.info().input, device.client.port());
     let mut adversarial = vec![0.0; image.len()];
     let mut asked = Asked { device, input, cost: Cost::default(), failed: None };
