@@ -57,10 +57,12 @@ fn main() {
 
 /// The memory map with as much RAM as `MIDGE_RAM` says, such as 20K, to see what fits a smaller board.
 fn with_less_ram(memory: &str) -> String {
+    println!("cargo::rustc-check-cfg=cfg(little_ram)");
     println!("cargo::rerun-if-env-changed=MIDGE_RAM");
     let Ok(ram) = env::var("MIDGE_RAM") else { return memory.into() };
     let is_size = ram.strip_suffix('K').is_some_and(|number| number.parse::<u16>().is_ok());
     assert!(is_size, "MIDGE_RAM is {ram}: expected a number of kilobytes such as 20K");
+    println!("cargo::rustc-cfg=little_ram");
     let lines = memory.lines().map(|line| match line.split_once("LENGTH = ") {
         Some((before, _)) if before.trim_start().starts_with("RAM ") => format!("{before}LENGTH = {ram}\n"),
         _ => format!("{line}\n"),

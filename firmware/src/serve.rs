@@ -1,13 +1,14 @@
 //! The board as a host's instrument: it does over a serial line what the host asks for.
 
 use midge_core::Model;
-use midge_link::service::{About, Board as Desk, Memory, OnBoard, Service, work_len};
-use midge_link::{Cost, ElementType};
+use midge_link::service::{About, Board as Desk, Memory, OnBoard, Service, Shown, work_len};
+use midge_link::{Cost, Done, ElementType};
 use static_cell::StaticCell;
 
-use crate::board::{self, Board, Line};
+use crate::board::{self, Board, Screen};
 use crate::embedded::{self, CLASSES, NETWORK, PIXELS, Weights};
 use crate::measure;
+use crate::screen::{draw_served, draw_waiting};
 
 type Pixel = <Weights as OnBoard>::Pixel;
 
@@ -31,14 +32,16 @@ const ELEMENT: ElementType = match embedded::DTYPE.as_bytes() {
     _ => panic!("a type of weights that the protocol does not know"),
 };
 
-/// The line, and the time of the job that runs.
+/// The board, and the time of the job that runs.
 struct Port {
-    line: Line,
+    board: Board,
     /// Ticks of the job up to the counter's state `lap`.
     elapsed: u64,
     lap: u32,
     /// Ticks up to which the host has heard of it.
     told: u64,
+    /// The counter's state when the last picture was drawn.
+    drawn: u32,
 }
 
 impl Port {
@@ -52,11 +55,11 @@ impl Port {
 
 impl Desk for Port {
     fn read(&mut self) -> Option<u8> {
-        self.line.read()
+        self.board.line.read()
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.line.write(*byte));
+        bytes.iter().for_each(|byte| self.board.line.write(*byte));
     }
 
     fn is_time_for_progress(&mut self) -> bool {
@@ -77,6 +80,26 @@ impl Desk for Port {
         };
         let ((result, ticks), stack) = measure::stack_of(timed);
         (result, Cost { ticks, stack: stack as u32 })
+    }
+
+    /// Every attack is drawn; of what takes less time, two pictures a second.
+    fn show<P: midge_link::service::Pixel>(&mut self, shown: &Shown<'_, P>) {
+        let is_time = board::ticks_between(self.drawn, board::ticks()) > board::HALF_A_SECOND;
+        if board::HAS_SCREEN && (is_time || matches!(shown.done, Done::Attack { .. })) {
+            self.draw(|screen| draw_served(screen, embedded::name(0), shown).is_ok());
+        }
+    }
+}
+
+impl Port {
+    /// Not inlined, so that the stack of a picture is not there in a job. A display that does not answer is no reason to end.
+    #[inline(never)]
+    fn draw(&mut self, picture: impl FnOnce(&mut Screen) -> bool) {
+        self.board.begin();
+        if picture(&mut self.board.screen) {
+            self.board.present();
+        }
+        self.drawn = board::ticks();
     }
 }
 
@@ -109,7 +132,10 @@ fn serve(board: Board, model: &'static Model<'static, Weights>) -> ! {
         unit: board::UNIT,
     };
     defmt::info!("{} serves {} ({})", about.board, about.model, about.fingerprint);
-    let port = Port { line: board.line, elapsed: 0, lap: 0, told: 0 };
+    let mut port = Port { board, elapsed: 0, lap: 0, told: 0, drawn: 0 };
+    if board::HAS_SCREEN {
+        port.draw(|screen| draw_waiting(screen, about.model).is_ok());
+    }
     let mut service = Service::new(port, about, model, Memory::new(image, result, logits, work));
     loop {
         service.poll();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use midge_core::attack::MiFgsm;
+use midge_core::attack::{MiFgsm, Square};
 use midge_link::{Decoder, FRAME, MESSAGE, encode};
 use midge_trainer::device::line::Line;
 use midge_trainer::device::{Client, Device};
+use midge_trainer::evaluation::attack::AttackAt;
 
 /// Most pixels of an image, so that no single input takes long.
 const MOST_PIXELS: usize = 64;
@@ -75,7 +76,11 @@ pub(crate) fn device(bytes: &[u8]) {
         assert_eq!(logits.len(), device.client.info().input.classes);
     }
     let _ = device.class(&image);
-    if let Ok((adversarial, _)) = device.attack(MiFgsm::new(0.1).into(), (&image, 0)) {
-        assert_eq!(adversarial.len(), pixels);
+    // By the board, or with its gradients; and with its logits.
+    let square = AttackAt::Square(Square { queries: 4, ..Square::new(0.1, 0) });
+    for attack in [MiFgsm::new(0.1).into(), square] {
+        if let Ok(attacked) = device.attack(attack, (&image, 0)) {
+            assert_eq!(attacked.adversarial.len(), pixels);
+        }
     }
 }

@@ -3,11 +3,14 @@
 
 use std::collections::VecDeque;
 
-use midge_core::{Layer, Model, Network, Shape};
-use midge_link::service::{About, Board, Memory, Service};
+use midge_core::{Int8Tensors, Layer, Model, Network, Shape};
+use midge_link::service::{About, Board, Memory, OnBoard, Service, work_len};
 use midge_link::{Cost, Decoder, ElementType, FRAME, MESSAGE, Request, Response, Unit, encode, read, write};
 
 const NETWORK: Network = Network::new(Shape::hwc(2, 2, 1), &[Layer::Flatten, Layer::Dense { units: 3, bias: false }]);
+/// The same in integers, whose board keeps bytes.
+const INT8: Network =
+    Network::new(Shape::hwc(2, 2, 1), &[Layer::Flatten, Layer::Dense { units: 3, bias: true }]).int8();
 /// Most gradients of an attack: no single input takes long.
 const MOST_GRADIENTS: usize = 50;
 
@@ -66,18 +69,35 @@ pub(crate) fn link(bytes: &[u8]) {
     serve(&line);
 }
 
+/// A board of real numbers and one of integers, with memory for all jobs and for the least.
 fn serve(bytes: &[u8]) {
     let weights: [f32; 12] = [0.5, -1.0, 2.0, 0.25, 1.5, -0.5, 1.0, 0.75, -2.0, 0.0, 1.0, -1.0];
     let tensors: [&[f32]; 1] = [&weights];
     let model = Model::<f32>::from_tensors(&NETWORK, &tensors).expect("a sound model");
-    let (mut image, mut result, mut logits) = ([0.0; 4], [0.0; 4], [0.0; 3]);
-    let mut work = vec![0.0; NETWORK.attack_len()];
+    serve_with(&model, ElementType::F32, NETWORK.attack_len(), bytes);
+    let tensors = Int8Tensors {
+        weights: &[64, -128, 32, -64, 96, 16, 48, -32, -64, 127, 32, 64],
+        bias: &[10, -20, 30],
+        multipliers: &[[1 << 30, -5]; 3],
+        range: &[-128, 0, 0, -128, 127],
+        scales: &[1.0 / 255.0, 0.25],
+    };
+    let model = Model::from_int8_tensors(&INT8, &[tensors]).expect("a sound model");
+    for work in [work_len(&INT8, false), work_len(&INT8, true) + INT8.input().len()] {
+        serve_with(&model, ElementType::I8, work, bytes);
+    }
+}
+
+fn serve_with<T: OnBoard>(model: &Model<'_, T>, element: ElementType, work: usize, bytes: &[u8]) {
+    let (pixels, classes) = (model.network().input().len(), model.network().classes());
+    let [mut image, mut result] = [(); 2].map(|()| vec![T::Pixel::default(); pixels]);
+    let (mut logits, mut work) = (vec![0.0; classes], vec![0.0; work]);
     let mut desk = Desk::default();
     desk.arrived.extend(bytes);
     desk.arrived.extend(frame(u16::MAX, &Request::Info));
-    let about = About { board: "b", model: "m", fingerprint: "f", element: ElementType::F32, unit: Unit::Cycles };
+    let about = About { board: "b", model: "m", fingerprint: "f", element, unit: Unit::Cycles };
     let memory = Memory::new(&mut image, &mut result, &mut logits, &mut work);
-    let mut service = Service::new(&mut desk, about, &model, memory);
+    let mut service = Service::new(&mut desk, about, model, memory);
     while service.poll() {}
     let (mut decoder, mut is_answered) = (Decoder::new(), false);
     for byte in &desk.sent {

@@ -137,7 +137,8 @@ impl From<Attack> for AnyAttack {
 }
 
 impl Loss {
-    fn of(loss: CoreLoss) -> Self {
+    /// As it is written.
+    pub fn of(loss: CoreLoss) -> Self {
         match loss {
             CoreLoss::CrossEntropy => Self::CrossEntropy,
             CoreLoss::Margin => Self::Margin,

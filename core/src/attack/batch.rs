@@ -158,7 +158,7 @@ impl<'w, T: Element, C: Course> RunBatch<'w, '_, '_, T, C> {
         course.check()?;
         check_buffer(course_len(network, walks.len(), &course), buffer.len())?;
         for (place, walk) in walks.iter_mut().enumerate() {
-            walk.begin(model, place)?;
+            walk.begin((pixels, network.classes()), model.range(), place)?;
         }
         let kept = take(&mut buffer, walks.len() * course.kept_len(pixels));
         let gradient = take(&mut buffer, walks.len() * pixels);

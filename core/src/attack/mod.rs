@@ -47,6 +47,8 @@ mod one;
 mod otcm;
 mod pgd;
 mod quantize;
+#[cfg(feature = "std")]
+mod remote;
 mod square;
 mod step;
 mod target;
@@ -77,6 +79,8 @@ pub use mi_fgsm::MiFgsm;
 pub use otcm::Otcm;
 pub use pgd::Pgd;
 pub use quantize::{to_8_bits, to_grid};
+#[cfg(feature = "std")]
+pub use remote::Remote;
 pub use square::Square;
 pub use step::start_seed;
 pub use target::{Target, least_likely};
@@ -89,7 +93,8 @@ pub use walk::Walk;
 /// attack           one image    one.rs      rows: a device, or maps with transposed weights
 /// attack_integers  the same in bytes, integers.rs, with a loop of its own: its image moves row by row
 /// attack_batch     several      batch.rs    maps, dense layers together
-///                       both walk through walk.rs, with the options of step.rs
+/// attack_remote    one          remote.rs   logits and gradients of a model that is somewhere else
+///                       all but integers walk through walk.rs, with the options of step.rs
 /// ```
 pub trait Attack {
     /// What the attack does with gradients.
@@ -252,6 +257,21 @@ pub trait Attack {
         };
         let Steps { step, starts } = self.course();
         integers::attack(model, (step, starts), (image, goal), adversarial, (buffer, go_on))
+    }
+
+    /// [`Self::attack`] of a model that is somewhere else, such as on a board; it is asked for no gradient where the attack needs
+    /// none ([`Square`]). Without a bit of difference in logits and gradients there is none in the result.
+    ///
+    /// # Errors
+    /// Those of [`Self::attack`], and those of the model.
+    #[cfg(feature = "std")]
+    fn attack_remote(
+        &self,
+        model: &mut impl Remote,
+        (image, label): (&[f32], usize),
+        adversarial: &mut [f32],
+    ) -> Result<Outcome, Error> {
+        remote::attack((self.course(), self.target()), model, (image, label), adversarial)
     }
 
     /// Attacks several images, each on the way to its own goal ([`Self::target`] is left to the caller): the same results

@@ -73,11 +73,6 @@ impl<T: Element, W: FnMut() -> bool> Gradients for One<'_, '_, '_, T, W> {
             walks.iter_mut().for_each(|walk| walk.settle(grid, eps));
         }
     }
-
-    #[inline(always)]
-    fn to_the_front(&self, walks: &mut [Walk<'_>], is_walking: impl Fn(&Walk<'_>) -> bool) -> usize {
-        usize::from(walks.first().is_some_and(is_walking))
-    }
 }
 
 /// Elements of the buffer, and how many of them are for what is kept.
@@ -136,7 +131,8 @@ fn run<T: Element>(
     course.check()?;
     let (len, kept) = buffer_len(model, course);
     check_buffer(len, buffer.len())?;
-    walk.begin(model, 0)?;
+    let network = model.network();
+    walk.begin((network.input().len(), network.classes()), model.range(), 0)?;
     let kept = take(&mut buffer, kept);
     let mut source = One { model, loss: course.loss(), buffer, go_on };
     course.run(&mut source, slice::from_mut(walk), kept)?;

@@ -5,9 +5,7 @@ use super::quantize::to_grid;
 use super::step::{Starts, Step};
 use crate::error::{Error, check_class, check_len, check_pixels};
 use crate::kernels::int8::Grid;
-use crate::model::Model;
 use crate::network::Shape;
-use crate::pass::Element;
 use crate::span::span_mut;
 
 /// One image, and what becomes of it.
@@ -165,14 +163,18 @@ impl<'a> Walk<'a> {
         self.outcome().ok_or(Error::NoSteps)
     }
 
-    /// Checks everything and stands at the image.
+    /// Checks everything, for a model with so many pixels and classes, and stands at the image.
     #[inline(always)]
-    pub(super) fn begin<T: Element>(&mut self, model: &Model<'_, T>, place: usize) -> Result<(), Error> {
-        let network = model.network();
-        check_len("image", network.input().len(), self.image.len())?;
+    pub(super) fn begin(
+        &mut self,
+        (pixels, classes): (usize, usize),
+        range: [f32; 2],
+        place: usize,
+    ) -> Result<(), Error> {
+        check_len("image", pixels, self.image.len())?;
         check_len("adversarial image", self.image.len(), self.adversarial.len())?;
-        check_pixels(self.image, model.range())?;
-        check_class(self.goal.class(), network.classes())?;
+        check_pixels(self.image, range)?;
+        check_class(self.goal.class(), classes)?;
         self.adversarial.iter_mut().zip(self.image).for_each(|(x, clean)| *x = *clean);
         (self.zero_gradient_steps, self.random_starts, self.before, self.after, self.place) = (0, 0, None, None, place);
         Ok(())
@@ -267,8 +269,11 @@ pub trait Gradients {
     /// Moves the walks to pixels that there are, inside the ball: those of a quantised network lie on a grid.
     fn settle(&self, eps: f32, walks: &mut [Walk<'_>]);
 
-    /// Brings the walks that are still walking to the front; returns how many they are.
-    fn to_the_front(&self, walks: &mut [Walk<'_>], is_walking: impl Fn(&Walk<'_>) -> bool) -> usize;
+    /// Brings the walks that are still walking to the front; returns how many they are. Of one walk there is nothing to bring.
+    #[inline(always)]
+    fn to_the_front(&self, walks: &mut [Walk<'_>], is_walking: impl Fn(&Walk<'_>) -> bool) -> usize {
+        usize::from(walks.first().is_some_and(is_walking))
+    }
 }
 
 impl Step {

@@ -45,12 +45,15 @@ impl Run<'_> {
         command.arg(elf).current_dir(folder.path()).stdout(Stdio::piped()).stdin(Stdio::null());
         let child =
             command.spawn().context("qemu-system-arm does not start; is the package qemu-system-arm installed?")?;
-        let code = exit_code(watch(child, self.time_limit, |bytes| log.receive(bytes))?);
+        let ended = watch(child, self.time_limit, |bytes| log.receive(bytes));
+        // `serve` ends only by the limit, and leaves a picture.
         let last = Path::new("midge-screen.png");
-        let pictures = screen::save(&folder.path().join("midge-screen.bin"), last, self.screens)?;
-        if pictures > 0 {
+        let pictures = screen::save(&folder.path().join("midge-screen.bin"), last, self.screens);
+        if let Ok(pictures @ 1..) = pictures {
             println!("screen: {} (the last of {pictures} pictures)", last.display());
         }
+        let code = exit_code(ended?);
+        pictures?;
         Ok(code)
     }
 }

@@ -65,6 +65,12 @@ impl Screen {
         self.put([x, y, width, height].as_flattened());
     }
 
+    /// Forgets all pictures: a program that draws for hours leaves the last one.
+    pub(super) fn restart(&mut self) {
+        self.file = None;
+        self.buffer.clear();
+    }
+
     /// Ends a picture.
     pub(super) fn present(&mut self) {
         self.put(&[3]);

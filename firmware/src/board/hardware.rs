@@ -18,9 +18,15 @@ pub struct Board {
 }
 
 impl Board {
+    /// Begins a picture that takes the place of all before it.
+    pub fn begin(&mut self) {}
+
     /// Ends a picture: nothing is left to do, pixels show as they arrive.
     pub fn present(&mut self) {}
 }
+
+/// Whether `serve` shows the last job: where there is a display, and more RAM than `MIDGE_RAM` may say.
+pub const HAS_SCREEN: bool = cfg!(all(feature = "display", not(little_ram)));
 
 /// Whether programs that show something go on for ever.
 pub const ENDLESS: bool = true;

@@ -1,11 +1,27 @@
 //! One board, chosen by cargo feature; build.rs refuses none or several.
 
+/// The board's name, and a symbol that tells the runner which board to emulate or to flash.
+macro_rules! name {
+    ($name:literal, $symbol:ident) => {
+        /// The board's name.
+        pub const NAME: &str = $name;
+        #[used]
+        #[unsafe(no_mangle)]
+        static $symbol: u8 = 0;
+    };
+}
+
+#[cfg(any(feature = "netduinoplus2", feature = "nrf52840-dk"))]
+mod registers;
+
 #[cfg(any(feature = "qemu", feature = "qemu-an500", feature = "qemu-an505", feature = "mps3-an547"))]
 mod cmsdk;
-#[cfg(feature = "emulated")]
+#[cfg(all(feature = "emulated", not(little_ram)))]
 mod emulated_screen;
 #[cfg(feature = "emulated")]
 mod interrupts;
+#[cfg(any(all(feature = "emulated", little_ram), feature = "nrf52840-dk"))]
+mod no_screen;
 #[cfg(feature = "emulated")]
 mod qemu;
 #[cfg(feature = "emulated")]

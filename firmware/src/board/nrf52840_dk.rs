@@ -1,39 +1,20 @@
 //! Nordic nRF52840-DK (PCA10056). The serial line to a host is that of its J-Link: sent on P0.06, received on P0.08, without
 //! handshake. The button is Button 1 (P0.11). The kit has no display.
 
-use core::convert::Infallible;
-
-use embedded_graphics::pixelcolor::Rgb565;
-use embedded_graphics::prelude::*;
-
+pub use super::no_screen::Screen;
+use super::registers::{read, write};
 use super::{Board, button, counter};
 
-/// Tells the runner which board to flash.
-#[used]
-#[unsafe(no_mangle)]
-static MIDGE_BOARD_nrf52840_dk: u8 = 0;
+name!("nrf52840-dk", MIDGE_BOARD_nrf52840_dk);
 
 /// Clock of the processor, in Hz: the only one there is.
 pub const CLOCK: u32 = 64_000_000;
-
-/// The board's name.
-pub const NAME: &str = "nrf52840-dk";
 
 /// Addresses of the clocks, the UART, port 0 and the cache of the flash.
 const CLOCKS: usize = 0x4000_0000;
 const UART: usize = 0x4000_2000;
 const PORT_0: usize = 0x5000_0000;
 const FLASH: usize = 0x4001_e000;
-
-fn read(address: usize) -> u32 {
-    // SAFETY: a register of this chip that only this file uses, and no handler.
-    unsafe { (address as *const u32).read_volatile() }
-}
-
-fn write(address: usize, value: u32) {
-    // SAFETY: as above.
-    unsafe { (address as *mut u32).write_volatile(value) }
-}
 
 /// The serial line to a host: 115,200 baud, 8 bits, no parity.
 ///
@@ -87,24 +68,6 @@ impl Line {
         write(HAS_SENT, 0);
         self.sends = true;
         write(TO_SEND, byte.into());
-    }
-}
-
-/// No display: what is drawn is not seen, and the log says what there is to say.
-pub struct Screen;
-
-impl OriginDimensions for Screen {
-    fn size(&self) -> Size {
-        Size::new(320, 240)
-    }
-}
-
-impl DrawTarget for Screen {
-    type Color = Rgb565;
-    type Error = Infallible;
-
-    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb565>>>(&mut self, _pixels: I) -> Result<(), Infallible> {
-        Ok(())
     }
 }
 

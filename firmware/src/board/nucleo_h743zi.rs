@@ -26,16 +26,10 @@ use embedded_hal_nb::serial::{Read, Write};
 use super::display::{Control, Display, SPI_HZ};
 use super::{Board, button, counter, display};
 
-/// Tells the runner which board to flash.
-#[used]
-#[unsafe(no_mangle)]
-static MIDGE_BOARD_nucleo_h743zi: u8 = 0;
+name!("nucleo-h743zi", MIDGE_BOARD_nucleo_h743zi);
 
 /// Clock of the processor, in Hz: the most that every revision of the chip is specified for.
 pub const CLOCK: u32 = 400_000_000;
-
-/// The board's name.
-pub const NAME: &str = "nucleo-h743zi";
 
 /// The serial line to a host: 115,200 baud, 8 bits, no parity.
 pub struct Line(Uart<'static, Blocking>);

@@ -23,24 +23,14 @@ use super::{Board, button, counter, display};
 mod chip {
     /// Clock of the processor, in Hz: what every RP2040 is specified for at the voltage with which it starts.
     pub const CLOCK: u32 = 125_000_000;
-    /// The board's name.
-    pub const NAME: &str = "pico";
-    /// Tells the runner which board to flash.
-    #[used]
-    #[unsafe(no_mangle)]
-    static MIDGE_BOARD_pico: u8 = 0;
+    name!("pico", MIDGE_BOARD_pico);
 }
 /// RP2350, two Cortex-M33 of which one is used.
 #[cfg(feature = "pico2")]
 mod chip {
     /// Clock of the processor, in Hz: the most that the RP2350 is specified for.
     pub const CLOCK: u32 = 150_000_000;
-    /// The board's name.
-    pub const NAME: &str = "pico2";
-    /// Tells the runner which board to flash.
-    #[used]
-    #[unsafe(no_mangle)]
-    static MIDGE_BOARD_pico2: u8 = 0;
+    name!("pico2", MIDGE_BOARD_pico2);
 }
 pub use chip::{CLOCK, NAME};
 

@@ -5,7 +5,10 @@
 
 use defmt_semihosting as _;
 
+#[cfg(not(little_ram))]
 pub use super::emulated_screen::Screen;
+#[cfg(little_ram)]
+pub use super::no_screen::Screen;
 use machine::Timer;
 pub use machine::{Line, NAME};
 
@@ -18,12 +21,7 @@ mod machine {
     pub(super) type Timer = cmsdk::Timer<0x4000_0000, 25_000_000>;
     /// The serial line to a host.
     pub type Line = cmsdk::Uart<0x4000_4000>;
-    /// The board's name.
-    pub const NAME: &str = "mps2-an386";
-    /// Tells the runner which machine to emulate.
-    #[used]
-    #[unsafe(no_mangle)]
-    static MIDGE_BOARD_mps2_an386: u8 = 0;
+    name!("mps2-an386", MIDGE_BOARD_mps2_an386);
 }
 #[cfg(feature = "qemu-an500")]
 mod machine {
@@ -32,11 +30,7 @@ mod machine {
     pub(super) type Timer = cmsdk::Timer<0x4000_0000, 25_000_000>;
     /// The serial line to a host.
     pub type Line = cmsdk::Uart<0x4000_4000>;
-    /// The board's name.
-    pub const NAME: &str = "mps2-an500";
-    #[used]
-    #[unsafe(no_mangle)]
-    static MIDGE_BOARD_mps2_an500: u8 = 0;
+    name!("mps2-an500", MIDGE_BOARD_mps2_an500);
 }
 #[cfg(feature = "qemu-an505")]
 mod machine {
@@ -45,11 +39,7 @@ mod machine {
     pub(super) type Timer = cmsdk::Timer<0x5000_0000, 20_000_000>;
     /// The serial line to a host.
     pub type Line = cmsdk::Uart<0x5020_0000>;
-    /// The board's name.
-    pub const NAME: &str = "mps2-an505";
-    #[used]
-    #[unsafe(no_mangle)]
-    static MIDGE_BOARD_mps2_an505: u8 = 0;
+    name!("mps2-an505", MIDGE_BOARD_mps2_an505);
 }
 #[cfg(feature = "mps3-an547")]
 mod machine {
@@ -58,22 +48,14 @@ mod machine {
     pub(super) type Timer = sse300::Timer;
     /// The serial line to a host.
     pub type Line = cmsdk::Uart<0x5930_3000>;
-    /// The board's name.
-    pub const NAME: &str = "mps3-an547";
-    #[used]
-    #[unsafe(no_mangle)]
-    static MIDGE_BOARD_mps3_an547: u8 = 0;
+    name!("mps3-an547", MIDGE_BOARD_mps3_an547);
 }
 #[cfg(feature = "netduinoplus2")]
 mod machine {
     pub(super) use crate::board::stm32f405::Timer;
     /// The serial line to a host.
     pub type Line = crate::board::stm32f405::Uart;
-    /// The board's name.
-    pub const NAME: &str = "netduinoplus2";
-    #[used]
-    #[unsafe(no_mangle)]
-    static MIDGE_BOARD_netduinoplus2: u8 = 0;
+    name!("netduinoplus2", MIDGE_BOARD_netduinoplus2);
 }
 
 /// What [`ticks`] counts.
@@ -92,6 +74,11 @@ pub struct Board {
 }
 
 impl Board {
+    /// Begins a picture that takes the place of all before it.
+    pub fn begin(&mut self) {
+        self.screen.restart();
+    }
+
     /// Ends a picture.
     pub fn present(&mut self) {
         self.screen.present();
@@ -110,6 +97,9 @@ impl Button {
         self.asked.is_multiple_of(15)
     }
 }
+
+/// Whether `serve` shows the last job. A board with as little RAM as `MIDGE_RAM` says has no display.
+pub const HAS_SCREEN: bool = cfg!(not(little_ram));
 
 /// Whether programs that show something go on for ever.
 pub const ENDLESS: bool = false;

@@ -1,20 +1,12 @@
 //! What the emulated boards use of an STM32F405: a timer, and USART 1 at PA9 and PA10. The chip runs at the 16 MHz it starts with.
 
+use super::registers::{read, write};
+
 /// Addresses of the clock's gates, of port A, and of the two.
 const RCC: usize = 0x4002_3800;
 const PORT_A: usize = 0x4002_0000;
 const TIM2: usize = 0x4000_0000;
 const USART1: usize = 0x4001_1000;
-
-fn read(address: usize) -> u32 {
-    // SAFETY: a register of this chip that only this file uses, and no handler.
-    unsafe { (address as *const u32).read_volatile() }
-}
-
-fn write(address: usize, value: u32) {
-    // SAFETY: as above.
-    unsafe { (address as *mut u32).write_volatile(value) }
-}
 
 /// Replaces the bits of `mask`; what belongs to others stays as it is.
 fn set_bits(address: usize, mask: u32, value: u32) {

@@ -12,16 +12,16 @@ use micromath::F32;
 
 use super::{Attacked, CHANNELS, COLORS, IMAGE, Layout, MARGIN, Scene, View};
 use crate::board::TICK;
-use crate::embedded::CLASSES;
+use crate::embedded::{CLASSES, MODELS};
 
 /// A colour from 8 bits a channel.
 const fn rgb(r: u8, g: u8, b: u8) -> Rgb565 {
     Rgb565::new(r >> 3, g >> 2, b >> 3)
 }
 
-const BACKGROUND: Rgb565 = rgb(16, 18, 24);
-const TEXT: Rgb565 = rgb(235, 235, 230);
-const QUIET: Rgb565 = rgb(140, 146, 158);
+pub(super) const BACKGROUND: Rgb565 = rgb(16, 18, 24);
+pub(super) const TEXT: Rgb565 = rgb(235, 235, 230);
+pub(super) const QUIET: Rgb565 = rgb(140, 146, 158);
 const RIGHT: Rgb565 = rgb(90, 200, 120);
 const WRONG: Rgb565 = rgb(250, 96, 80);
 
@@ -30,7 +30,7 @@ const WRONG: Rgb565 = rgb(250, 96, 80);
 /// # Errors
 /// Those of the display.
 pub fn draw_scene<D: DrawTarget<Color = Rgb565>>(display: &mut D, scene: &Scene<'_>) -> Result<(), D::Error> {
-    let layout = Layout::new(display.bounding_box().size);
+    let layout = Layout::new(display.bounding_box().size, MODELS);
     display.clear(BACKGROUND)?;
     let mut text = String::<32>::new();
     // Texts that do not fit are cut; these always fit.
@@ -49,7 +49,7 @@ pub fn draw_attacked<D: DrawTarget<Color = Rgb565>>(
     label: usize,
     attacked: &Attacked<'_>,
 ) -> Result<(), D::Error> {
-    let layout = Layout::new(display.bounding_box().size);
+    let layout = Layout::new(display.bounding_box().size, MODELS);
     cost(display, &layout, attacked.ticks)?;
     let font = if layout.is_narrow() { &ascii::FONT_5X8 } else { &ascii::FONT_6X10 };
     // A name may be too long for its column.
@@ -59,19 +59,23 @@ pub fn draw_attacked<D: DrawTarget<Color = Rgb565>>(
     for (column, (head, cell)) in [&*model, "attacked", "through a lens"].into_iter().zip(attacked.cells).enumerate() {
         let at = Point::new(layout.center(column), layout.head(row));
         write(display, head, (at, Alignment::Center), font, QUIET)?;
-        image(display, &layout, (row, column), (cell.image, attacked.range))?;
-        reading(display, &layout, (row, column), &cell.view, label)?;
+        let [low, high] = attacked.range;
+        let part = |i: usize| cell.image.get(i).map_or(0.0, |x| (x - low) / (high - low));
+        image(display, &layout, (row, column), part)?;
+        let View { class, probabilities } = cell.view;
+        let read = (class, probabilities.get(class).copied().unwrap_or(0.0));
+        reading(display, &layout, (row, column), read, verdict(class, label))?;
         bars(display, &layout, (row, column), &cell.view, label)?;
     }
     Ok(())
 }
 
 /// Right or wrong.
-fn verdict(view: &View, label: usize) -> Rgb565 {
-    if view.class == label { RIGHT } else { WRONG }
+pub(super) fn verdict(class: usize, label: usize) -> Rgb565 {
+    if class == label { RIGHT } else { WRONG }
 }
 
-fn write<D: DrawTarget<Color = Rgb565>>(
+pub(super) fn write<D: DrawTarget<Color = Rgb565>>(
     display: &mut D,
     text: &str,
     (at, alignment): (Point, Alignment),
@@ -84,25 +88,26 @@ fn write<D: DrawTarget<Color = Rgb565>>(
 }
 
 /// What the last attack took, in the corner.
-fn cost<D: DrawTarget<Color = Rgb565>>(display: &mut D, layout: &Layout, ticks: u64) -> Result<(), D::Error> {
+pub(super) fn cost<D: DrawTarget<Color = Rgb565>>(
+    display: &mut D,
+    layout: &Layout,
+    ticks: u64,
+) -> Result<(), D::Error> {
     let mut text = String::<32>::new();
     let _ = write!(text, "{:>6.1} M {TICK}", ticks as f32 / 1e6);
     let at = Point::new(layout.size.width as i32 - MARGIN, 5);
     write(display, &text, (at, Alignment::Right), &ascii::FONT_6X10, QUIET)
 }
 
-/// An image, each pixel a square.
-fn image<D: DrawTarget<Color = Rgb565>>(
+/// An image, each pixel a square; `part` says how bright each is, from 0 to 1.
+pub(super) fn image<D: DrawTarget<Color = Rgb565>>(
     display: &mut D,
     layout: &Layout,
     cell: (usize, usize),
-    (image, [low, high]): (&[f32], [f32; 2]),
+    part: impl Fn(usize) -> f32,
 ) -> Result<(), D::Error> {
     let Size { width, height } = layout.shown;
-    let level = |i: u32| {
-        let x = image.get(i as usize).copied().unwrap_or(low);
-        ((x - low) / (high - low) * 255.0 + 0.5) as u8
-    };
+    let level = |i: u32| (part(i as usize) * 255.0 + 0.5) as u8;
     let color = |(y, x): (u32, u32)| {
         let i = (y * IMAGE.height / height * IMAGE.width + x * IMAGE.width / width) * CHANNELS;
         let [r, g, b] = COLORS.map(|channel| level(i + channel));
@@ -113,19 +118,18 @@ fn image<D: DrawTarget<Color = Rgb565>>(
 }
 
 /// The class that is read, and how surely.
-fn reading<D: DrawTarget<Color = Rgb565>>(
+pub(super) fn reading<D: DrawTarget<Color = Rgb565>>(
     display: &mut D,
     layout: &Layout,
     (row, column): (usize, usize),
-    view: &View,
-    label: usize,
+    (class, confidence): (usize, f32),
+    color: Rgb565,
 ) -> Result<(), D::Error> {
     let mut text = String::<24>::new();
-    let confidence = view.probabilities.get(view.class).copied().unwrap_or(0.0);
-    let _ = write!(text, "\"{}\" {:.1} %", view.class, 100.0 * confidence);
+    let _ = write!(text, "\"{class}\" {:.1} %", 100.0 * confidence);
     let font = if layout.is_narrow() { &ascii::FONT_6X13_BOLD } else { &ascii::FONT_7X13_BOLD };
     let at = Point::new(layout.center(column), layout.reading(row));
-    write(display, &text, (at, Alignment::Center), font, verdict(view, label))
+    write(display, &text, (at, Alignment::Center), font, color)
 }
 
 /// A bar for each class; the true class is marked.

@@ -2,10 +2,12 @@
 //! each with the probabilities of all classes.
 
 mod draw;
+mod served;
 
 pub use draw::{draw_attacked, draw_scene};
+pub use served::{draw_served, draw_waiting};
 
-use crate::embedded::{CLASSES, MODELS, NETWORK};
+use crate::embedded::{CLASSES, NETWORK};
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
@@ -65,6 +67,8 @@ struct Layout {
     /// Size of an image on the screen.
     shown: Size,
     size: Size,
+    /// Top of the first row.
+    top: i32,
     /// Width of a column.
     column: i32,
     /// Height of a row.
@@ -95,11 +99,19 @@ fn fit(side: u32) -> Size {
 }
 
 impl Layout {
-    fn new(size: Size) -> Self {
+    /// With so many rows of images.
+    fn new(size: Size, rows: usize) -> Self {
         let column = (size.width as i32 - 2 * MARGIN - (COLUMNS as i32 - 1) * GAP) / COLUMNS as i32;
-        let row = (size.height as i32 - TITLE) / MODELS as i32;
+        let row = (size.height as i32 - TITLE) / rows as i32;
         let side = column.min(row - HEAD - READING - BARS - LABELS);
-        Self { shown: fit(side.max(1) as u32), size, column, row }
+        Self { shown: fit(side.max(1) as u32), size, top: TITLE, column, row }
+    }
+
+    /// With one row in the middle, and no bars.
+    fn middle(size: Size) -> Self {
+        let layout = Self::new(size, 1);
+        let height = HEAD + layout.shown.height as i32 + READING;
+        Self { top: (size.height as i32 - height) / 2, ..layout }
     }
 
     /// Whether texts need the narrow fonts.
@@ -117,7 +129,7 @@ impl Layout {
 
     /// Top of a row's texts over its images.
     fn head(&self, row: usize) -> i32 {
-        TITLE + row as i32 * self.row
+        self.top + row as i32 * self.row
     }
 
     fn image(&self, (row, column): (usize, usize)) -> Rectangle {

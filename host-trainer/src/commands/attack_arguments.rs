@@ -17,7 +17,7 @@ pub(crate) struct AttackArguments {
     #[arg(long, value_enum, default_value_t = AttackName::MiFgsm)]
     attack: AttackName,
     /// Steps of an iterated attack, queries of Square [default: 10; PGD: 40; APGD: 100; Square: 5000]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", visible_alias = "queries")]
     steps: Option<usize>,
     /// Step size of an iterated attack, in the units of eps [default: eps / steps; PGD: eps / 30, more with few steps]
     #[arg(long, value_parser = eps::parse, value_name = "A", allow_negative_numbers = true)]
@@ -166,16 +166,6 @@ impl AttackArguments {
                 None => default.loss,
             },
         })
-    }
-
-    /// Whether a board knows the attack.
-    pub(crate) fn check_board(&self, attack: Attack) -> Result<()> {
-        let name = attack.name();
-        ensure!(
-            attack.at(0.0).steps().is_some(),
-            "--attack: a board does not run {name}; expected fgsm, otcm, bim, mi-fgsm or pgd"
-        );
-        Ok(())
     }
 
     fn target(&self, seed: u64, input: &Input, classes: &Classes) -> Result<Target> {

@@ -67,6 +67,14 @@ pub enum DeviceError {
         /// Fingerprint of the model that is there.
         found: String,
     },
+    /// An attack with the board's answers cannot be made.
+    #[error("{port}: {source}")]
+    Attack {
+        /// The port.
+        port: String,
+        /// Why.
+        source: midge_core::Error,
+    },
     /// The user has had enough.
     #[error("stopped")]
     Stopped,

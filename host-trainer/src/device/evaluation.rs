@@ -5,15 +5,16 @@
 
 use midge_core::Grid;
 use midge_core::attack::to_grid;
-use midge_link::{Ability, Cost, Done};
+use midge_link::Cost;
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 
 use super::error::DeviceError;
-use super::images::Device;
+use super::images::{Attacked as OnBoard, Device};
 use super::integers;
 use super::plan::Plan;
+use super::remote::Way;
 use crate::any_weights::AnyWeights;
 use crate::evaluation::{Attacked, Job, logits};
 
@@ -43,10 +44,13 @@ impl Host {
         stop: &std::sync::atomic::AtomicBool,
         progress: &ProgressBar,
     ) -> Result<Self> {
-        let &Plan { data, labels, attack, eps, grid, in_integers } = plan;
+        let &Plan { data, labels, attack, eps, grid, in_integers, .. } = plan;
         let logits = logits(&model, data.len(), |i| data.image(i), &ProgressBar::hidden())?;
         let attacked = match &model {
-            AnyWeights::Int8(weights) if in_integers && weights.input().grid == grid => {
+            // Other attacks are made on the host, whatever the board keeps.
+            AnyWeights::Int8(weights)
+                if in_integers && weights.input().grid == grid && attack.at(eps).steps().is_some() =>
+            {
                 integers::attack(weights, plan, stop, progress)?
             }
             _ => Job { model: &model, data, labels, attack, eps }.run(stop, progress)?,
@@ -73,13 +77,13 @@ pub struct Measured {
     pub logits: Vec<f32>,
     /// What one forward pass took.
     pub forward: Cost,
-    /// Its own attack, if it can.
+    /// The attack on itself, if it gives what that needs.
     pub own: Option<Own>,
     /// The class that it reads in the adversarial image of each host model.
     pub read: Vec<usize>,
 }
 
-/// What the board's own attack came to.
+/// What the attack on the board's model came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Own {
     /// The adversarial image.
@@ -97,8 +101,14 @@ pub struct Own {
 pub fn measure(device: &mut Device, plan: &Plan<'_>, hosts: &[Host], index: usize) -> Result<Measured, DeviceError> {
     let (image, label) = (plan.data.image(index), plan.labels[index]);
     let (logits, forward) = device.logits(image)?;
-    let can_attack = device.client.info().can(Ability::Attack);
-    let own = can_attack.then(|| attack(device, plan, (image, label), plan.data.places[index])).transpose()?;
+    let attack = plan.attack.at_place(plan.eps, plan.data.places[index]);
+    let own = match Way::of(device.client.info(), attack) {
+        Some(_) => {
+            let OnBoard { adversarial, outcome, cost } = device.attack(attack, (image, label))?;
+            Some(Own { adversarial, class: outcome.after.class, cost })
+        }
+        None => None,
+    };
     // An image that was seen already need not be sent again: the class is the same.
     let mut seen: Vec<(&[f32], usize)> = own.iter().map(|own| (&own.adversarial[..], own.class)).collect();
     let mut read = Vec::new();
@@ -111,12 +121,4 @@ pub fn measure(device: &mut Device, plan: &Plan<'_>, hosts: &[Host], index: usiz
         read.push(class);
     }
     Ok(Measured { logits, forward, own, read })
-}
-
-fn attack(device: &mut Device, plan: &Plan<'_>, path: (&[f32], usize), place: usize) -> Result<Own, DeviceError> {
-    let (adversarial, (done, cost)) = device.attack(plan.attack.at_place(plan.eps, place), path)?;
-    match done {
-        Done::Attack { after, .. } => Ok(Own { adversarial, class: usize::from(after.class), cost }),
-        _ => Err(DeviceError::Nonsense { port: device.client.port() }),
-    }
 }

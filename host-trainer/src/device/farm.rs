@@ -107,7 +107,7 @@ impl State {
     fn finish(&mut self, image: usize, failed: Option<DeviceError>) {
         match failed {
             None => self.at_work -= 1,
-            Some(error @ (DeviceError::Fault { .. } | DeviceError::Stopped)) => {
+            Some(error @ (DeviceError::Fault { .. } | DeviceError::Attack { .. } | DeviceError::Stopped)) => {
                 self.give_up();
                 self.ended.fatal.get_or_insert(error);
             }

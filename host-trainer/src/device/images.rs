@@ -1,11 +1,12 @@
 //! Images, jobs and results, each over as many requests as it takes.
 
 use midge_core::Grid;
+use midge_core::attack::{Outcome, Prediction};
+use midge_core::loss::Loss;
 use midge_link::{Attack, Cost, Done, Encoding, Fault, Part, Request, Response};
 
 use super::client::Client;
 use super::error::DeviceError;
-use crate::evaluation::attack::AttackAt;
 
 /// Bytes of elements in a message: on a bad line short messages arrive more often.
 const SHORTEST: usize = 16;
@@ -53,8 +54,19 @@ pub struct Device {
     has: (Vec<f32>, usize),
 }
 
-/// A job and what came of it.
-pub type Finished = (Done, Cost);
+/// Logits of an image, and the gradient of a loss with respect to its pixels.
+pub type Slope = (Vec<f32>, Vec<f32>);
+
+/// What an attack on a board's model came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attacked {
+    /// The adversarial image.
+    pub adversarial: Vec<f32>,
+    /// What the board read before and after.
+    pub outcome: Outcome,
+    /// What it took of the board: ticks of all jobs, and the most stack of any.
+    pub cost: Cost,
+}
 
 impl Device {
     /// A board that has said who it is.
@@ -87,22 +99,33 @@ impl Device {
         })
     }
 
-    /// The board's own attack on an image: the adversarial image, and what the board says of it.
+    /// Logits of an image and the gradient of a loss at a class with respect to its pixels, and what they cost.
     ///
     /// # Errors
-    /// Those of [`Self::logits`].
-    pub fn attack(
-        &mut self,
-        attack: AttackAt,
-        (image, label): (&[f32], usize),
-    ) -> Result<(Vec<f32>, Finished), DeviceError> {
-        let unknown = || DeviceError::Fault { port: self.client.port(), fault: Fault::Unknown };
-        let attack = attack.steps().and_then(Attack::of).ok_or_else(unknown)?;
-        let request = Request::Attack { attack, label: u16::try_from(label).unwrap_or(u16::MAX) };
-        let encoding = if self.client.info().input.grid.is_some() { Encoding::I8 } else { Encoding::F32 };
+    /// Those of [`Self::logits`], and a board that gives no gradient.
+    pub fn gradient(&mut self, (loss, class): (Loss, usize), image: &[f32]) -> Result<(Slope, Cost), DeviceError> {
+        let request = Request::Gradient { label: short(class), loss: midge_link::Loss::of(loss) };
+        let classes = self.client.info().input.classes;
         self.with_image(image, |device| {
-            let finished = device.job(&request)?;
-            Ok((device.get(Part::Image, encoding, image.len())?, finished))
+            let (_, cost) = device.job(&request)?;
+            let logits = device.get(Part::Logits, Encoding::F32, classes)?;
+            Ok(((logits, device.get(Part::Image, Encoding::F32, image.len())?), cost))
+        })
+    }
+
+    /// The board's own attack on an image.
+    pub(super) fn attack_on_board(
+        &mut self,
+        attack: Attack,
+        (image, label): (&[f32], usize),
+    ) -> Result<Attacked, DeviceError> {
+        let request = Request::Attack { attack, label: short(label) };
+        let encoding = if self.client.info().input.grid.is_some() { Encoding::I8 } else { Encoding::F32 };
+        let port = self.client.port();
+        self.with_image(image, |device| {
+            let (done, cost) = device.job(&request)?;
+            let outcome = outcome(&done).ok_or_else(|| DeviceError::Nonsense { port: port.clone() })?;
+            Ok(Attacked { adversarial: device.get(Part::Image, encoding, image.len())?, outcome, cost })
         })
     }
 
@@ -124,28 +147,28 @@ impl Device {
     }
 
     /// Asks for a job until it is done.
-    fn job(&mut self, request: &Request<'_>) -> Result<Finished, DeviceError> {
+    fn job(&mut self, request: &Request<'_>) -> Result<(Done, Cost), DeviceError> {
         self.client.ask(request, |response| match response {
             Response::Done { done, cost } => Some((done, cost)),
             _ => None,
         })
     }
 
-    /// Gives the board an image, unless it has that already.
+    /// Gives the board an image, or what is new in it: a search asks about many images that differ in a few pixels.
     fn put(&mut self, image: &[f32]) -> Result<(), DeviceError> {
-        let (there, reopened) = &mut self.has;
-        let is_same = there.len() == image.len() && there.iter().zip(image).all(|(a, b)| a.to_bits() == b.to_bits());
-        if is_same && *reopened == self.client.reopened() {
-            return Ok(());
-        }
-        there.clear();
         let reopened = self.client.reopened();
+        let there = if self.has.1 == reopened { std::mem::take(&mut self.has.0) } else { Vec::new() };
+        let differs = |index: usize| there.get(index).is_none_or(|there| there.to_bits() != image[index].to_bits());
+        // The first element begins another image.
+        let is_part = there.len() == image.len() && !differs(0);
+        let is_new = |index: &usize| !is_part || differs(*index);
         let encoding = encoding_of(image, self.client.info().input.grid);
         let bytes = encode(image, encoding, self.client.info().input.grid);
         let size = encoding.bytes();
-        let mut start = 0;
-        while start < image.len() {
-            let count = (self.chunks.len / size).max(1).min(image.len() - start);
+        let mut sent = 0;
+        while let Some(start) = (sent..image.len()).find(is_new) {
+            let most = start + (self.chunks.len / size).max(1).min(image.len() - start);
+            let count = (start..most).rfind(is_new).map_or(1, |last| last + 1 - start);
             let request = Request::Put {
                 encoding,
                 offset: u32::try_from(start).unwrap_or(u32::MAX),
@@ -157,7 +180,11 @@ impl Device {
             };
             let arrived = self.client.try_to_ask(&request, self.chunks.tries(), stored)?.is_some();
             self.chunks.saw(arrived);
-            start += if arrived { count } else { 0 };
+            sent = if arrived { start + count } else { start };
+        }
+        if is_part && self.client.reopened() != reopened {
+            // Whoever is at the end of the line now may have another image.
+            return self.put(image);
         }
         self.has = (image.to_vec(), reopened);
         Ok(())
@@ -184,6 +211,27 @@ impl Device {
         }
         Ok(elements)
     }
+}
+
+/// What a board says of its attack.
+fn outcome(done: &Done) -> Option<Outcome> {
+    let &Done::Attack { before, after, zero_gradient_steps, largest_change, target } = done else { return None };
+    let of = |found: midge_link::Prediction| Prediction {
+        class: usize::from(found.class),
+        confidence: found.confidence,
+        loss: found.loss,
+    };
+    Some(Outcome {
+        before: of(before),
+        after: of(after),
+        zero_gradient_steps: zero_gradient_steps as usize,
+        largest_change,
+        target: target.map(usize::from),
+    })
+}
+
+fn short(class: usize) -> u16 {
+    u16::try_from(class).unwrap_or(u16::MAX)
 }
 
 /// The shortest way to write an image down without losing a bit.

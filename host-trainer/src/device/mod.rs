@@ -4,6 +4,7 @@
 //! port.rs       what a user calls a port              line.rs, serial.rs, emulator.rs   lines: TCP, serial, QEMU
 //! client.rs     one request, asked until it is answered      images.rs   images, jobs and results over many requests
 //! farm.rs       images shared out among several boards      plan.rs   which images, and which attack
+//! remote.rs     attacks on the host with a board's logits or gradients
 //! evaluation.rs the same images on host and board    integers.rs   the host's attack for a board of integers
 //! table.rs      what came of it, counted
 //! ```
@@ -19,6 +20,7 @@ mod integers;
 pub mod line;
 pub mod plan;
 pub mod port;
+mod remote;
 #[cfg(unix)]
 mod serial;
 pub mod table;
@@ -26,3 +28,4 @@ pub mod table;
 pub use client::{Client, DeviceInfo};
 pub use error::DeviceError;
 pub use images::Device;
+pub use remote::Way;

@@ -14,6 +14,8 @@ pub struct Plan<'a> {
     pub labels: &'a [usize],
     /// The attack.
     pub attack: Attack,
+    /// Number of classes.
+    pub classes: usize,
     /// Largest change of a pixel.
     pub eps: f32,
     /// Where the pixels of the board's model lie.

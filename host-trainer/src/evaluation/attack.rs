@@ -1,6 +1,9 @@
 //! One attack with its options.
 
-use midge_core::attack::{AnyAttack, Apgd, Bim, Fgsm, MiFgsm, Otcm, Pgd, Square, Target, Targeted};
+use midge_core::Error;
+use midge_core::attack::{
+    AnyAttack, Apgd, Attack as _, Bim, Fgsm, MiFgsm, Otcm, Outcome, Pgd, Remote, Square, Target, Targeted,
+};
 use midge_core::loss::Loss;
 
 use super::seeds::{Purpose, stream};
@@ -38,6 +41,30 @@ impl AttackAt {
     /// The attack, if it is made of steps along gradients: what a board runs.
     pub fn steps(self) -> Option<AnyAttack> {
         if let Self::Steps(attack) = self { Some(attack) } else { None }
+    }
+
+    /// Whether anything but logits is asked for.
+    pub fn needs_gradient(self) -> bool {
+        !matches!(self, Self::Square(_) | Self::TargetedSquare(_))
+    }
+
+    /// Attacks one image of a model that is somewhere else.
+    ///
+    /// # Errors
+    /// Those of [`attack_remote`](midge_core::attack::Attack::attack_remote).
+    pub fn remote(
+        self,
+        model: &mut impl Remote,
+        path: (&[f32], usize),
+        adversarial: &mut [f32],
+    ) -> Result<Outcome, Error> {
+        match self {
+            Self::Steps(attack) => attack.attack_remote(model, path, adversarial),
+            Self::Apgd(attack) => attack.attack_remote(model, path, adversarial),
+            Self::TargetedApgd(attack) => attack.attack_remote(model, path, adversarial),
+            Self::Square(attack) => attack.attack_remote(model, path, adversarial),
+            Self::TargetedSquare(attack) => attack.attack_remote(model, path, adversarial),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ const PIXELS: usize = 30;
 const IMAGES: usize = 24;
 
 /// A folder with a model of random weights, and images of which it reads some right.
-fn folder() -> (TempDir, Weights) {
+pub(super) fn folder() -> (TempDir, Weights) {
     let folder = tempfile::tempdir().unwrap();
     let weights = initialise(NETWORK.parse().unwrap(), 5);
     weights.save(&folder.path().join("m.safetensors"), DType::F32).unwrap();
@@ -47,7 +47,7 @@ fn write_images_from(folder: &Path, [height, width, channels]: [usize; 3], class
     fs::write(folder.join("data.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
-const MODEL: [&str; 4] = ["--model", "m.safetensors", "--timeout", "8"];
+pub(super) const MODEL: [&str; 4] = ["--model", "m.safetensors", "--timeout", "8"];
 const WORK: [&str; 9] =
     ["evaluate", "--data", "data.safetensors", "--attack", "mi-fgsm", "--eps", "0.1", "--steps", "4"];
 

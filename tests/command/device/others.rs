@@ -59,6 +59,39 @@ fn check(folder: &Path, ports: &[String]) {
         assert_eq!((&device["right"]["count"], &device["robust"][1]), (&host["correct"], &Value::Null), "{report}");
         assert_eq!(device["robust"][0]["count"], host["robust_correct"]);
         assert!(report["agreement"][0]["logits"].as_f64().unwrap() < 1e-5 && host["successes"].as_u64().unwrap() > 0);
+        check_search(folder, port);
+    }
+}
+
+/// What needs no gradient is made with the board's logits, with its model here or without.
+fn check_search(folder: &Path, port: &str) {
+    let square = [
+        "--data",
+        "data.safetensors",
+        "--attack",
+        "square",
+        "--eps",
+        "0.1",
+        "--queries",
+        "20",
+        "--limit",
+        "8",
+        "--json",
+    ];
+    let host = json(folder, &[&["attack", "--model", "m.safetensors"][..], &square].concat());
+    let robust = &host["results"][0]["robust_correct"];
+    let evaluate = ["device", port, "evaluate"];
+    let beside = json(folder, &[&evaluate[..], &["--model", "m.safetensors"], &square].concat());
+    assert_eq!(
+        (&beside["readers"][1]["robust"][1]["count"], &beside["readers"][0]["robust"][1]["count"]),
+        (robust, robust)
+    );
+    let alone = json(folder, &[&evaluate[..], &square].concat());
+    assert_eq!((&alone["readers"][0]["name"], &alone["readers"][0]["robust"][0]["count"]), (&"device".into(), robust));
+    for (words, hint) in [("attack", "--attack square"), ("evaluate", "expected --model")] {
+        let apgd = ["device", port, words, "--data", "data.safetensors", "--attack", "apgd", "--eps", "0.1"];
+        let message = error(folder, &apgd);
+        assert!(message.contains("gives no gradients, which APGD needs") && message.contains(hint), "{message}");
     }
 }
 

@@ -1,5 +1,6 @@
 /* A board in C on docs/midge_link.h: one dense layer, from weights.h, behind a TCP port that it says on standard output. */
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +30,8 @@ static void send_bytes(const uint8_t *bytes, uint16_t count) {
 static uint32_t now(void) { return 0; }
 
 int main(void) {
+  /* A host that is gone does not hear the last answer. */
+  signal(SIGPIPE, SIG_IGN);
   static midge_board board = {.board = "c", .model = "a dense layer whose name has many bytes\xc3\xa9", .fingerprint = "", .element = MIDGE_F32,
                               .shape = {INPUTS, 1, 1}, .classes = CLASSES, .low = 0, .high = 1, .put = put, .run = run,
                               .logit = logit, .send = send_bytes, .micros = now};

@@ -20,6 +20,8 @@ use midge_trainer::weights::Weights;
 pub(super) struct Fate {
     /// Starts anew before this gradient, the first of all being number 1.
     pub reset_at: usize,
+    /// Starts anew in this job, the first of all being number 1.
+    pub reset_at_job: usize,
     /// Dies before this one.
     pub die_at: usize,
 }
@@ -75,7 +77,9 @@ impl Board for &mut Line {
     }
 
     fn measure<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> (R, Cost) {
-        self.jobs.fetch_add(1, Ordering::Relaxed);
+        if self.jobs.fetch_add(1, Ordering::Relaxed) + 1 == self.fate.reset_at_job {
+            resume_unwind(Box::new(End::Reset));
+        }
         (work(self), Cost { ticks: 1000, stack: 100 })
     }
 }

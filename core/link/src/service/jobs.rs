@@ -4,7 +4,7 @@ use midge_core::attack::{AnyAttack, Outcome, Prediction as CorePrediction};
 use midge_core::{Error, Model};
 
 use super::memory::{Left, Memory, Place};
-use super::pixels::{OnBoard, Pixel as _, enough};
+use super::pixels::{OnBoard, Pixel as _};
 use crate::attack::{Attack, Loss};
 use crate::message::{Camera, Done, Fault, Prediction, saturated};
 
@@ -25,6 +25,14 @@ impl Job {
             Self::Classify | Self::Logits | Self::Camera(..) => 0,
             Self::Gradient(..) => 1,
             Self::Attack(attack, _) => attack.gradients(),
+        }
+    }
+
+    /// The class of the image, if the host said one.
+    pub(super) fn label(&self) -> Option<usize> {
+        match self {
+            Self::Gradient(label, _) | Self::Attack(_, label) => Some(usize::from(*label)),
+            Self::Classify | Self::Logits | Self::Camera(..) => None,
         }
     }
 
@@ -78,7 +86,6 @@ fn perturb<T: OnBoard>(
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Done, Fault> {
     let attack = AnyAttack::from(*attack);
-    enough(T::attack_len(&attack, model), memory.work.len())?;
     let outcome = T::attack(&attack, model, usize::from(label), memory, go_on)?;
     let Outcome { before, after, zero_gradient_steps, largest_change, target } = outcome;
     Ok(Done::Attack {

@@ -67,6 +67,11 @@ impl<'a, P: Pixel> Memory<'a, P> {
         self.left = left;
     }
 
+    /// Which results the last job left.
+    pub(super) fn left(&self) -> Left {
+        self.left
+    }
+
     /// Takes elements of an image, all or none; returns how many are there then.
     pub(super) fn store<T: Element>(
         &mut self,

@@ -13,6 +13,7 @@ mod answer;
 mod jobs;
 mod memory;
 mod pixels;
+mod shown;
 mod watch;
 
 use midge_core::Model;
@@ -21,6 +22,7 @@ use self::answer::{Answer, send_short};
 use self::jobs::Job;
 pub use self::memory::{Memory, work_len};
 pub use self::pixels::{OnBoard, Pixel};
+pub use self::shown::Shown;
 use self::watch::Watch;
 use crate::frame::{Damage, Decoder, FRAME, Frame, VERSION};
 use crate::message::{CHUNK, Cost, ElementType, Fault, Info, Request, Response, Unit, read, saturated};
@@ -38,6 +40,9 @@ pub trait Board {
 
     /// Does some work, and says what it took.
     fn measure<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> (R, Cost);
+
+    /// A job is done, and the host, which has no answer yet, sends nothing: time for a picture, on a board with a display.
+    fn show<P: Pixel>(&mut self, _shown: &Shown<'_, P>) {}
 }
 
 /// What the service says of board and model.
@@ -140,7 +145,10 @@ impl<'a, 'w, T: OnBoard, B: Board> Service<'a, 'w, T, B> {
         match (watch.cancelled(), done) {
             // The job has no answer then.
             (Some(cancel), _) => answer.give(board, cancel, &Response::Cancelled),
-            (None, Ok(done)) => answer.give(board, *id, &Response::Done { done, cost }),
+            (None, Ok(done)) => {
+                board.show(&memory.shown(model, job, (done, cost.ticks)));
+                answer.give(board, *id, &Response::Done { done, cost });
+            }
             (None, Err(fault)) => answer.give(board, *id, &Response::Fault(fault)),
         }
     }

@@ -72,10 +72,6 @@ pub trait OnBoard: Element {
     fn gradient(model: &Model<'_, Self>, at: (Loss, usize), memory: &mut Memory<'_, Self::Pixel>)
     -> Result<f32, Fault>;
 
-    /// Elements of `work` that an attack takes.
-    #[doc(hidden)]
-    fn attack_len(attack: &AnyAttack, model: &Model<'_, Self>) -> usize;
-
     /// Attacks the image, until `go_on` says no.
     #[doc(hidden)]
     fn attack(
@@ -84,7 +80,7 @@ pub trait OnBoard: Element {
         label: usize,
         memory: &mut Memory<'_, Self::Pixel>,
         go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Outcome, Error>;
+    ) -> Result<Outcome, Fault>;
 
     /// Takes a picture of the image.
     #[doc(hidden)]
@@ -128,19 +124,15 @@ macro_rules! float {
             }
 
             #[inline]
-            fn attack_len(attack: &AnyAttack, model: &Model<'_, Self>) -> usize {
-                attack.buffer_len(model)
-            }
-
-            #[inline]
             fn attack(
                 attack: &AnyAttack,
                 model: &Model<'_, Self>,
                 label: usize,
                 memory: &mut Memory<'_, f32>,
                 go_on: &mut dyn FnMut() -> bool,
-            ) -> Result<Outcome, Error> {
-                attack.attack_while(model, (memory.image, label), memory.result, memory.work, go_on)
+            ) -> Result<Outcome, Fault> {
+                enough(attack.buffer_len(model), memory.work.len())?;
+                Ok(attack.attack_while(model, (memory.image, label), memory.result, memory.work, go_on)?)
             }
 
             #[inline]
@@ -188,19 +180,15 @@ impl OnBoard for i8 {
     }
 
     #[inline]
-    fn attack_len(attack: &AnyAttack, model: &Model<'_, Self>) -> usize {
-        attack.integers_buffer_len(model)
-    }
-
-    #[inline]
     fn attack(
         attack: &AnyAttack,
         model: &Model<'_, Self>,
         label: usize,
         memory: &mut Memory<'_, i8>,
         go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Outcome, Error> {
-        attack.attack_integers_while(model, (memory.image, label), memory.result, memory.work, go_on)
+    ) -> Result<Outcome, Fault> {
+        enough(attack.integers_buffer_len(model), memory.work.len())?;
+        Ok(attack.attack_integers_while(model, (memory.image, label), memory.result, memory.work, go_on)?)
     }
 
     #[inline]
@@ -226,6 +214,6 @@ fn parts(work: &mut [f32], len: usize) -> (&mut [f32], &mut [f32]) {
 }
 
 /// Whether there is memory for a job.
-pub(super) fn enough(needed: usize, most: usize) -> Result<(), Fault> {
+fn enough(needed: usize, most: usize) -> Result<(), Fault> {
     if needed > most { Err(Fault::TooLarge { most: saturated(most) }) } else { Ok(()) }
 }

@@ -15,6 +15,9 @@ const NETWORK: Network = Network::new(Shape::hwc(1, 4, 1), &[Layer::Flatten, Lay
 const WEIGHTS: [f32; 12] = [1.0, -2.0, 0.5, -1.0, 1.5, 0.25, 0.75, -0.5, -1.0, 2.0, 0.5, 1.0];
 const IMAGE: [f32; 4] = [0.5, 0.25, 1.0, 0.75];
 
+/// Pixels of image and result, the label, whether there are logits, ticks.
+type Seen = (Vec<f32>, Vec<f32>, Option<usize>, bool, u64);
+
 /// A line in memory, and how many jobs were measured.
 #[derive(Default)]
 struct Desk {
@@ -25,6 +28,8 @@ struct Desk {
     /// Whether nothing arrives during a job, and whether one runs.
     is_deaf: bool,
     works: bool,
+    /// What was to be seen of each job.
+    shown: Vec<Seen>,
 }
 
 impl Board for &mut Desk {
@@ -46,6 +51,12 @@ impl Board for &mut Desk {
         let result = work(self);
         self.works = false;
         (result, Cost { ticks: self.jobs, stack: 1 })
+    }
+
+    fn show<P: Pixel>(&mut self, shown: &Shown<'_, P>) {
+        let image = (0..9).map_while(|i| shown.image(i)).collect();
+        let result = (0..9).map_while(|i| shown.result(i)).collect();
+        self.shown.push((image, result, shown.label, shown.logits.is_some(), shown.ticks));
     }
 }
 
@@ -321,4 +332,33 @@ proptest! {
         let last = answers.last().unwrap();
         prop_assert!(last.0 == 99 && last.1.contains("three classes"));
     }
+}
+
+#[test]
+fn what_a_job_leaves_is_shown_before_the_host_hears_of_it() {
+    let attack = Attack::of(MiFgsm::new(0.25).into()).unwrap();
+    let requests = [
+        Request::Put { encoding: Encoding::F32, offset: 0, bytes: &bytes_of(&IMAGE) },
+        Request::Logits,
+        Request::Gradient { label: 2, loss: Loss::Margin },
+        Request::Attack { attack, label: 1 },
+        get(Part::Image, 0, 4),
+        // No class 9: a job that is not done is not shown.
+        Request::Attack { attack, label: 9 },
+    ];
+    let desk = &mut Desk { is_deaf: true, ..Desk::default() };
+    let mut adversarial = Vec::new();
+    answers_to(desk, &frames(&requests), NETWORK.attack_len(), &mut |_, response| {
+        if let Response::Elements { bytes, .. } = response {
+            adversarial = floats(bytes);
+        }
+    });
+    assert_ne!(adversarial, IMAGE);
+    let image = IMAGE.to_vec();
+    let expected = [
+        (image.clone(), Vec::new(), None, true, 1),
+        (image.clone(), Vec::new(), Some(2), true, 2),
+        (image, adversarial, Some(1), false, 3),
+    ];
+    assert_eq!(desk.shown, expected);
 }

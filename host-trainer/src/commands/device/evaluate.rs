@@ -14,14 +14,14 @@ use super::super::exit::CheckFailed;
 use super::super::{Expected, ModelName, json, percent, print_json};
 use super::evaluate_file::{self, Identity};
 use super::hosts::{self, Others};
-use super::session::{ImageArguments, Session};
-use crate::device::Device;
+use super::session::{self, ImageArguments, Session};
 use crate::device::evaluation::{Host, Measured, measure};
 use crate::device::farm::{Ended, share};
 use crate::device::plan::Plan;
 use crate::device::table::{Table, count};
-use crate::evaluation::Share;
+use crate::device::{Device, DeviceInfo};
 use crate::evaluation::classifier::Classifier as _;
+use crate::evaluation::{Attack, Share};
 use crate::files::check_writable;
 use crate::progress;
 
@@ -102,42 +102,35 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let devices = session.devices()?;
     let info = devices.first().context("no board")?.client.info().clone();
     let model = session.model(&info)?;
-    let input = model.input();
+    let input = model.as_ref().map_or(info.input, |model| model.input());
     let seed = arguments.images.data.seed;
     let eps = arguments.eps.of("--eps", &input)?;
-    let all = arguments.images.load(&input, &Expected::by(&model))?.labelled()?;
+    let expected = model.as_ref().map_or_else(Expected::default, Expected::by);
+    let all = arguments.images.load(&input, &expected)?.labelled()?;
     let attack = arguments.attack.attack(seed, &input, &all.classes)?;
-    arguments.attack.check_board(attack)?;
+    if model.is_none() {
+        arguments.check_alone(&info, attack)?;
+    }
     let labels: Vec<usize> = (0..all.len()).map(|i| all.label(i)).collect();
     let Selected { data, labels } = select(attack, &all, &labels)?;
     let in_integers = info.can(Ability::Integers);
-    let plan = Plan { data: &data, labels: &labels, attack, eps, grid: input.grid, in_integers };
+    let classes = input.classes;
+    let plan = Plan { data: &data, labels: &labels, attack, classes, eps, grid: input.grid, in_integers };
     let others = Others { source: arguments.source.as_ref(), reference: arguments.reference.as_ref() };
-    let hosts = hosts::measure(&session.stop, model, others, &plan)?;
+    let hosts = match model {
+        Some(model) => hosts::measure(&session.stop, model, others, &plan)?,
+        None => Vec::new(),
+    };
     let identity = Identity::new(&plan, &info, &hosts, describe(attack, &data.classes))?;
     let mut work = Work { session, arguments, plan, hosts: &hosts, identity, done: BTreeMap::new() };
     let ended = work.run(devices)?;
-    let done: Vec<_> = work.done.iter().map(|(index, measured)| (*index, measured)).collect();
-    if !done.is_empty() {
-        let report = Report {
-            board: &info.board,
-            model: &info.model,
-            dtype: super::session::element_name(info.element),
-            fingerprint: &info.fingerprint,
-            attack: describe(attack, &data.classes),
-            eps,
-            data: &data.name,
-            seed,
-            left_out: all.len() - data.len(),
-            source: arguments.source.as_ref().map(ModelName::shown),
-            table: count(&plan, &hosts, &done, info.unit)?,
-            lost: ended.lost.iter().map(ToString::to_string).collect(),
-        };
-        arguments.show(&report, &input.shown(eps))?;
-        work.end(ended)?;
-        return arguments.gate.verdict(&report.table);
+    if work.done.is_empty() {
+        return work.end(ended);
     }
-    work.end(ended)
+    let report = work.report(&info, all.len() - data.len(), &ended)?;
+    arguments.show(&report, &input.shown(eps))?;
+    work.end(ended)?;
+    arguments.gate.verdict(&report.table)
 }
 
 /// The work of one run, and what of it is finished.
@@ -177,6 +170,24 @@ impl Work<'_> {
         Ok(ended)
     }
 
+    fn report<'r>(&'r self, info: &'r DeviceInfo, left_out: usize, ended: &Ended) -> Result<Report<'r>> {
+        let done: Vec<_> = self.done.iter().map(|(index, measured)| (*index, measured)).collect();
+        Ok(Report {
+            board: &info.board,
+            model: &info.model,
+            dtype: session::element_name(info.element),
+            fingerprint: &info.fingerprint,
+            attack: describe(self.plan.attack, &self.plan.data.classes),
+            eps: self.plan.eps,
+            data: &self.plan.data.name,
+            seed: self.arguments.images.data.seed,
+            left_out,
+            source: self.arguments.source.as_ref().map(ModelName::shown),
+            table: count(&self.plan, self.hosts, &done, info.unit)?,
+            lost: ended.lost.iter().map(ToString::to_string).collect(),
+        })
+    }
+
     fn save(&self) -> Result<()> {
         let Some(path) = &self.arguments.out else { return Ok(()) };
         if self.done.is_empty() {
@@ -208,6 +219,19 @@ impl Work<'_> {
 }
 
 impl Arguments {
+    /// Whether a board can be measured whose model the host has not.
+    fn check_alone(&self, info: &DeviceInfo, attack: Attack) -> Result<()> {
+        let unknown =
+            || format!("{}, which is no bundled model: expected --model with its file", session::on_board(info));
+        session::check_way(info, attack).with_context(unknown)?;
+        ensure!(self.source.is_none() && self.reference.is_none(), "{}", unknown());
+        note!(
+            "{}, which is no bundled model: without --model with its file it is measured alone",
+            session::on_board(info)
+        );
+        Ok(())
+    }
+
     fn show(&self, report: &Report<'_>, eps: &str) -> Result<()> {
         if self.json {
             return print_json(json::DEVICE_EVALUATE, report);
@@ -275,6 +299,17 @@ fn print(report: &Report<'_>, eps: &str) {
     for (maker, of) in table.readers.iter().enumerate() {
         line(&format!("  {}", of.name), table.readers.iter().map(|reader| cell(reader.robust[maker])));
     }
+    print_agreement(table);
+    println!();
+    for cost in &table.costs {
+        println!("{:<8} {} {}, {} bytes of stack", cost.job, cost.ticks, cost.unit, cost.stack_bytes);
+    }
+}
+
+fn print_agreement(table: &Table) {
+    if table.agreement.is_empty() {
+        return;
+    }
     println!("same class as the device");
     line("  clean", table.agreement.iter().map(|a| cell(Some(a.clean))));
     line("  clean and under all attacks", table.agreement.iter().map(|a| cell(Some(a.all))));
@@ -282,8 +317,4 @@ fn print(report: &Report<'_>, eps: &str) {
     let pixels = |a: &crate::device::table::Agreement| a.pixels.map_or("-".into(), |pixels| format!("{pixels:.2}"));
     line("  pixels that differ, mean", table.agreement.iter().map(pixels));
     line("largest difference of a logit", table.agreement.iter().map(|a| format!("{:.2e}", a.logits)));
-    println!();
-    for cost in &table.costs {
-        println!("{:<8} {} {}, {} bytes of stack", cost.job, cost.ticks, cost.unit, cost.stack_bytes);
-    }
 }

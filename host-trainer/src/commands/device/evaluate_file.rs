@@ -12,7 +12,6 @@ use super::super::tensor_file::{self, Values};
 use crate::device::DeviceInfo;
 use crate::device::evaluation::{Host, Measured, Own};
 use crate::device::plan::Plan;
-use crate::evaluation::classifier::Classifier as _;
 use crate::{foreign, tensors};
 
 /// Largest file that is read.
@@ -104,7 +103,7 @@ pub(super) fn write(
 impl Columns {
     fn of(plan: &Plan<'_>, hosts: &[Host], done: &BTreeMap<usize, Measured>) -> Result<Self> {
         let mut all = Self { hosts: hosts.iter().map(|_| <[Vec<f32>; 2]>::default()).collect(), ..Self::default() };
-        let classes = hosts.first().map_or(0, |host| host.model.input().classes);
+        let classes = plan.classes;
         for (index, Measured { logits, forward, own, read }) in done {
             all.places.push(plan.data.places[*index].try_into()?);
             all.labels.push(plan.labels[*index].try_into()?);
@@ -145,7 +144,7 @@ pub(super) fn read(
 }
 
 fn parse(bytes: &[u8], identity: &Identity, (plan, hosts): (&Plan<'_>, &[Host])) -> Result<BTreeMap<usize, Measured>> {
-    let classes = hosts.first().map_or(0, |host| host.model.input().classes);
+    let classes = plan.classes;
     identity.check(bytes)?;
     let file = tensors::read(bytes)?;
     let places = integers(&file, "places")?;

@@ -63,8 +63,8 @@ impl Boards {
         let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
         let info = self.devices.first().context("no board")?.client.info();
         let (in_integers, unit) = (info.can(Ability::Integers), info.unit);
-        let grid = subject.weights.input().grid;
-        let plan = Plan { data, labels: &labels, attack, eps, grid, in_integers };
+        let (grid, classes) = (subject.weights.input().grid, subject.weights.input().classes);
+        let plan = Plan { data, labels: &labels, attack, classes, eps, grid, in_integers };
         let hosts = hosts::measure(&self.stop, subject.weights.clone(), Others::default(), &plan)?;
         let bar = progress::bar(data.len() as u64, "on the board");
         let mut done = BTreeMap::new();

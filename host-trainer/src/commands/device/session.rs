@@ -14,7 +14,8 @@ use crate::bundled;
 use crate::data::{Input, Loaded, Part, Split};
 use crate::device::emulator::{BOARDS, Board};
 use crate::device::line::Line;
-use crate::device::{Client, Device, DeviceInfo, port};
+use crate::device::{Client, Device, DeviceInfo, Way, port};
+use crate::evaluation::Attack;
 use crate::evaluation::classifier::Classifier as _;
 
 /// Which boards, and which model they run.
@@ -134,15 +135,11 @@ impl Session<'_> {
         })
     }
 
-    /// The model on the host that is on the board.
-    pub(super) fn model(&self, info: &DeviceInfo) -> Result<AnyWeights> {
-        let on_board = format!("the board runs {} ({}, {})", info.model, element_name(info.element), info.fingerprint);
+    /// The model on the host that is on the board; `None` if the user names none and it is not a bundled one.
+    pub(super) fn model(&self, info: &DeviceInfo) -> Result<Option<AnyWeights>> {
+        let on_board = on_board(info);
         let bundled = bundled::with_checksum(&info.fingerprint);
-        let Some(named) = &self.arguments.model else {
-            let found = bundled.map(|(_, model)| model);
-            return found
-                .with_context(|| format!("{on_board}, which is no bundled model: expected --model with its file"));
-        };
+        let Some(named) = &self.arguments.model else { return Ok(bundled.map(|(_, model)| model)) };
         let model = named.load_classifier()?;
         let checksum = model.checksum()?;
         if info.fingerprint.is_empty() {
@@ -156,8 +153,26 @@ impl Session<'_> {
         }
         let (ours, board) = (model.input(), &info.input);
         ensure!(ours.has_shape_of(board), "{}: the board takes other images than the model: {on_board}", named.shown());
-        Ok(model)
+        Ok(Some(model))
     }
+}
+
+/// Which model a board runs, in words.
+pub(super) fn on_board(info: &DeviceInfo) -> String {
+    format!("the board runs {} ({}, {})", info.model, element_name(info.element), info.fingerprint)
+}
+
+/// Whether the board gives what an attack needs.
+pub(super) fn check_way(info: &DeviceInfo, attack: Attack) -> Result<Way> {
+    let missing = || {
+        format!(
+            "--attack: {} gives no gradients, which {} needs; expected --attack square, which needs logits only, or evaluate \
+             with --model, which makes the attack on the host's own model",
+            info.board,
+            attack.name()
+        )
+    };
+    Way::of(info, attack.at(0.0)).with_context(missing)
 }
 
 /// Whether no two ports are the same, by whatever names.

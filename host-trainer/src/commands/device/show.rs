@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Result;
+use midge_core::attack::Outcome;
 use midge_core::loss::{argmax, softmax};
-use midge_link::{Ability, Done};
+use midge_link::Ability;
 use serde::Serialize;
 
 use super::super::attack_arguments::{self, Selected, describe, select};
 use super::super::eps::{self, Eps};
 use super::super::{json, percent, print_json};
-use super::session::{ImageArguments, Session, element_name};
+use super::session::{self, ImageArguments, Session, element_name};
 use crate::data::Classes;
 use crate::device::table::unit_name;
 use crate::device::{Client, DeviceError, DeviceInfo, port};
@@ -232,16 +233,16 @@ impl Readings {
     }
 }
 
-/// What the board's attack did to one image.
+/// What the attack on the board's model did to one image.
 #[derive(Debug, Serialize)]
 struct Attacked {
     index: usize,
     label: usize,
-    before: u16,
-    after: u16,
+    before: usize,
+    after: usize,
     confidence: f32,
-    target: Option<u16>,
-    zero_gradient_steps: u32,
+    target: Option<usize>,
+    zero_gradient_steps: usize,
     largest_change: f32,
     ticks: u64,
     stack_bytes: u32,
@@ -265,17 +266,15 @@ pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result
     let eps = arguments.eps.of("--eps", &input)?;
     let data = arguments.images.load(&input, &expected)?.labelled()?;
     let attack = arguments.attack.attack(arguments.images.data.seed, &input, &data.classes)?;
-    arguments.attack.check_board(attack)?;
+    session::check_way(device.client.info(), attack)?;
     let labels: Vec<usize> = (0..data.len()).map(|i| data.label(i)).collect();
     let Selected { data, labels } = select(attack, &data, &labels)?;
     let bar = progress::bar(data.len() as u64, attack.name());
     let mut images = Vec::new();
     for (i, label) in labels.into_iter().enumerate() {
         let index = data.places[i];
-        let (_, (done, cost)) = device.attack(attack.at_place(eps, index), (data.image(i), label))?;
-        let Done::Attack { before, after, zero_gradient_steps, largest_change, target } = done else {
-            return Err(DeviceError::Nonsense { port: device.client.port() }.into());
-        };
+        let found = device.attack(attack.at_place(eps, index), (data.image(i), label))?;
+        let Outcome { before, after, zero_gradient_steps, largest_change, target } = found.outcome;
         images.push(Attacked {
             index,
             label,
@@ -285,8 +284,8 @@ pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result
             target,
             zero_gradient_steps,
             largest_change,
-            ticks: cost.ticks,
-            stack_bytes: cost.stack,
+            ticks: found.cost.ticks,
+            stack_bytes: found.cost.stack,
         });
         bar.inc(1);
     }
