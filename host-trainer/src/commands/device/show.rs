@@ -302,7 +302,7 @@ pub(super) fn attack(session: &Session<'_>, arguments: &AttackOptions) -> Result
 impl Attacks {
     fn print(&self, eps: &str, data: &str, classes: &Classes) {
         println!("{}  model {}  {}  eps {eps}  {data}", self.board, self.model, self.attack);
-        let cells = |image: &Attacked| [image.label, image.before.into(), image.after.into()];
+        let cells = |image: &Attacked| [image.label, image.before, image.after];
         let titles = ["label", "before", "after"];
         let widths = [0, 1, 2].map(|k| widest(classes, self.images.iter().map(|image| cells(image)[k]), titles[k]));
         let row = |cells: [Cow<'_, str>; 3]| {
