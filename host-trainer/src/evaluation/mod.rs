@@ -5,7 +5,7 @@
 //! its options, [`batch`] runs it on many images, [`seeds`] gives each image random numbers of
 //! its own, [`counts`] counts; [`robust`] is the worst case over many [`probe`]s within a [`budget`], with [`gates`] that tell whether to believe
 //! it, [`minimal`] the smallest eps of each image, [`camera`] what is left of an attack on its way through a display and a
-//! lens; [`verify`] compares a model with a [`reference`].
+//! lens; [`mod@verify`] compares a model with a [`mod@reference`].
 //!
 //! Robust means one thing everywhere: the image is read correctly before the attack *and* after it.
 
